@@ -1,0 +1,48 @@
+"Packaging of `tlora_flux`. Names, versions and requirements live in `settings.ini`; only the how is here."
+from configparser import ConfigParser
+from pathlib import Path
+from shutil import copytree, rmtree
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+root = Path(__file__).parent
+ini = ConfigParser(delimiters=['='])
+ini.read(root/'settings.ini', encoding='utf-8')
+cfg = ini['DEFAULT']
+package, quickstart = cfg['lib_path'], 'material_brick'  # the concept that `tlora quickstart` trains on
+
+
+class BuildWithConcept(build_py):
+    "Puts `data/material_brick` into the wheel; an editable install reads it from the checkout."
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        target = Path(self.build_lib)/package/'concepts'/quickstart
+        rmtree(target, ignore_errors=True)
+        copytree(root/'data'/quickstart, target, ignore=lambda folder, names: [o for o in names if o.startswith('.')])
+
+
+class SdistWithConcept(sdist):
+    "Adds what a wheel is built from and setuptools does not find by itself."
+    def add_defaults(self):
+        super().add_defaults()
+        concept = [o.relative_to(root).as_posix() for o in (root/'data'/quickstart).rglob('*') if o.is_file()]
+        self.filelist.extend(['settings.ini', *concept])
+
+
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], author=cfg['author'],
+    keywords=cfg['keywords'].split(), license='Apache-2.0', license_files=['LICENSE'],
+    long_description=(root/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
+    python_requires=f">={cfg['min_python']}",
+    packages=[package], package_data={package: ['weights/**/*']}, include_package_data=False,
+    install_requires=cfg['requirements'].split(), extras_require={'dev': cfg['dev_requirements'].split()},
+    entry_points={
+        'console_scripts': cfg['console_scripts'].split(),
+        'nbdev': [f'{package}={package}._modidx:d'],
+    },
+    cmdclass={'build_py': BuildWithConcept, 'sdist': SdistWithConcept},
+    zip_safe=False,
+)
