@@ -1,0 +1,74 @@
+"""What a notebook and a tracked file may not hold. Prints one line for each fault; exit code 1 if there is any.
+
+    python .ci/lint.py
+"""
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 3_000_000, 30
+widget = 'application/vnd.jupyter.widget-view+json'
+# Written so that no pattern matches its own line.
+private = {
+    'a path of one machine': r'(?<![\w.~/])/(?:home|Users|root|mnt|tmp|opt|work|media)/[\w.]|[A-Z]:\\\\?Users\\',
+    'an access token': r'\b(?:hf|ghp|gho|sk)_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE',
+    'an address with a password': r'https?://[^/\s:@"]+:[^/\s@"]+@',
+}
+
+
+def size_of(output):
+    "Bytes of an output as it is shown: pictures decoded, text as it is."
+    data = output.get('data', {}) | ({'text/plain': output['text']} if 'text' in output else {})
+    return sum(len(''.join(o))*3//4 if kind.startswith('image/') and kind != 'image/svg+xml' else len(o if isinstance(o, str) else json.dumps(o)) for kind, o in data.items())
+
+
+def code_faults(source):
+    "Faults of one code cell."
+    directives = re.findall(r'^#\|\s*(\w+)', source, re.M)
+    lines = [o for o in source.splitlines() if o.strip() and not o.startswith('#|')]
+    body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
+    imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
+    if any(imports) and not all(imports): yield 'mixes imports and code'
+    if {'export', 'exports'} & set(directives):
+        public = [o.name for o in body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not o.name.startswith('_')]
+        if len(public) > 1: yield f"exports {len(public)} definitions: {', '.join(public)}"
+        if len(lines) > export_lines: yield f'exports {len(lines)} lines, at most {export_lines}'
+
+
+def notebook_faults(path):
+    "Faults of one notebook, each with its cell."
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    if path.stat().st_size > notebook_limit: yield f'is {path.stat().st_size//1000} KB, at most {notebook_limit//1000}'
+    if 'widgets' in nb['metadata']: yield 'stores widget state'
+    for number, cell in enumerate(nb['cells']):
+        if cell['cell_type'] != 'code': continue
+        for fault in code_faults(''.join(cell['source'])): yield f'cell {number} {fault}'
+        for output in cell['outputs']:
+            if output['output_type'] == 'error': yield f"cell {number} stores an error: {output['ename']}"
+            if widget in output.get('data', {}): yield f'cell {number} stores a live widget'
+            if size_of(output) > output_limit: yield f'cell {number} has an output of {size_of(output)//1000} KB, at most {output_limit//1000}'
+
+
+def text_faults(path):
+    "What is private in a text file, with its line. Stored pictures are skipped."
+    try: text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError: return
+    for number, line in enumerate(text.splitlines(), 1):
+        if '"image/' in line: continue
+        for what, pattern in private.items():
+            if re.search(pattern, line): yield f'line {number} holds {what}'
+
+
+tracked = [root/o for o in subprocess.run(['git', 'ls-files', '-z'], cwd=root, check=True, capture_output=True, text=True).stdout.split('\0') if o]
+faults = []
+for path in (o for o in tracked if o.is_file()):
+    for check in [text_faults] + [notebook_faults]*(path.suffix == '.ipynb'):
+        faults += [f'{path.relative_to(root)}: {o}' for o in check(path)]
+total = sum(o.stat().st_size for o in tracked if o.suffix == '.ipynb' and o.is_file())
+if total > total_limit: faults.append(f'nbs: all notebooks together are {total//1000} KB, at most {total_limit//1000}')
+print(*faults, sep='\n', end='\n' if faults else '')
+sys.exit(bool(faults))
