@@ -26,10 +26,10 @@ class BuildWithConcept(build_py):
 
 class SdistWithConcept(sdist):
     "Adds what a wheel is built from and setuptools does not find by itself."
-    def add_defaults(self):
-        super().add_defaults()
-        concept = [o.relative_to(root).as_posix() for o in (root/'data'/quickstart).rglob('*') if o.is_file()]
-        self.filelist.extend(['settings.ini', *concept])
+    def make_release_tree(self, base_dir, files):
+        concept = [o.relative_to(root).as_posix() for o in sorted((root/'data'/quickstart).rglob('*')) if o.is_file()]
+        super().make_release_tree(base_dir, [*files, 'settings.ini', *concept])
+
 
 
 setup(
