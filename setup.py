@@ -31,7 +31,6 @@ class SdistWithConcept(sdist):
         super().make_release_tree(base_dir, [*files, 'settings.ini', *concept])
 
 
-
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], author=cfg['author'],
     keywords=cfg['keywords'].split(), license='Apache-2.0', license_files=['LICENSE'],
