@@ -91,7 +91,7 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #d55eb365
+# %% ../nbs/00_config.ipynb #24df6c52
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
@@ -102,9 +102,10 @@ class ConceptFields(Config):
     resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16)
     random_crop:bool = opt(False, 'Train on random crops instead of the centre: for large texture photos.')
     crop_scale:float = opt(1.0, "Smallest random crop, as a fraction of the photo's short side.", low=0.01, high=1)
+    crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
     max_sequence_length:int|None = opt(None, 'Length of the prompt, tokens; FLUX attends to padding, so sampling must use the same.', low=1, high=512)
 
-# %% ../nbs/00_config.ipynb #c843020c
+# %% ../nbs/00_config.ipynb #59c48744
 @dataclass(kw_only=True)
 class AdapterFields(Config):
     "The base model, and the shape of what is added to it."
@@ -112,7 +113,7 @@ class AdapterFields(Config):
     revision:str|None = opt(None, 'Branch, tag or commit of the base on the Hub.')
     cache_dir:str|None = opt(None, "Folder for downloads; None is the Hub's own cache.", path=True)
     rank:int = opt(32, 'Ranks live at sigma 0, the clean end.', low=1)
-    min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=1)
+    min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0)
     rank_schedule:str = opt('paper', 'How the live rank falls from rank to min_rank as sigma grows.')
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
@@ -137,7 +138,7 @@ class OptimFields(Config):
     weighting_scheme:str = opt('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = opt(1.0, 'Guidance told to a guidance-distilled model while training.', low=0)
 
-# %% ../nbs/00_config.ipynb #f0c0dc72
+# %% ../nbs/00_config.ipynb #ca8f2941
 @dataclass(kw_only=True)
 class RunFields(Config):
     "How long, how much at once, and where it is written."
@@ -150,7 +151,7 @@ class RunFields(Config):
     mixed_precision:str|None = opt(None, 'Arithmetic of the frozen base; the adapter is always float32.', choices=('no', 'bf16', 'fp16'))
     seed:int = opt(0, 'Every random number is a function of seed, step, sample and purpose.', low=0)
     resume:bool = opt(False, "Go on from the run folder's newest checkpoint.")
-    overwrite:bool = opt(False, 'Delete the run folder first.')
+    overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
 
 # %% ../nbs/00_config.ipynb #9fa30b79
 @dataclass(kw_only=True)
