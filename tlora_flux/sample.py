@@ -9,7 +9,7 @@ __all__ = ['logger', 'FLAGS', 'Prompt', 'parse_prompt', 'check_prompt', 'read_pr
            'encode_texts', 'ready_pipeline', 'batches', 'missing_batches', 'draw_batches', 'wrap', 'contact_sheet',
            'write_plan', 'twins', 'sample']
 
-# %% ../nbs/08_sample.ipynb #6d0893e3
+# %% ../nbs/08_sample.ipynb #c17fe604
 import hashlib
 import json
 import logging
@@ -33,14 +33,14 @@ from .data import list_images, open_image, to_rgb
 from .families import Family, family_of
 from .hub import base_family, base_folder, default_device, load_base
 
-# %% ../nbs/08_sample.ipynb #190552d2
+# %% ../nbs/08_sample.ipynb #eb81f5d6
 logger = logging.getLogger(__name__)
 
-# %% ../nbs/08_sample.ipynb #7a215b5c
+# %% ../nbs/08_sample.ipynb #f863bcf8
 FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
          'n':('negative_prompt',str)}
 
-# %% ../nbs/08_sample.ipynb #30446030
+# %% ../nbs/08_sample.ipynb #66ef92c8
 @dataclass
 class Prompt:
     "One line of a prompt file; what it does not set is decided for the whole grid."
@@ -53,7 +53,7 @@ class Prompt:
     true_cfg_scale:float|None=None # classifier-free guidance
     negative_prompt:str='' # what true CFG moves away from
 
-# %% ../nbs/08_sample.ipynb #a9cb77e3
+# %% ../nbs/08_sample.ipynb #8e631068
 def parse_prompt(
     line:str, # a prompt and its flags
     concept:str, # what `{}` becomes
@@ -72,7 +72,7 @@ def parse_prompt(
     check_prompt(values, where)
     return Prompt(text.replace('{}', concept), **values)
 
-# %% ../nbs/08_sample.ipynb #cc7d301e
+# %% ../nbs/08_sample.ipynb #6753de7a
 def check_prompt(
     values:dict, # fields of a `Prompt`
     where:str, # file and line number, for the message
@@ -84,7 +84,7 @@ def check_prompt(
     for name in ('seed','guidance_scale','true_cfg_scale'):
         if not 0<=values.get(name, 0)<2**63: raise BadInput(f'{where}: {name} {values[name]} must be 0 or more')
 
-# %% ../nbs/08_sample.ipynb #848663f0
+# %% ../nbs/08_sample.ipynb #176ea1f3
 def read_prompts(
     path:str|Path, # text file, one prompt a line; `#` starts a comment line
     concept:str, # what `{}` becomes: "<trigger> <class>"
@@ -96,7 +96,7 @@ def read_prompts(
     if not prompts: raise BadInput(f'{path} has no prompt in it; write one a line')
     return prompts
 
-# %% ../nbs/08_sample.ipynb #c1d9ce4f
+# %% ../nbs/08_sample.ipynb #8d1b5963
 @dataclass
 class Column:
     "One column of a grid."
@@ -105,14 +105,14 @@ class Column:
     strength:float=0. # factor on the adapter; 0 for the base
     file:Path|None=None # the adapter; None for the base
 
-# %% ../nbs/08_sample.ipynb #f783c1dc
+# %% ../nbs/08_sample.ipynb #a752c39d
 def run_folder(
     file:Path, # an adapter file
 ) -> Path: # the run it belongs to
     "The folder of the run: that of the file, or the one above a `checkpoint-<step>`."
     return file.parent.parent if re.fullmatch(r'checkpoint-\d+', file.parent.name) else file.parent
 
-# %% ../nbs/08_sample.ipynb #4cbffa67
+# %% ../nbs/08_sample.ipynb #22869a53
 def find_adapters(
     run:str|Path, # run folder, checkpoint folder or adapter file
     steps:list[int], # checkpoints wanted; none wants all
@@ -126,7 +126,7 @@ def find_adapters(
         raise BadInput(f'{run} has no checkpoint {", ".join(map(str, missing))}; it has {", ".join(str(s) for s in found)}')
     return [(s,f) for s,f in found.items() if not steps or s in steps]
 
-# %% ../nbs/08_sample.ipynb #5eb6b682
+# %% ../nbs/08_sample.ipynb #7a486427
 def columns_of(
     adapters:list[tuple[int|None,Path]], # from `find_adapters`
     strengths:list[float], # factors on the adapter
@@ -135,7 +135,7 @@ def columns_of(
     def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:g}' if strengths!=[1.] else '')
     return [Column('base model'), *(Column(label(step, s), step, s, file) for step,file in adapters for s in strengths)]
 
-# %% ../nbs/08_sample.ipynb #482abfcc
+# %% ../nbs/08_sample.ipynb #b3eed405
 @dataclass
 class Cell:
     "One picture of a grid."
@@ -144,7 +144,7 @@ class Cell:
     column:int # from 0, the base
     settings:dict # all that the picture depends on
 
-# %% ../nbs/08_sample.ipynb #21564d46
+# %% ../nbs/08_sample.ipynb #b75217e1
 def fingerprint(
     file:Path|None, # an adapter; None for the base
 ) -> str|None: # 16 hexadecimal digits
@@ -152,7 +152,7 @@ def fingerprint(
     if file is None: return None
     with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:16]
 
-# %% ../nbs/08_sample.ipynb #72397f20
+# %% ../nbs/08_sample.ipynb #4b7b733b
 def plan_cells(
     prompts:list[Prompt], # rows
     columns:list[Column], # the base first
@@ -172,7 +172,7 @@ def plan_cells(
                       for c,(name,mark) in enumerate(zip(names, marks))]
     return cells
 
-# %% ../nbs/08_sample.ipynb #9b99bbd7
+# %% ../nbs/08_sample.ipynb #b5f5e9dd
 def save_cell(
     image:Image.Image, # the picture
     path:Path, # PNG to write
@@ -185,7 +185,7 @@ def save_cell(
     info.add_text('Software', f'tlora_flux {__version__}, diffusers {diffusers.__version__}, torch {torch.__version__}')
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
 
-# %% ../nbs/08_sample.ipynb #80f07f00
+# %% ../nbs/08_sample.ipynb #44069092
 def read_settings(
     path:Path, # PNG of a cell
 ) -> dict|None: # its settings; None for no file, or a picture that is not ours
@@ -193,7 +193,7 @@ def read_settings(
     if not path.is_file(): return None
     with Image.open(path) as image: return json.loads(image.text['tlora']) if 'tlora' in image.text else None
 
-# %% ../nbs/08_sample.ipynb #95f2d47e
+# %% ../nbs/08_sample.ipynb #1006b16b
 def first_noise(
     shape:tuple[int,int,int], # c, h, w of the latents
     seed:int, # of this image
@@ -202,7 +202,7 @@ def first_noise(
     "The noise that a pipeline given `torch.Generator('cpu').manual_seed(seed)` starts from."
     return torch.randn(1, *shape, generator=torch.Generator('cpu').manual_seed(seed), dtype=dtype)
 
-# %% ../nbs/08_sample.ipynb #f0351f60
+# %% ../nbs/08_sample.ipynb #02efa0be
 def draw(
     pipe, # pipeline with an adapter on its transformer, at the strength wanted
     settings:list[dict], # of the cells: prompts and seeds may differ, size and steps and guidance may not
@@ -224,7 +224,7 @@ def draw(
         return pipe(**family.call_kwargs(words, noise, negative, s['guidance_scale'], s['true_cfg_scale']), height=s['height'], width=s['width'],
                     num_inference_steps=s['num_inference_steps'], callback_on_step_end=step_end).images
 
-# %% ../nbs/08_sample.ipynb #63cbb309
+# %% ../nbs/08_sample.ipynb #03607ad6
 def say_if_unused(
     cells:list[Cell], # of a grid
 ) -> list[str]: # negative prompts that have no effect
@@ -233,7 +233,7 @@ def say_if_unused(
     if unused: logger.warning(f'true_cfg_scale is 1, so {len(unused)} negative prompts have no effect, the first is "{unused[0]}"; add --l 3 to their lines')
     return unused
 
-# %% ../nbs/08_sample.ipynb #4b5ed8c5
+# %% ../nbs/08_sample.ipynb #0f7434e7
 @dataclass
 class Grid:
     "A request, settled: nothing in it is left to a default."
@@ -247,14 +247,14 @@ class Grid:
     cells:list[Cell] # in reading order
     photo:Path|None # one training photo, if the run's photos are where they were
 
-# %% ../nbs/08_sample.ipynb #01501568
+# %% ../nbs/08_sample.ipynb #a3e28f82
 def trained_config(
     run:Path, # run folder
 ) -> TrainConfig|None: # None where there is no config.yaml: a file that came alone
     "What the run was trained with."
     return load_config(run/'config.yaml', TrainConfig) if (run/'config.yaml').is_file() else None
 
-# %% ../nbs/08_sample.ipynb #9280b3e0
+# %% ../nbs/08_sample.ipynb #b3f4481c
 def training_photo(
     trained:TrainConfig|None, # the run's config
 ) -> Path|None: # the first photo by name; None where the concept is not on this machine
@@ -264,7 +264,7 @@ def training_photo(
     except BadInput: return None
     return next(iter(list_images(folder).values()), None)
 
-# %% ../nbs/08_sample.ipynb #bcf9cbde
+# %% ../nbs/08_sample.ipynb #817c8c44
 def base_of(
     cfg:SampleConfig, # may name a base
     trained:TrainConfig|None, # the run's config
@@ -277,7 +277,7 @@ def base_of(
     if about.get('base'): return about['base'], about.get('revision'), None
     raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained_model_name_or_path')
 
-# %% ../nbs/08_sample.ipynb #283e6fa8
+# %% ../nbs/08_sample.ipynb #29c95fcf
 def shared_settings(
     cfg:SampleConfig, # the request
     family:Family, # of the base
@@ -292,7 +292,7 @@ def shared_settings(
     return dict(base=Path(base).name if Path(base).expanduser().is_dir() else base, revision=revision, family=family.name, dtype=family.defaults['mixed_precision'], height=pick('height', side), width=pick('width', side),
                 **numbers, max_sequence_length=about.get('max_sequence_length', family.defaults['max_sequence_length']))
 
-# %% ../nbs/08_sample.ipynb #164c6665
+# %% ../nbs/08_sample.ipynb #eadd4616
 def plan_grid(
     cfg:SampleConfig, # the request
 ) -> Grid: # what will be drawn and where; nothing is written yet
@@ -312,7 +312,7 @@ def plan_grid(
     folder = Path(cfg.output_dir or f'outputs/infer_{run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
     return Grid(folder, run, base, revision, cache_dir, family, columns, cells[:cfg.limit], training_photo(trained))
 
-# %% ../nbs/08_sample.ipynb #8a356da7
+# %% ../nbs/08_sample.ipynb #3ad5e736
 def encode_texts(
     grid:Grid, # whose prompts
     device:torch.device, # where to encode
@@ -323,7 +323,7 @@ def encode_texts(
     length = grid.cells[0].settings['max_sequence_length']
     return {t: {k: v.cpu() for k,v in grid.family.encode_prompt(pipe, [t], length).items()} for t in tqdm(texts, desc='reading prompts', delay=2)}
 
-# %% ../nbs/08_sample.ipynb #952a012f
+# %% ../nbs/08_sample.ipynb #6da80394
 def ready_pipeline(
     grid:Grid, # base and adapters
     device:torch.device, # where to draw
@@ -338,7 +338,7 @@ def ready_pipeline(
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
-# %% ../nbs/08_sample.ipynb #2a223256
+# %% ../nbs/08_sample.ipynb #2c24ff88
 def batches(
     cells:list[Cell], # of a grid
     batch_size:int, # pictures at once
@@ -354,7 +354,7 @@ def batches(
             out += [[c for c in chosen if c.column==column] for column in dict.fromkeys(c.column for c in chosen)]
     return out
 
-# %% ../nbs/08_sample.ipynb #b96338f4
+# %% ../nbs/08_sample.ipynb #9b6fda2d
 def missing_batches(
     grid:Grid, # the plan
     batch_size:int, # pictures at once
@@ -362,7 +362,7 @@ def missing_batches(
     "The batches that hold a cell which is not there, or was made with other settings."
     return [b for b in batches(grid.cells, batch_size) if any(read_settings(grid.folder/c.file)!=c.settings for c in b)]
 
-# %% ../nbs/08_sample.ipynb #04ff6cb5
+# %% ../nbs/08_sample.ipynb #80a11767
 def draw_batches(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
@@ -381,7 +381,7 @@ def draw_batches(
             for cell,image in zip(batch, images):
                 if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings)
 
-# %% ../nbs/08_sample.ipynb #b7573a70
+# %% ../nbs/08_sample.ipynb #616b064c
 def wrap(
     text:str, # one paragraph
     font:ImageFont.FreeTypeFont, # measures it
@@ -397,7 +397,7 @@ def wrap(
     if len(out)>lines: out[lines-1:] = [out[lines-1] + ' ...']
     return '\n'.join(out)
 
-# %% ../nbs/08_sample.ipynb #4a685e72
+# %% ../nbs/08_sample.ipynb #c85c3c33
 def contact_sheet(
     folder:str|Path, # of a grid
     side:int=160, # pixels of a cell's longer side
@@ -420,7 +420,7 @@ def contact_sheet(
         if (folder/cell['file']).is_file(): sheet.paste(ImageOps.contain(Image.open(folder/cell['file']).convert('RGB'), (side,side)), at)
     return sheet
 
-# %% ../nbs/08_sample.ipynb #4bae6078
+# %% ../nbs/08_sample.ipynb #051011a2
 def write_plan(
     grid:Grid, # the plan
 ) -> None:
@@ -438,7 +438,7 @@ def write_plan(
     text = json.dumps(plan, indent=1, ensure_ascii=False)
     atomic_write(grid.folder/'grid.json', lambda part: part.write_text(text, encoding='utf-8'))
 
-# %% ../nbs/08_sample.ipynb #a6444c58
+# %% ../nbs/08_sample.ipynb #7c5f5529
 def twins(
     grid:Grid, # with its cells drawn
 ) -> list[str]: # one sentence a pair
@@ -451,7 +451,7 @@ def twins(
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a][row] for row in pixels[b])]
 
-# %% ../nbs/08_sample.ipynb #73c7d9ad
+# %% ../nbs/08_sample.ipynb #c1760ba0
 def sample(
     cfg:SampleConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `SampleConfig`: `run` and `prompts` at least
