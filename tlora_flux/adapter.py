@@ -6,8 +6,8 @@
 __all__ = ['NO_MASK', 'TARGETS', 'INITS', 'given_timestep', 'exact_for', 'Adapter', 'TLoRAState', 'LoRAWeights', 'TLoRALinear',
            'target_pattern', 'target_paths', 'vanilla_init', 'adapter_names', 'get_state', 'tlora_layers',
            'tlora_parameters', 'is_offloaded', 'check_attachable', 'refuse_peft', 'attach_state_', 'drop_',
-           'check_rank', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'set_strength_', 'exact_sigma', 'scheduler_sigma',
-           'checkpointing_func']
+           'check_rank', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_', 'exact_sigma',
+           'scheduler_sigma', 'checkpointing_func']
 
 # %% ../nbs/03_adapter.ipynb #ef218254
 import inspect
@@ -328,7 +328,15 @@ def live_ranks(
     "Live ranks of each sample in the last forward."
     return get_state(transformer).live
 
-# %% ../nbs/03_adapter.ipynb #0589bf37
+# %% ../nbs/03_adapter.ipynb #877bd9d7
+def check_strength(
+    value:float, # factor of what an adapter adds
+) -> float: # the same
+    "Raises `BadInput` unless it is finite."
+    if not math.isfinite(value): raise BadInput(f'strength={value} must be a finite number')
+    return float(value)
+
+# %% ../nbs/03_adapter.ipynb #065b0863
 def set_strength_(
     transformer:nn.Module, # an adapted transformer
     value:float, # factor of what the adapter adds: 1 as trained, 0 off; any finite number
@@ -336,8 +344,7 @@ def set_strength_(
 ) -> nn.Module: # the same transformer
     "Turn an adapter up or down from the next forward on; nothing is compiled again. Raises `BadInput` for an unknown name or a value that is not finite."
     state = get_state(transformer, name)
-    if not math.isfinite(value): raise BadInput(f'strength={value} must be a finite number')
-    for attached in state.adapters if name is None else [name]: state.adapters[attached].strength = float(value)
+    for attached in state.adapters if name is None else [name]: state.adapters[attached].strength = check_strength(value)
     return transformer
 
 # %% ../nbs/03_adapter.ipynb #2f845750
