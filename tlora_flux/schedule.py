@@ -50,7 +50,7 @@ def rank_mask(
     "The first ranks of each sample: the diagonal of the paper's `M_t` (T-LoRA, eq. 3)."
     return (torch.arange(max_rank, device=live_rank.device) < live_rank[:,None]).float()
 
-# %% ../nbs/02_schedule.ipynb #0a9a320c
+# %% ../nbs/02_schedule.ipynb #61df6113
 @dataclass(frozen=True)
 class RankSchedule:
     "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for ranks out of order, an unknown kind, or a sigma outside [0, 1]."
@@ -71,12 +71,7 @@ class RankSchedule:
         live = torch.floor((self.max_rank - self.min_rank) * KINDS[self.kind](sigma_32)).long() + self.min_rank
         return live if isinstance(sigma, Tensor) else live.item()
 
-    def mask(self,
-        sigma:Tensor, # (b,), noise level of each sample in [0, 1]
-    ) -> Tensor: # (b, max_rank) float32, 1 for a live rank
-        "The `rank_mask` of each sample."
-        return rank_mask(self(sigma), self.max_rank)
-
+    def mask(self, sigma:Tensor) -> Tensor: return rank_mask(self(sigma), self.max_rank) # (b,) -> (b, max_rank)
     def plot(self, sigmas:Tensor|None=None): return plot_ranks(self, sigmas)
     def to_dict(self) -> dict: return asdict(self)
 
