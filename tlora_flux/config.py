@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['core_float', 'BadInput', 'opt', 'fit_one', 'fit', 'check_limits', 'Config', 'ConceptFields', 'AdapterFields',
            'OptimFields', 'RunFields', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets',
-           'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'save_config', 'fill_defaults', 'concept_dir']
+           'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config', 'fill_defaults',
+           'concept_dir']
 
 # %% ../nbs/00_config.ipynb #0a94a4c6
 import math, os, re, yaml
@@ -118,7 +119,7 @@ class AdapterFields(Config):
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
-# %% ../nbs/00_config.ipynb #2eafdd46
+# %% ../nbs/00_config.ipynb #10a6c004
 @dataclass(kw_only=True)
 class OptimFields(Config):
     "How a step is taken, and which noise levels it sees."
@@ -130,7 +131,7 @@ class OptimFields(Config):
     adam_beta2:float = opt(0.999, 'Decay of the mean of squared gradients.', low=0, high=.9999)
     adam_weight_decay:float = opt(1e-4, 'Decoupled weight decay.', low=0)
     adam_epsilon:float = opt(1e-8, "Added to the root of the squared gradients' mean.", low=0)
-    max_grad_norm:float = opt(1.0, 'Gradients are scaled down to this norm.', low=0)
+    max_grad_norm:float = opt(1.0, 'Gradients are scaled down to this norm.', low=.001)
     sigma_sampling:str = opt('uniform', 'Which noise levels are trained.', choices=('uniform', 'logit_normal', 'shifted'))
     sigma_mu:float = opt(1.15, 'Shift of sigma_sampling=shifted; 1.15 is what FLUX samples with at 1024 px.')
     logit_mean:float = opt(0.0, 'Mean of the logit of sigma_sampling=logit_normal; above 0 is noisier.')
@@ -282,16 +283,21 @@ class CoreDumper(yaml.SafeDumper):
 
 CoreDumper.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
 
-# %% ../nbs/00_config.ipynb #caa07518
+# %% ../nbs/00_config.ipynb #ce8d6787
+def public_values(
+    cfg:Config, # any config
+) -> dict: # option -> value
+    "A config as it may be written to a file."
+    values = {f.name: getattr(cfg, f.name) for f in fields(cfg)}
+    return values | {f.name: portable_path(values[f.name]) for f in fields(cfg) if f.metadata['path'] and values[f.name] is not None}
+
+# %% ../nbs/00_config.ipynb #ad271eba
 def save_config(
     cfg:Config, # any config
     path:str|Path, # file to write
 ) -> None:
     "Write every option, defaults included, as YAML that `load_config` reads back."
-    values = {f.name: getattr(cfg, f.name) for f in fields(cfg)}
-    for f in fields(cfg):
-        if f.metadata['path'] and values[f.name] is not None: values[f.name] = portable_path(values[f.name])
-    Path(path).write_text(yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000), encoding='utf-8')
+    Path(path).write_text(yaml.dump(public_values(cfg), Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000), encoding='utf-8')
 
 # %% ../nbs/00_config.ipynb #f6ed27c4
 def fill_defaults(
