@@ -29,16 +29,17 @@ class Vitals:
     major_faults:int # memory pages fetched from a disk, since it started
     swapped:int # bytes of it that lie in swap
 
-# %% ../nbs/07b_watch.ipynb #3c7eec52
+# %% ../nbs/07b_watch.ipynb #3e474af9
 def vitals(
     pid:int|str='self', # process number
+    besides:int|None=None, # number of a thread that does not count: the one that looks
 ) -> Vitals|None: # None where there is no /proc
     "Look now."
     proc = Path('/proc')/str(pid)
     if not proc.exists(): return None
     def after_name(file): return file.read_text().rpartition(')')[2].split() # a process may have blanks and brackets in its name
     states = []
-    for thread in (proc/'task').iterdir():
+    for thread in (t for t in (proc/'task').iterdir() if t.name!=str(besides)):
         try: states.append(after_name(thread/'stat')[0])
         except (FileNotFoundError, ProcessLookupError): continue # it has just ended
     read = re.search(r'^read_bytes: (\d+)', (proc/'io').read_text(), re.M)
@@ -63,7 +64,7 @@ def diagnose(
     if 'R' in before.states or 'R' in after.states: return f'it computes ({seen}): another program may hold the GPU or the processor (nvidia-smi, top)'
     return f'it sleeps and reads nothing ({seen}): it waits for the GPU, a lock, or another process'
 
-# %% ../nbs/07b_watch.ipynb #cd420334
+# %% ../nbs/07b_watch.ipynb #dc38b92c
 class StallWatch:
     "A context in which a thread watches the time between calls of `tick`; it reports a stall and never ends anything."
     def __init__(self,
@@ -83,13 +84,13 @@ class StallWatch:
         return max(self.least, self.factor*statistics.median(self.times)) if len(self.times)>=self.warmup else None
 
     def watch(self):
-        told = None
+        told,me = None,threading.get_native_id()
         while not self.over.wait(self.least/4):
             began,limit = self.began,self.limit()
             if limit is None or told==began or time.monotonic() - began < limit: continue
-            told,before = began,vitals()
+            told,before = began,vitals(besides=me)
             if before is None or self.over.wait(self.least/4): continue
-            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {diagnose(before, vitals())}')
+            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {diagnose(before, vitals(besides=me))}')
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.watch, daemon=True)
