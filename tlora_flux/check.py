@@ -10,7 +10,7 @@ __all__ = ['logger', 'LIMIT', 'NETWORK', 'FLUX1', 'FIGURES', 'KEPT', 'WORKSPACE'
            'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows', 'refuse_sequential',
            'version_rows', 'version_problems', 'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge',
            'output_size', 'local_base', 'snapshot', 'access_rows', 'family_rows', 'figures_listed', 'disk_needs',
-           'look', 'check', 'insist']
+           'Source', 'find_source', 'look', 'check', 'insist']
 
 # %% ../nbs/07a_check.ipynb #df790f05
 import json
@@ -568,7 +568,7 @@ def storage_rows(
                                               'use a machine with more memory, or a local SSD and no offload at all'))
     return rows or [Row('storage', 'pass', f'the model is on {place.mount} ({place.kind})' + (f', {gb(speed)} a second' if speed else ''))]
 
-# %% ../nbs/07a_check.ipynb #22b3b159
+# %% ../nbs/07a_check.ipynb #6ea7baaa
 @dataclass(frozen=True)
 class Facts:
     "What is known about a base, a machine and what is wanted of them."
@@ -583,6 +583,7 @@ class Facts:
     packages:Place # where pip installs
     speed:float|None=None # bytes a second that the base's largest file was read at
 
+# %% ../nbs/07a_check.ipynb #b8f2a469
 def judge(
     facts:Facts, # what was found
 ) -> Report:
@@ -681,35 +682,54 @@ def disk_needs(
     return {'hub cache': (place_of(hub_cache(want.cache_dir)), fetch), 'xet cache': (place_of(want.cache_dir or constants.HF_XET_CACHE), xet),
             'TMPDIR': (place_of(want.cache_dir or tempfile.gettempdir()), int(5e8)), **needs}
 
-# %% ../nbs/07a_check.ipynb #a872ca06
+# %% ../nbs/07a_check.ipynb #7ec7ee60
+@dataclass(frozen=True)
+class Source:
+    "Where a base comes from."
+    name:str # as the person wrote it
+    folder:Path|None=None # of a diffusers pipeline on this disk
+    file:Path|None=None # with the transformer alone
+    repository:str='' # on the Hub; empty where nothing is asked of it
+
+# %% ../nbs/07a_check.ipynb #7b3c7e4c
+def find_source(
+    name:str, # as in `pretrained_model_name_or_path`
+) -> Source:
+    "Tell the three apart. Raises `BadInput` for a single file that is no transformer of ours."
+    if not name.endswith('.safetensors'): return Source(name, local_base(name), None, '' if local_base(name) else name)
+    from tlora_flux.families import family_of
+    from tlora_flux.single_file import transformer_config
+    return Source(name, None, Path(name).expanduser(), family_of(transformer_config(name)).bases[0])
+
+# %% ../nbs/07a_check.ipynb #22016b5d
 def look(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     base:str, # name of the base
     revision:str|None=None, # of the base
     cache_dir:str|None=None, # for downloads
 ) -> Facts:
-    "Everything that can be known in seconds."
-    folder = local_base(base)
-    asked = None if folder else ask_hub(base, revision)
+    "Everything that can be known in seconds. Raises `BadInput` for a single file that is no base."
+    source,cache = find_source(base),hub_cache(cache_dir)
+    asked = ask_hub(source.repository, revision) if source.repository else Answer
     from tlora_flux.families import FAMILIES # imports torch, while the Hub thinks
-    machine,cache = this_machine(),hub_cache(cache_dir)
-    answer = asked() if asked else Answer()
-    here = folder or snapshot(base, revision, cache)
-    family,rows = family_rows(base, here, answer.pipeline_class, isinstance(cfg, TrainConfig))
-    family_or_any = family or FAMILIES['flux.1-dev']
-    want = want_of(cfg, family_or_any.defaults, base, revision, cache_dir)
-    parts = ('scheduler', *(p for names in family_or_any.parts.values() for p in names))
+    machine,answer = this_machine(),asked()
+    here = source.folder or snapshot(source.repository, revision, cache)
+    family,rows = family_rows(source.repository or base, here, answer.pipeline_class, isinstance(cfg, TrainConfig))
+    known = family or FAMILIES['flux.1-dev']
+    want = want_of(cfg, known.defaults, base, revision, cache_dir)
+    parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (source.file and p=='transformer')))
     lost = missing_files(here, parts) if here else list(parts)
-    figures = figures_of(here) if here and not lost else figures_listed(FIGURES.get(family_or_any.name, FLUX1), answer)
-    if folder: access,fetch = [Row('access', 'fail', f'{base} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id') if lost else Row('access', 'pass', f'{base} is on this machine')],0
-    else:
-        fetch = to_fetch(base, answer, parts, cache) if answer.files else 0 if not lost else 2*(figures.text + figures.vae + figures.transformer)
-        access = access_rows(base, answer, not fetch)
-    weights = max((here or Path()).glob('transformer/*.safetensors') if not lost else [], key=lambda f: f.stat().st_size, default=None)
-    speed = read_speed(weights) if weights and weights.stat().st_size > 1e8 else None
-    return Facts(want, family and figures, machine, access + rows, place_of(here or cache), disk_needs(figures, want, fetch), roomy_places(), version_problems(), place_of(Path(util.find_spec('torch').origin).parent), speed)
+    whole = here and not lost and not source.file
+    figures = figures_of(here) if whole else figures_listed(FIGURES.get(known.name, FLUX1), answer)
+    fetch = to_fetch(source.repository, answer, parts, cache) if answer.files else 0 if source.folder or not lost else 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
+    if source.folder: rows.insert(0, Row('access', 'fail', f'{base} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id') if lost else Row('access', 'pass', f'{base} is on this machine'))
+    else: rows = access_rows(source.repository, answer, not fetch) + rows
+    weights = [source.file] if source.file else list(here.glob('transformer/*.safetensors')) if whole else []
+    speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
+    return Facts(want, family and figures, machine, rows, place_of((source.file and source.file.parent) or here or cache), disk_needs(figures, want, fetch), roomy_places(), version_problems(),
+                 place_of(Path(util.find_spec('torch').origin).parent), *speeds)
 
-# %% ../nbs/07a_check.ipynb #ed7d69c0
+# %% ../nbs/07a_check.ipynb #58481648
 def check(
     cfg:TrainConfig|SampleConfig, # the run
     base:str|None=None, # name of the base; None is the config's
@@ -719,9 +739,11 @@ def check(
     "What could stop this run, in seconds, with nothing downloaded."
     base = base or cfg.pretrained_model_name_or_path
     try: return judge(look(cfg, base, revision or getattr(cfg, 'revision', None), cache_dir or getattr(cfg, 'cache_dir', None)))
-    except ImportError as e: return Report(f'tlora check: {base}', [Row('software', 'fail', f'{e.name} cannot be imported ({e.msg})', f'install the package anew: pip install --force-reinstall {e.name}')])
+    except BadInput as e: row = Row('access', 'fail', *str(e).split('; ', 1))
+    except ImportError as e: row = Row('software', 'fail', f'{e.name} cannot be imported ({e.msg})', f'install it anew: pip install --force-reinstall {e.name}')
+    return Report(f'tlora check: {base}', [row])
 
-# %% ../nbs/07a_check.ipynb #0e4e3499
+# %% ../nbs/07a_check.ipynb #6304e696
 def insist(
     report:Report, # from `check`
 ) -> Report: # the same
