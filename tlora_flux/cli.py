@@ -123,3 +123,7 @@ def main() -> None:
     except typer.TyperException as e: message = e.format_message()
     print(f'tlora: {message}', file=sys.stderr)
     sys.exit(2)
+
+# %% ../nbs/15_cli.ipynb #e61337aa
+#| eval: false
+if __name__ == '__main__': main()

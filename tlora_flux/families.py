@@ -227,12 +227,12 @@ FLUX1_SCHNELL = replace(FLUX1_DEV,
     adapters_from=('flux.1-dev',),
     not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; train on black-forest-labs/FLUX.1-dev and sample here')
 
-# %% ../nbs/04_families.ipynb #51b34c20
+# %% ../nbs/04_families.ipynb #74844b6d
 MICRO_FLUX = replace(FLUX1_DEV,
     name='micro-flux', bases=('micro',),
     matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']<4096,
-    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=1e-3, max_train_steps=300, checkpointing_steps=100, mixed_precision='no',
-                  num_inference_steps=20, guidance_scale=0., true_cfg_scale=3.))
+    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100, mixed_precision='no',
+                  num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.))
 
 # %% ../nbs/04_families.ipynb #c620c786
 FAMILIES = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX)}

@@ -6,11 +6,12 @@
 __all__ = ['DTYPES', 'requirements', 'check_versions', 'hub_refusal', 'fetch', 'base_folder', 'base_family', 'default_device',
            'quiet_loading', 'load_base']
 
-# %% ../nbs/07_hub.ipynb #04c2e49e
+# %% ../nbs/07_hub.ipynb #aa982332
 import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -62,7 +63,7 @@ def hub_refusal(
     if status: return f'the Hub answers {status} for {name}; try again later'
     return f'{name} is not completely in the cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set; connect once, or give a local folder'
 
-# %% ../nbs/07_hub.ipynb #1fdbae7f
+# %% ../nbs/07_hub.ipynb #9ffc57d9
 def fetch(
     name:str, # repository id
     folders:tuple[str,...], # parts wanted, as folders of the repository
@@ -70,10 +71,16 @@ def fetch(
     cache_dir:str|None=None, # None is the Hub's own cache
 ) -> Path: # the snapshot's folder
     "Download what is not in the cache yet. Raises `BadInput` in one line."
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import HfApi, errors, snapshot_download
     wanted = ['model_index.json', 'transformer/config.json', *(f'{f}/*' for f in folders)]
-    try: return Path(snapshot_download(name, revision=revision, cache_dir=cache_dir, allow_patterns=wanted))
-    except (errors.HTTPError, errors.LocalEntryNotFoundError, errors.HFValidationError) as e: # HTTPError is the client's own base class
+    get = partial(snapshot_download, name, revision=revision, cache_dir=cache_dir, allow_patterns=wanted)
+    try:
+        try: HfApi().model_info(name, revision=revision, timeout=10) # a Hub that never answers: the client's other questions have no time limit
+        except (errors.HTTPError, errors.OfflineModeIsEnabled) as e:
+            try: return Path(get(local_files_only=True))
+            except errors.LocalEntryNotFoundError: raise e from None
+        return Path(get())
+    except (errors.HTTPError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.HFValidationError) as e: # HTTPError is the client's own base class
         raise BadInput(hub_refusal(name, e)) from None
 
 # %% ../nbs/07_hub.ipynb #440f1a83
