@@ -532,10 +532,10 @@ def tile(
     for k, image in enumerate(images): sheet.paste(image, (k % columns*(w + gap), k//columns*(h + gap)))
     return sheet
 
-# %% ../nbs/09_world.ipynb #2200307f
+# %% ../nbs/09_world.ipynb #4507ac32
 def jpeg(
     image:Image.Image, # RGB
-    quality:int = 82, # of the JPEG, 1 to 95
+    quality:int = 72, # of the JPEG, 1 to 95
 ) -> bytes: # JPEG file
     "The bytes of a JPEG, for a notebook's output."
     buffer = io.BytesIO()
