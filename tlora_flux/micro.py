@@ -6,9 +6,10 @@
 __all__ = ['RESOLUTION', 'TEXT_LENGTH', 'TEXT_WIDTH', 'VOCABULARY', 'CARD', 'build_vae', 'build_transformer', 'build_tokenizer',
            'build_text_encoders', 'assemble', 'draw', 'draw_all', 'crops', 'reconstruction_loss', 'trapezoid',
            'save_state', 'train_vae', 'psnr', 'encode_all', 'training_batch', 'MicroModel', 'step_loss', 'average_',
-           'train_transformer', 'averaged', 'draw_sheet', 'generate', 'follow', 'ship', 'train_micro', 'round_trip']
+           'go_on', 'log_loss', 'train_transformer', 'averaged', 'draw_sheet', 'generate', 'follow', 'ship',
+           'start_from', 'train_micro', 'round_trip']
 
-# %% ../nbs/10_micro.ipynb #5e947910
+# %% ../nbs/10_micro.ipynb #0320a0d3
 import json
 import math
 import time
@@ -23,9 +24,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from .families import byte_tokenizer, image_ids, pack_latents
 from .flow import add_noise, flow_loss, velocity_target
-from .world import HELD_OUT_MATERIALS, HELD_OUT_OBJECTS, caption, paint_scene, read_scene, sample_scene, tile
+from .hub import load_base
+from .world import HELD_OUT_MATERIALS, HELD_OUT_OBJECTS, caption, jpeg, paint_scene, read_scene, sample_scene, tile
 
-# %% ../nbs/10_micro.ipynb #6944fbf3
+# %% ../nbs/10_micro.ipynb #0fe7d5aa
 RESOLUTION, TEXT_LENGTH, TEXT_WIDTH, VOCABULARY = 128, 32, 128, 512
 
 def build_vae() -> AutoencoderKL:
@@ -34,6 +36,7 @@ def build_vae() -> AutoencoderKL:
                          layers_per_block=1, latent_channels=16, norm_num_groups=8, sample_size=RESOLUTION, mid_block_add_attention=False,
                          use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1., shift_factor=0.)
 
+# %% ../nbs/10_micro.ipynb #844d4ed1
 def build_transformer() -> FluxTransformer2DModel:
     "An untrained transformer: 2 double and 4 single blocks, 8 heads of 32, no guidance embedding."
     return FluxTransformer2DModel(patch_size=1, in_channels=64, num_layers=2, num_single_layers=4, attention_head_dim=32, num_attention_heads=8,
@@ -65,11 +68,12 @@ def assemble(
     scheduler = FlowMatchEulerDiscreteScheduler(shift=1., use_dynamic_shifting=True, base_shift=1.15, max_shift=1.15, base_image_seq_len=64, max_image_seq_len=4096)
     return FluxPipeline(scheduler=scheduler, vae=vae, text_encoder=clip, tokenizer=tokenizer, text_encoder_2=t5, tokenizer_2=tokenizer, transformer=transformer)
 
-# %% ../nbs/10_micro.ipynb #f8cfc3f3
+# %% ../nbs/10_micro.ipynb #b3a8ddf3
 def draw(indices): # numbers of scenes
     "Pictures of those scenes, (n, 128, 128, 3) uint8."
     return np.stack([(255*paint_scene(sample_scene(int(k)), RESOLUTION) + .5).astype(np.uint8) for k in indices])
 
+# %% ../nbs/10_micro.ipynb #4faeac64
 def draw_all(
     folder:Path, # where `pictures.npy` goes
     count:int, # scenes 0 to count - 1
@@ -111,7 +115,7 @@ def reconstruction_loss(
     error = output.float() - target
     return error.abs().mean() + (error - F.avg_pool2d(error, 3, 1, 1)).abs().mean()
 
-# %% ../nbs/10_micro.ipynb #1dd0500c
+# %% ../nbs/10_micro.ipynb #035f9602
 def trapezoid(
     step:int, # 0 to steps - 1
     steps:int, # of the whole run
@@ -121,16 +125,17 @@ def trapezoid(
     "Rise, hold, fall: a run can be lengthened while it holds, without having planned for it."
     return min(1., (step + 1)/warmup, (steps - step)/(decay*steps))
 
+# %% ../nbs/10_micro.ipynb #a711dd33
 def save_state(path, **parts):
     "Write training state so that a crash leaves the old file or the new one."
     torch.save(parts, part := Path(path).with_suffix('.part'))
     part.rename(path)
 
-# %% ../nbs/10_micro.ipynb #f43e5216
+# %% ../nbs/10_micro.ipynb #a455638e
 def train_vae(
     folder:Path, # of the run; `vae.pt` is its state
     pictures:np.ndarray, # (n, 128, 128, 3) uint8
-    steps:int = 2400, # of 32 crops of 64 px; the last tenth on 8 full frames
+    steps:int = 3300, # of 32 crops of 64 px; the last tenth on 8 full frames
     learning_rate:float = 1e-3, # at the top of the trapezoid
     kl_weight:float = 3e-4, # pull of the latents towards a normal distribution
     device:str = 'cpu',
@@ -235,7 +240,32 @@ def average_(
     decay = min(decay, (1 + step)/(10 + step))
     torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
 
-# %% ../nbs/10_micro.ipynb #a74d6842
+# %% ../nbs/10_micro.ipynb #c16592e3
+def go_on(
+    state:Path, # file of `save_state`; it need not exist
+    model:MicroModel, # filled in place, as are the next two
+    optimizer:torch.optim.Optimizer,
+    average:list, # tensors
+    device:str,
+) -> int: # steps done
+    "Put model, optimizer and average where the state left them."
+    if not state.exists(): return 0
+    saved = torch.load(state, map_location=device)
+    model.load_state_dict(saved['model']); optimizer.load_state_dict(saved['optimizer']); torch._foreach_copy_(average, saved['average'])
+    return saved['step']
+
+# %% ../nbs/10_micro.ipynb #49502049
+def log_loss(
+    path:Path, # JSON lines, appended to
+    step:int,
+    losses:list, # of the steps since the last line
+) -> float: # their mean
+    "Write one line of the log."
+    mean = round(torch.stack(losses).mean().item(), 4)
+    with path.open('a') as log: print(json.dumps(dict(step=step, loss=mean, time=round(time.time()))), file=log)
+    return mean
+
+# %% ../nbs/10_micro.ipynb #bca7e9ea
 def train_transformer(
     folder:Path, # of the run; `transformer.pt` is its state, `log.jsonl` its log
     latents:np.ndarray, # (n, 64, 64) packed
@@ -245,29 +275,25 @@ def train_transformer(
     learning_rate:float = 1e-3, # at the top of the trapezoid
     device:str = 'cpu',
     compiled:bool = True, # compile the blocks: a quarter faster, and wants a C++ compiler
+    save_every:int = 250, # steps
 ) -> FluxPipeline: # with the averaged weights
     "Train the transformer and the text encoders, from where `folder` stands."
     torch.manual_seed(1)
     tokenizer, model, state = build_tokenizer(), MicroModel().to(device), Path(folder)/'transformer.pt'
-    parameters, start = list(model.parameters()), 0
+    parameters = list(model.parameters())
     optimizer, average = torch.optim.AdamW(parameters, learning_rate, betas=(.9, .99), weight_decay=.01, fused=True), [p.detach().clone() for p in parameters]
-    if state.exists():
-        saved = torch.load(state, map_location=device)
-        model.load_state_dict(saved['model']); optimizer.load_state_dict(saved['optimizer']); average, start = saved['average'], saved['step']
+    start = go_on(state, model, optimizer, average, device)
     if compiled: model.transformer.compile_repeated_blocks()
-    bar, log, losses = tqdm(range(start, steps), initial=start, total=steps, desc='micro-FLUX'), (Path(folder)/'log.jsonl').open('a'), []
+    bar, losses = tqdm(range(start, steps), initial=start, total=steps, desc='micro-FLUX'), []
     for step in bar:
         for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(step, steps)
         loss = step_loss(model, training_batch(latents, tokenizer, step, batch_size, device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.)
         optimizer.step(); optimizer.zero_grad()
-        average_(average, parameters, step)
-        losses.append(loss.detach())
-        if (step + 1) % 50 == 0:
-            row = dict(step=step + 1, loss=round(torch.stack(losses).mean().item(), 4), time=round(time.time()))
-            print(json.dumps(row), file=log, flush=True); bar.set_postfix(loss=row['loss']); losses.clear()
-        if (step + 1) % 250 == 0 or step + 1 == steps: save_state(state, model=model.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1)
+        average_(average, parameters, step); losses.append(loss.detach())
+        if (step + 1) % 50 == 0: bar.set_postfix(loss=log_loss(Path(folder)/'log.jsonl', step + 1, losses)); losses.clear()
+        if (step + 1) % save_every == 0 or step + 1 == steps: save_state(state, model=model.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1)
         if (step + 1) % 1000 == 0: draw_sheet(averaged(model, average, vae, tokenizer)).save(Path(folder)/f'sheet-{step + 1}.png')
     return averaged(model, average, vae, tokenizer)
 
@@ -283,7 +309,7 @@ def averaged(
     for p, a in zip(fresh.parameters(), average, strict=True): p.data.copy_(a)
     return assemble(vae.to('cpu', torch.float32), fresh.transformer.eval(), fresh.clip.eval(), fresh.t5.eval(), tokenizer)
 
-# %% ../nbs/10_micro.ipynb #23719e08
+# %% ../nbs/10_micro.ipynb #c7cf6c7c
 def draw_sheet(
     pipe:FluxPipeline,
     prompts:list|None = None, # None: 24 of scenes kept back from training
@@ -295,6 +321,7 @@ def draw_sheet(
     prompts = prompts or [caption(sample_scene(k, kept_back=True)) for k in range(24)]
     return tile(generate(pipe, prompts, num_inference_steps, true_cfg_scale), columns)
 
+# %% ../nbs/10_micro.ipynb #b970a51c
 def generate(
     pipe:FluxPipeline,
     prompts:list, # one picture each
@@ -355,22 +382,38 @@ def ship(
     facts['parameters'] = sum(p.numel() for m in (pipe.transformer, pipe.vae, pipe.text_encoder, pipe.text_encoder_2) for p in m.parameters())/1e6
     (Path(folder)/'README.md').write_text(CARD.format(**facts))
 
-# %% ../nbs/10_micro.ipynb #e417211a
+# %% ../nbs/10_micro.ipynb #218f4272
+def start_from(
+    weights:str, # a pipeline folder
+    folder:Path, # of the run; files that are there are left alone
+    vae_steps:int, # the autoencoder counts as trained for so many
+):
+    "Write states as if a run had ended with these weights."
+    pipe, model = FluxPipeline.from_pretrained(weights), MicroModel()
+    model.transformer, model.clip, model.t5 = pipe.transformer, pipe.text_encoder, pipe.text_encoder_2
+    fresh = lambda parameters: torch.optim.AdamW(parameters, betas=(.9, .99), fused=True).state_dict()
+    vae, transformer = folder/'vae.pt', folder/'transformer.pt'
+    if not vae.exists(): save_state(vae, model=pipe.vae.state_dict(), optimizer=fresh(pipe.vae.parameters()), step=vae_steps)
+    if not transformer.exists(): save_state(transformer, model=model.state_dict(), optimizer=fresh(model.parameters()), average=[p.detach() for p in model.parameters()], step=0)
+
+# %% ../nbs/10_micro.ipynb #fe6b76a5
 def train_micro(
     folder:str = 'outputs/micro', # state, log and sheets of the run
     ship_to:str = '', # the finished pipeline's folder; empty: `folder`/pipeline
     scenes:int = 24_000, # pictures drawn
-    vae_steps:int = 2400, # of 32 crops
+    vae_steps:int = 3300, # of 32 crops
     steps:int = 8000, # of 64 pictures; more than in an earlier call lengthens the run
     threads:int = 2, # of the CPU
     device:str = 'cpu', # or cuda
     compiled:bool = True, # compile the transformer's blocks: a quarter faster, and wants a C++ compiler
+    warm_start:str = '', # a pipeline folder to go on from where `folder` has no state, such as the shipped one; empty: from nothing
 ):
     "Train micro-FLUX, or go on with it, and write the pipeline."
     torch.set_num_threads(threads)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_all(folder, scenes, threads)
+    if warm_start: start_from(warm_start, folder, vae_steps)
     vae = train_vae(folder, pictures, vae_steps, device=device)
     latents = encode_all(folder, vae, pictures)
     pipe = train_transformer(folder, latents, vae, steps, device=device, compiled=compiled)
