@@ -320,7 +320,7 @@ def pick_key(
     "Under which name a column's pick is kept."
     return 'base' if column.step is None and not column.strength else f'{column.step} x {column.strength:g}'
 
-# %% ../nbs/13_explore.ipynb #f55e2b13
+# %% ../nbs/13_explore.ipynb #26c0cca6
 def keep(
     board:Board, # of a run that is here
     column:int, # the one that was chosen
@@ -334,7 +334,7 @@ def keep(
     folder,strength = portable_path(str(file.parent)),'' if chosen.strength==1 else f' --strength {chosen.strength:g}'
     return f"""tlora sample {folder} --prompts prompts.txt{strength}
 
-pipe = load_base({read_about(file).get('base', board.base)!r}) # or any diffusers pipeline of this base
+pipe = load_base({read_about(file).get('base', board.base)!r})
 load_tlora_(pipe, {folder!r}{strength and f', strength={chosen.strength:g}'})"""
 
 # %% ../nbs/13_explore.ipynb #8137d8bf
@@ -667,7 +667,7 @@ def no_larger(
     "Made smaller where needed, never larger."
     return ImageOps.contain(image, (side,side)) if max(image.size)>side else image
 
-# %% ../nbs/13_explore.ipynb #4997e9bc
+# %% ../nbs/13_explore.ipynb #04222c3c
 def page_row(
     board:Board, # a grid
     prompt:int, # which
@@ -678,7 +678,7 @@ def page_row(
     out = f'<td class="words">{escape(board.prompts[prompt])}</td>'
     for c in range(len(board.columns)):
         at = (prompt,image,c)
-        if state(board, at) not in ('ready','outdated'): out += f'<td class="none">{escape(absence(board, at))}</td>'
+        if state(board, at) not in ('ready','outdated'): out += f'<td class="none">{escape(absence(board, at)).replace(chr(10), "<br>")}</td>'
         else: out += f'<td><img alt="{escape(board.columns[c].label)}" title="{escape(about_cell(board, at))}" src="{data_url(jpeg_bytes(no_larger(picture(board, at), side), 82))}"></td>'
     return f'<tr>{out}</tr>'
 
@@ -737,26 +737,28 @@ def short(
     "A column in one word."
     return 'base' if column.step is None and not column.strength else str(column.step or 'adapter')
 
-# %% ../nbs/13_explore.ipynb #ccf22c1d
+# %% ../nbs/13_explore.ipynb #b6912b23
 CSS = """<style>
-.tlx-cell.jupyter-button{width:100%;height:auto;aspect-ratio:1;padding:4px;margin:0;overflow:hidden;white-space:pre-line;line-height:1.25;font-size:11px;color:#666;
+.tlx-cell.jupyter-button{padding:4px;margin:0;overflow:hidden;white-space:pre-line;line-height:1.25;font-size:11px;color:#666;
  background:#ececec center/contain no-repeat;border:3px solid transparent;border-radius:4px;background-clip:padding-box}
 .tlx-cell.tlx-on.jupyter-button{border-color:#1976d2}
 .tlx-cell.tlx-picture.jupyter-button{background-color:#fff}
 .tlx-grid .widget-html{margin:0} .tlx-grid .widget-html-content{line-height:1.3;font-size:12px;overflow:hidden}
+.tlx-wide{grid-column:1/-1}
 .tlx-head{position:sticky;top:0;z-index:2;background:var(--jp-layout-color0,#fff);text-align:center;padding:2px 0}
 .tlx-photos img{height:92px;margin-right:6px;border-radius:4px;vertical-align:top}
 .tlx-text del{background:#fdd} .tlx-text ins{background:#dfd;text-decoration:none} .tlx-text .widget-html-content{line-height:1.45}
-.tlx-text pre{white-space:pre-wrap;background:var(--jp-layout-color2,#eee);padding:6px;margin:4px 0}
+.tlx-text pre{white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;background:var(--jp-layout-color2,#eee);padding:6px;margin:4px 0}
 </style>"""
 
-# %% ../nbs/13_explore.ipynb #50f371e5
+# %% ../nbs/13_explore.ipynb #f4f0394b
 class Row:
     "The cells of one prompt."
     def __init__(self, board:Board, prompt:int, count:int, choose:Callable[[int],object]):
         self.board,self.prompt,self.name = board,prompt,f'tlx{id(self):x}'
         self.words,self.style = W.HTML(escape(board.prompts[prompt])),W.HTML(layout=W.Layout(display='none'))
-        self.cells = [W.Button() for _ in range(count)]
+        side = f'clamp(60px, calc((100vw - 640px)/{count}), 150px)' # of the browser's window, less what JupyterLab and the words take
+        self.cells = [W.Button(layout=W.Layout(width=side, height=side)) for _ in range(count)]
         for k,cell in enumerate(self.cells):
             for name in ('tlx-cell', f'{self.name}-{k}'): cell.add_class(name)
             cell.on_click(lambda _,k=k: choose(k))
@@ -776,15 +778,15 @@ class Row:
         "Frame one cell, or none."
         for n,cell in enumerate(self.cells): (cell.add_class if n==k else cell.remove_class)('tlx-on')
 
-# %% ../nbs/13_explore.ipynb #563ec855
+# %% ../nbs/13_explore.ipynb #8815f5f8
 class GridView:
     "Prompts down in two groups, checkpoints across, for one seed and one strength."
     def __init__(self, board:Board, look:Look, picks:Path):
         self.board,self.look,self.picks,count = board,look,picks,len(across(board, look.strength))
         self.rows = [Row(board, p, count, lambda k,p=p: self.choose(p, k)) for p in range(len(board.prompts))]
         self.heads = [W.HTML().add_class('tlx-head') for _ in range(count + 1)]
-        tracks = f'minmax(96px, 170px) repeat({count}, minmax(60px, 150px))'
-        self.grid = W.GridBox(layout=W.Layout(grid_template_columns=tracks, grid_gap='4px', max_height='660px', overflow='auto')).add_class('tlx-grid')
+        tracks = f'minmax(90px, 170px) repeat({count}, max-content)'
+        self.grid = W.GridBox(layout=W.Layout(grid_template_columns=tracks, grid_gap='4px', max_height='80vh', overflow='auto')).add_class('tlx-grid')
         self.box = W.VBox([self.grid, *(r.style for r in self.rows)])
         for refresh,names in ((self.arrange, ['picked','strength']), (self.paint, ['image','strength','redrawn']), (self.outline, ['prompt','column','strength'])):
             refresh()
@@ -797,7 +799,7 @@ class GridView:
         picks,children = read_picks(self.picks)[0],[*self.heads]
         for head,c in zip(self.heads[1:], self.columns()): head.value = head_html(self.board.columns[c], picks)
         for heading,prompts in groups(self.board, picks).items():
-            children.append(W.HTML(f'<b>{escape(heading)}</b>', layout=W.Layout(grid_column='1 / -1')))
+            children.append(W.HTML(f'<b>{escape(heading)}</b>').add_class('tlx-wide'))
             for p in prompts: children += [self.rows[p].words, *self.rows[p].cells]
         self.grid.children = children
 
@@ -807,19 +809,19 @@ class GridView:
     def outline(self, _=None):
         for row in self.rows: row.outline(self.columns().index(self.look.column) if row.prompt==self.look.prompt else None)
 
-# %% ../nbs/13_explore.ipynb #87169353
+# %% ../nbs/13_explore.ipynb #9058b608
 def viewed(
     board:Board, # a grid
     at:At, # the cell in view
-    other:int|str|None, # column to wipe to, `photo`, or None for no wipe
-    row:int|None, # its prompt; None is that of the cell in view
+    other:int|str, # column to wipe to, `photo`, or -1 for no wipe
+    row:int, # its prompt; -1 is that of the cell in view
     edge:float, # 0 to 1, see `wipe`
     side:int=1024, # pixels of the longer side at most: more than a screen shows is not sent
 ) -> Image.Image: # RGB
     "What the viewer shows."
     out = no_larger(picture(board, at), side)
-    if other is None: return out
-    under = to_rgb(open_image(board.folder/'photo.jpg')) if other=='photo' else picture(board, (at[0] if row is None else row, at[1], other))
+    if other==-1: return out
+    under = to_rgb(open_image(board.folder/'photo.jpg')) if other=='photo' else picture(board, (at[0] if row==-1 else row, at[1], other))
     return wipe(ImageOps.pad(under, out.size, color=(128,128,128)), out, edge)
 
 # %% ../nbs/13_explore.ipynb #5e3c5624
@@ -849,7 +851,7 @@ def numbered(
     "Prompts to choose from."
     return [(f'{n + 1}. {p}', n) for n,p in enumerate(board.prompts)]
 
-# %% ../nbs/13_explore.ipynb #c735e5ac
+# %% ../nbs/13_explore.ipynb #8592d403
 class Viewer:
     "The cell in view at full size, and a wipe to any other."
     def __init__(self, board:Board, look:Look):
@@ -857,8 +859,8 @@ class Viewer:
         self.image,self.words = W.Image(format='jpeg', layout=W.Layout(width='100%', height='auto')),W.HTML().add_class('tlx-text')
         self.step = W.SelectionSlider(options=self.steps(), description='step', continuous_update=True, layout=W.Layout(width='98%'))
         photo = [('the training photo', 'photo')] if (board.folder/'photo.jpg').is_file() else []
-        self.other = W.Dropdown(options=[('nothing', None), *photo, *((c.label, n) for n,c in enumerate(board.columns))], description='wipe with', layout=W.Layout(width='49%'))
-        self.row = W.Dropdown(options=[('same prompt', None), *numbered(board)], layout=W.Layout(width='49%'))
+        self.other = W.Dropdown(options=[('nothing', -1), *photo, *((c.label, n) for n,c in enumerate(board.columns))], description='wipe with', layout=W.Layout(width='49%'))
+        self.row = W.Dropdown(options=[('same prompt', -1), *numbered(board)], layout=W.Layout(width='49%'))
         self.edge = W.FloatSlider(value=.5, min=0, max=1, step=.01, readout=False, description='wipe', layout=W.Layout(width='98%'))
         self.box = W.VBox([self.step, self.image, W.HBox([self.other, self.row]), self.edge, self.words], layout=W.Layout(flex='1 1 380px', max_width='600px', min_width='320px'))
         self.step.observe(self.stepped, 'value')
@@ -876,7 +878,7 @@ class Viewer:
         "Draw what is in view."
         shown = viewed(self.board, self.look.at, self.other.value, self.row.value, self.edge.value)
         self.image.value,self.words.value = jpeg_bytes(shown),describe(self.board, self.look.at)
-        self.edge.disabled = self.other.value is None
+        self.edge.disabled = self.other.value==-1
 
 # %% ../nbs/13_explore.ipynb #3688e0d9
 class Switches:
@@ -966,7 +968,7 @@ class KeepBar:
         file = atomic_write(self.board.folder/name, lambda part: part.write_bytes(data))
         self.said.value = f'{escape(portable_path(str(file)))}, {len(data)/1e6:.1f} MB, needs nothing else'
 
-# %% ../nbs/13_explore.ipynb #2ddd3435
+# %% ../nbs/13_explore.ipynb #1d082b5f
 class RenderBar:
     "Render what is missing in the part of the grid that is shown; progress, time left, Cancel."
     def __init__(self, board:Board, look:Look):
@@ -987,7 +989,7 @@ class RenderBar:
         count,each,running = len(self.wanted()),seconds_per_cell(self.board),self.renderer.running
         self.go.description = f'Render missing ({count} cells, {duration(each and count*each)})' if count else 'Nothing to render here'
         self.go.disabled,self.go.button_style = running or not count,'primary' if count else ''
-        for widget in (self.bar, self.halt): widget.layout.visibility = 'visible' if running else 'hidden'
+        for widget in (self.bar, self.halt): widget.layout.display = None if running else 'none'
 
     def start(self):
         self.drawn = 0
@@ -1174,7 +1176,7 @@ def watch(
     if person_here(): threading.Thread(target=watcher.follow, args=(seconds,), daemon=True).start()
     return watcher
 
-# %% ../nbs/13_explore.ipynb #26e96ce7
+# %% ../nbs/13_explore.ipynb #9614448f
 def train_and_watch(
     cfg:TrainConfig, # of a new run, or of one to go on with
     seconds:float, # between looks
@@ -1187,6 +1189,7 @@ def train_and_watch(
         if time.monotonic()<due: return
         if view is None:
             view = Watcher(run)
+            view.bar.layout.display = 'none' # training shows its own
             if person_here(): display(view)
         view.refresh()
         due = time.monotonic() + seconds
