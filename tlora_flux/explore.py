@@ -584,15 +584,15 @@ def curve_of(
     log,trained = read_log(run),run and trained_config(run)
     return plot_run(log, trained and RankSchedule(trained.rank, trained.min_rank, trained.rank_schedule)) if log else None
 
-# %% ../nbs/13_explore.ipynb #ad4ae8f4
+# %% ../nbs/13_explore.ipynb #4d35fbbc
 def sheet_jpeg(
     board:Board, # a grid
     side:int=160, # pixels of a cell
     limit:int=10**9, # bytes; cells get smaller until the sheet does
 ) -> bytes: # JPEG
     "The labelled contact sheet."
-    out = jpeg_bytes(contact_sheet(board.folder, side), 80)
-    return out if len(out)<=limit or side<=32 else sheet_jpeg(board, side*4//5, limit)
+    out = jpeg_bytes(contact_sheet(board.folder, side), 75)
+    return out if len(out)<=limit or side<=24 else sheet_jpeg(board, side*4//5, limit)
 
 # %% ../nbs/13_explore.ipynb #432ce57e
 def jpeg_bytes(
@@ -737,12 +737,12 @@ def short(
     "A column in one word."
     return 'base' if column.step is None and not column.strength else str(column.step or 'adapter')
 
-# %% ../nbs/13_explore.ipynb #b6912b23
+# %% ../nbs/13_explore.ipynb #f1ef7596
 CSS = """<style>
 .tlx-cell.jupyter-button{padding:4px;margin:0;overflow:hidden;white-space:pre-line;line-height:1.25;font-size:11px;color:#666;
  background:#ececec center/contain no-repeat;border:3px solid transparent;border-radius:4px;background-clip:padding-box}
 .tlx-cell.tlx-on.jupyter-button{border-color:#1976d2}
-.tlx-cell.tlx-picture.jupyter-button{background-color:#fff}
+.tlx-cell.tlx-picture.jupyter-button{background-color:#fff;font-size:0}
 .tlx-grid .widget-html{margin:0} .tlx-grid .widget-html-content{line-height:1.3;font-size:12px;overflow:hidden}
 .tlx-wide{grid-column:1/-1}
 .tlx-head{position:sticky;top:0;z-index:2;background:var(--jp-layout-color0,#fff);text-align:center;padding:2px 0}
@@ -1046,7 +1046,7 @@ def bundle(
     view = box._repr_mimebundle_() if person_here() else {}
     return {**view, 'image/jpeg':base64.b64encode(jpeg).decode(), 'text/plain':'see the picture'}
 
-# %% ../nbs/13_explore.ipynb #ceaf6225
+# %% ../nbs/13_explore.ipynb #3b3203be
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
     def __init__(self, board:Board):
@@ -1064,7 +1064,7 @@ class Explorer:
         prompts = W.Accordion([self.editor.box], titles=('Edit the prompts',))
         self.box.children = [W.HTML(CSS + top_html(board)).add_class('tlx-photos'), W.Box([self.viewer.box, side], layout=W.Layout(flex_flow='row wrap')), self.rendering.box, self.grid.box, prompts]
 
-    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=40_000))
+    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=30_000))
 
 # %% ../nbs/13_explore.ipynb #73b635d5
 def top_html(
@@ -1130,7 +1130,7 @@ def latest_pictures(
     "What was drawn last with this run, in any of its grids: `tlora sample` in another terminal shows up here."
     return sorted((f for grid in find_grids(run) for f in grid.glob('*.png')), key=lambda f: -f.stat().st_mtime)[:count]
 
-# %% ../nbs/13_explore.ipynb #1107a542
+# %% ../nbs/13_explore.ipynb #9602dcae
 class Watcher:
     "A live view of a run's folder."
     def __init__(self, run:Path):
@@ -1155,7 +1155,7 @@ class Watcher:
 
     def _repr_mimebundle_(self, **_):
         now = self.refresh()
-        return bundle(self.box, jpeg_bytes(curve_of(self.run).marked(now.step) if now.log else Image.new('RGB', (640,80), 'white'), 60)) | {'text/plain':now.words()}
+        return bundle(self.box, jpeg_bytes(curve_of(self.run).marked(now.step) if now.log else Image.new('RGB', (640,80), 'white'), 50)) | {'text/plain':now.words()}
 
 # %% ../nbs/13_explore.ipynb #25325eb3
 class Stopped(KeyboardInterrupt):
