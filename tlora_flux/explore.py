@@ -8,11 +8,12 @@ __all__ = ['logger', 'At', 'THUMB', 'MARKS', 'FIELDS', 'PAGE', 'LIKE', 'CSS', 'E
            'decoded', 'picture', 'absence', 'renderable', 'wipe', 'is_like', 'concept_of', 'valid_picks', 'read_picks',
            'change_pick', 'pick_key', 'keep', 'wanted_grid', 'render_cells', 'lacking', 'Cancelled', 'outcome',
            'Renderer', 'usual', 'prompt_lines', 'strip_phrase', 'change_html', 'changes_html', 'save_prompts', 'replan',
-           'read_log', 'smooth', 'Curve', 'plot_run', 'curve_of', 'sheet_jpeg', 'jpeg_bytes', 'data_url', 'about_cell',
-           'groups', 'shown_photos', 'no_larger', 'page_row', 'head_html', 'page', 'Look', 'across', 'short', 'Row',
-           'GridView', 'viewed', 'difference', 'describe', 'numbered', 'Viewer', 'Switches', 'RunView', 'PickBar',
-           'KeepBar', 'RenderBar', 'PromptEditor', 'person_here', 'bundle', 'Explorer', 'top_html', 'explore',
-           'Progress', 'progress_of', 'latest_pictures', 'Watcher', 'Stopped', 'watch', 'train_and_watch']
+           'read_log', 'smooth', 'Curve', 'plot_run', 'curve_of', 'jpeg_bytes', 'data_url', 'about_cell', 'groups',
+           'shown_photos', 'no_larger', 'page_row', 'head_html', 'page', 'paste_row', 'board_sheet', 'sheet_jpeg',
+           'Look', 'across', 'short', 'Row', 'GridView', 'viewed', 'difference', 'describe', 'numbered', 'Viewer',
+           'Switches', 'RunView', 'PickBar', 'KeepBar', 'RenderBar', 'PromptEditor', 'person_here', 'bundle',
+           'Explorer', 'top_html', 'explore', 'Progress', 'progress_of', 'latest_pictures', 'Watcher', 'Stopped',
+           'watch', 'train_and_watch']
 
 # %% ../nbs/13_explore.ipynb #6cba922b
 import base64
@@ -33,7 +34,7 @@ from itertools import zip_longest
 from pathlib import Path
 from statistics import mean, quantiles
 
-# %% ../nbs/13_explore.ipynb #235d5321
+# %% ../nbs/13_explore.ipynb #381212a0
 import ipywidgets as W
 import numpy as np
 from IPython import get_ipython
@@ -48,8 +49,8 @@ from .checkpoint import WEIGHTS, atomic_write, list_checkpoints, load_tlora_, re
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, load_config, portable_path
 from .data import caption_of, list_images, open_image, to_rgb
 from .hub import base_family, base_folder, default_device
-from .sample import (FLAGS, Cell, Column, Grid, base_of, contact_sheet, draw, encode_texts, find_adapters, fingerprint, plan_grid, read_settings, ready_pipeline, save_cell,
-    trained_config, write_plan)
+from .sample import (FLAGS, Cell, Column, Grid, base_of, draw, encode_texts, find_adapters, fingerprint, plan_grid, read_settings, ready_pipeline, save_cell,
+    trained_config, wrap, write_plan)
 from .schedule import RankSchedule
 
 # %% ../nbs/13_explore.ipynb #36bed1b6
@@ -584,16 +585,6 @@ def curve_of(
     log,trained = read_log(run),run and trained_config(run)
     return plot_run(log, trained and RankSchedule(trained.rank, trained.min_rank, trained.rank_schedule)) if log else None
 
-# %% ../nbs/13_explore.ipynb #4d35fbbc
-def sheet_jpeg(
-    board:Board, # a grid
-    side:int=160, # pixels of a cell
-    limit:int=10**9, # bytes; cells get smaller until the sheet does
-) -> bytes: # JPEG
-    "The labelled contact sheet."
-    out = jpeg_bytes(contact_sheet(board.folder, side), 75)
-    return out if len(out)<=limit or side<=24 else sheet_jpeg(board, side*4//5, limit)
-
 # %% ../nbs/13_explore.ipynb #432ce57e
 def jpeg_bytes(
     image:Image.Image, # RGB
@@ -707,6 +698,58 @@ def page(
     photos = ''.join(f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board))
     title = f'{board.run.resolve().name if board.run else board.folder.name} on {board.base}'
     return PAGE.format(title=escape(title), settings=escape(board.settings), photos=photos, rows=rows)
+
+# %% ../nbs/13_explore.ipynb #89e839e7
+def paste_row(
+    sheet:Image.Image, # written to
+    board:Board, # a grid
+    row:tuple[int,int], # prompt and image
+    corner:tuple[int,int], # pixels, where the first cell goes
+    side:int, # pixels of a cell
+) -> None:
+    "Draw one row of the contact sheet; its words stand left of the corner."
+    pen,font,(x,y) = ImageDraw.Draw(sheet),ImageFont.load_default(11),corner
+    pen.multiline_text((6,y), wrap(board.prompts[row[0]] + (f' [{row[1] + 1}]' if board.images>1 else ''), font, x - 12, max(1, side//15)), 'black', font, spacing=2)
+    for c in range(len(board.columns)):
+        at,place = (*row,c),(x + c*(side + 4), y)
+        pen.rectangle((*place, place[0] + side - 1, y + side - 1), fill=(236,236,236))
+        if state(board, at) in ('ready','outdated'): sheet.paste(ImageOps.contain(Image.open(thumb(board, at)), (side,side)), place)
+        elif side>=72: pen.multiline_text((place[0] + side/2, y + side/2), absence(board, at), (90,90,90), ImageFont.load_default(max(7, side//14)), anchor='mm', align='center')
+
+# %% ../nbs/13_explore.ipynb #98026aa7
+def board_sheet(
+    board:Board, # a grid
+    side:int=160, # pixels of a cell
+) -> Image.Image: # RGB
+    "The labelled contact sheet: photos, groups, marks, and why a cell is empty."
+    picks,left,font = read_picks(board.run or board.folder)[0],180,ImageFont.load_default(13)
+    parts = groups(board, picks)
+    rows = sum(len(p) for p in parts.values())*board.images
+    sheet = Image.new('RGB', (left + len(board.columns)*(side + 4) + 4, side + 56 + 22*len(parts) + rows*(side + 4)), 'white')
+    pen,y = ImageDraw.Draw(sheet),side + 52
+    for n,photo in enumerate(shown_photos(board, side)): sheet.paste(Image.open(io.BytesIO(photo)), (6 + n*(side + 4), 26))
+    pen.text((6,4), f'{board.run.resolve().name if board.run else board.folder.name} on {board.base}, {board.settings}', 'black', font)
+    for c,column in enumerate(board.columns):
+        mark = picks['columns'].get(pick_key(column), {}).get('mark')
+        pen.multiline_text((left + c*(side + 4), y - 3), wrap(column.label + (f' ({mark})' if mark else ''), ImageFont.load_default(max(8, side//11)), side, 2), 'black', ImageFont.load_default(max(8, side//11)), anchor='ld', spacing=1)
+    for heading,prompts in parts.items():
+        pen.text((6, y + 3), heading, 'black', font)
+        y += 22
+        for row in ((p,i) for p in prompts for i in range(board.images)):
+            paste_row(sheet, board, row, (left,y), side)
+            y += side + 4
+    return sheet
+
+# %% ../nbs/13_explore.ipynb #3bb1410a
+def sheet_jpeg(
+    board:Board, # a grid
+    side:int=160, # pixels of a cell
+    limit:int=10**9, # bytes; cells get smaller until the sheet does
+    quality:int=85, # of the JPEG, 1 to 95
+) -> bytes: # JPEG
+    "The contact sheet, as small as a mail or a notebook likes it."
+    out = jpeg_bytes(board_sheet(board, side), quality)
+    return out if len(out)<=limit or side<=48 else sheet_jpeg(board, side*4//5, limit, quality)
 
 # %% ../nbs/13_explore.ipynb #09a0e4e2
 class Look(HasTraits):
@@ -1046,7 +1089,7 @@ def bundle(
     view = box._repr_mimebundle_() if person_here() else {}
     return {**view, 'image/jpeg':base64.b64encode(jpeg).decode(), 'text/plain':'see the picture'}
 
-# %% ../nbs/13_explore.ipynb #3b3203be
+# %% ../nbs/13_explore.ipynb #a77cc5c9
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
     def __init__(self, board:Board):
@@ -1064,7 +1107,7 @@ class Explorer:
         prompts = W.Accordion([self.editor.box], titles=('Edit the prompts',))
         self.box.children = [W.HTML(CSS + top_html(board)).add_class('tlx-photos'), W.Box([self.viewer.box, side], layout=W.Layout(flex_flow='row wrap')), self.rendering.box, self.grid.box, prompts]
 
-    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=30_000))
+    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=45_000, quality=33))
 
 # %% ../nbs/13_explore.ipynb #73b635d5
 def top_html(
