@@ -119,7 +119,7 @@ class AdapterFields(Config):
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
-# %% ../nbs/00_config.ipynb #10a6c004
+# %% ../nbs/00_config.ipynb #436c2c46
 @dataclass(kw_only=True)
 class OptimFields(Config):
     "How a step is taken, and which noise levels it sees."
@@ -132,6 +132,8 @@ class OptimFields(Config):
     adam_weight_decay:float = opt(1e-4, 'Decoupled weight decay.', low=0)
     adam_epsilon:float = opt(1e-8, "Added to the root of the squared gradients' mean.", low=0)
     max_grad_norm:float = opt(1.0, 'Gradients are scaled down to this norm.', low=.001)
+    max_grad_factor:float = opt(100.0, 'A step whose gradient norm is above so many medians of the last 100, or is not finite, is left out.', low=2)
+    max_skipped_steps:int = opt(5, 'Steps left out in a row before the run stops.', low=1)
     sigma_sampling:str = opt('uniform', 'Which noise levels are trained.', choices=('uniform', 'logit_normal', 'shifted'))
     sigma_mu:float = opt(1.15, 'Shift of sigma_sampling=shifted; 1.15 is what FLUX samples with at 1024 px.')
     logit_mean:float = opt(0.0, 'Mean of the logit of sigma_sampling=logit_normal; above 0 is noisier.')
@@ -139,13 +141,15 @@ class OptimFields(Config):
     weighting_scheme:str = opt('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = opt(1.0, 'Guidance told to a guidance-distilled model while training.', low=0)
 
-# %% ../nbs/00_config.ipynb #ca8f2941
+# %% ../nbs/00_config.ipynb #ddd985cc
 @dataclass(kw_only=True)
 class RunFields(Config):
     "How long, how much at once, and where it is written."
     output_dir:str = opt(MISSING, 'Run folder; must be new, unless resume or overwrite is set.', path=True)
     max_train_steps:int|None = opt(None, 'Optimizer steps in all.', low=1)
     checkpointing_steps:int|None = opt(None, 'Optimizer steps between checkpoints.', low=1)
+    keep_last:int|None = opt(None, 'Checkpoints that stay, counted from the newest; None keeps all. A starred, chosen or recommended one always stays.', low=2)
+    keep_every:int|None = opt(None, 'With keep_last: checkpoints at multiples of so many steps stay too.', low=1)
     train_batch_size:int = opt(1, 'Samples at once, on each device.', low=1)
     gradient_accumulation_steps:int = opt(1, 'Batches to an optimizer step.', low=1)
     gradient_checkpointing:bool = opt(False, 'Recompute activations in the backward pass: less memory, about a third slower.')
@@ -154,7 +158,7 @@ class RunFields(Config):
     resume:bool = opt(False, "Go on from the run folder's newest checkpoint.")
     overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
 
-# %% ../nbs/00_config.ipynb #9fa30b79
+# %% ../nbs/00_config.ipynb #bddc60a0
 @dataclass(kw_only=True)
 class TrainConfig(RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
@@ -165,6 +169,7 @@ class TrainConfig(RunFields, OptimFields, AdapterFields, ConceptFields):
         if self.crop_scale < 1 and not self.random_crop: raise BadInput(f'crop_scale={self.crop_scale} does nothing without random_crop; set random_crop: true')
         if self.lr_warmup_steps and self.lr_scheduler == 'constant':
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
+        if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
 # %% ../nbs/00_config.ipynb #ba48eea2
 @dataclass(kw_only=True)
