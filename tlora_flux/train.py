@@ -11,7 +11,7 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
            'finish', 'already', 'early_preview', 'summary', 'train']
 
-# %% ../nbs/12_train.ipynb #1394551e
+# %% ../nbs/12_train.ipynb #cb68a2b9
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -28,10 +28,11 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
-from .checkpoint import WEIGHTS, atomic_write, damage, list_checkpoints, load_tlora_, read_about, save_tlora, sync, write_manifest
+from .checkpoint import damage, read_tensors, save_tlora, write_manifest
 from .config import BadInput, TrainConfig, concept_dir, fill_defaults, load_config, public_values, save_config
 from .data import Photo, TrainingSet, encode_captions, encode_examples, example_at, fingerprint, list_examples, preview_sheet, read_concept
 from .families import Family
+from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
 from .hub import DTYPES, base_family, base_folder, check_versions, load_base
 from .schedule import RankSchedule
@@ -222,16 +223,17 @@ def newest_checkpoint(
         logger.warning(f'{folder.name} is damaged ({wrong}), so it is set aside and the one before it is used')
     return 0, None
 
-# %% ../nbs/12_train.ipynb #7798a109
+# %% ../nbs/12_train.ipynb #0409cec5
 def load_checkpoint_(
-    folder:Path, # `checkpoint-<step>`
+    folder:Path, # `checkpoint-<step>`, whole by its manifest
     transformer:nn.Module, # adapted alike; its adapter is overwritten
     state:dict, # as for `save_checkpoint`; each object is set back
 ) -> None:
-    "Put a run back where it was. Raises `BadInput` for a damaged file."
-    load_tlora_(transformer, folder)
-    try: saved = torch.load(folder/STATE, map_location='cpu', weights_only=True)
-    except Exception as e: raise BadInput(f'{folder/STATE} cannot be read ({type(e).__name__}); remove {folder.name} to go on from the one before') from None
+    "Put a run back where it was."
+    tensors = read_tensors(folder/WEIGHTS) # not by `load_tlora_`, which refuses an adapter that does nothing: before the first warm-up step it does
+    for path, layer in tlora_layers(transformer).items():
+        for side in ('lora_A', 'lora_B'): getattr(layer, side)['default'].data.copy_(tensors[f'tlora.{path}.{side}'])
+    saved = torch.load(folder/STATE, map_location='cpu', weights_only=True)
     for k, o in state.items():
         if o: o.load_state_dict(saved[k])
 
