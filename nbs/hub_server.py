@@ -3,7 +3,8 @@
     with Hub() as hub:
         hub.add('me/base', files={'model_index.json': b'{}', 'big.safetensors': 24_000_000_000}, gated=True)
         hub.tokens['some-token'] = {'me/base'}            # may read these gated repositories
-        hub.faults['me/base'] = 503                       # or 'never answers', or 'stops mid-file'
+        hub.faults['me/base'] = 503                       # or 'never answers', 'stops mid-file' (once a file), 'keeps stopping'
+        hub.faults['me/base/resolve'] = 429               # the same for its files alone
         subprocess.run([...], env=hub.env(home, token='some-token'))
 
 A file given as a number has that size in every listing, and no content. The client takes a bare 401 for one of its own error types only
@@ -60,11 +61,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args): pass
 
-    def reply(self, status, body=b'', **headers):
+    def reply(self, status, body=b'', cut=None, **headers):
         self.send_response(status)
         for name, value in {'Content_Length': len(body), **headers}.items(): self.send_header(name.replace('_', '-'), str(value))
         self.end_headers()
-        if self.command != 'HEAD': self.wfile.write(body)
+        if self.command != 'HEAD': self.wfile.write(body[:cut])
+        if cut is not None and cut < len(body): self.close_connection = True
 
     def may_read(self, name):
         "The repository, or an `Answer` that refuses it."
@@ -81,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.token = self.headers.get('Authorization', '').removeprefix('Bearer ')
         try:
             words = unquote(urlsplit(self.path).path).strip('/').split('/')
-            self.fault = hub.faults.get('/'.join(words[2:4] if words[0] == 'api' else words[:2]))
+            self.fault = hub.faults.get('/'.join(words[2:4] if words[0] == 'api' else words[:2]), hub.faults.get('/'.join(words[:3])))
             if self.fault == 'never answers': hub.closing.wait()
             if isinstance(self.fault, int): raise Answer(self.fault, {})
             if self.token and self.token not in hub.tokens: raise Answer(401, dict(X_Error_Message=REJECTED))
@@ -102,30 +104,26 @@ class Handler(BaseHTTPRequestHandler):
             else: answer = dict(id=name, sha=repository.commit, gated='auto' if repository.gated else False, config=repository.config(),
                                 siblings=[repository.listed(path, 'rfilename') for path in repository.files])
             return self.reply(200, json.dumps(answer).encode(), **as_json)
-        self.send(self.may_read('/'.join(words[:2])), '/'.join(words[4:]))
+        self.send('/'.join(words[:2]), '/'.join(words[4:]))
 
-    def send(self, repository, path):
+    def send(self, name, path):
+        repository = self.may_read(name)
         if path not in repository.files: raise Answer(404, dict(X_Error_Code='EntryNotFound', X_Repo_Commit=repository.commit))
         about = dict(X_Repo_Commit=repository.commit, ETag=f'"{repository.blob(path)}"', Accept_Ranges='bytes')
         if self.command == 'HEAD': return self.reply(200, Content_Length=repository.size(path), **about)
         content, first = repository.files[path], 0
         if asked := self.headers.get('Range'): first = int(asked.removeprefix('bytes=').split('-')[0])
-        body = content[first:]
+        body, starts = content[first:], self.server.hub.starts.setdefault(f'{name}/{path}', [])
+        starts.append(first)
         if first: about['Content_Range'] = f'bytes {first}-{len(content) - 1}/{len(content)}'
-        if self.fault == 'stops mid-file' and len(body) > 1000:
-            self.send_response(200)
-            self.send_header('Content-Length', str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[:len(body)//2])
-            self.close_connection = True
-            return
-        self.reply(206 if first else 200, body, **about)
+        stops = self.fault == 'keeps stopping' or self.fault == 'stops mid-file' and len(starts) == 1
+        self.reply(206 if first else 200, body, cut=max(0, len(content)//2 - first) if stops else len(body), **about)
 
 
 class Hub:
     "The server, as a context manager."
     def __init__(self):
-        self.repositories, self.tokens, self.faults, self.requests, self.closing = {}, {}, {}, [], threading.Event()
+        self.repositories, self.tokens, self.faults, self.requests, self.starts, self.closing = {}, {}, {}, [], {}, threading.Event()
         self.server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         self.server.hub, self.server.daemon_threads = self, True
         self.url = f'http://127.0.0.1:{self.server.server_port}'

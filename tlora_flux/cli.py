@@ -5,21 +5,22 @@
 # %% auto #0
 __all__ = ['app', 'as_flag', 'with_flags', 'root', 'worker', 'train', 'sample', 'check', 'quickstart', 'main']
 
-# %% ../nbs/15_cli.ipynb #ab7166ff
+# %% ../nbs/15_cli.ipynb #624fc863
 import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from . import __version__
+from .access import check_versions
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, load_config
 
-# %% ../nbs/15_cli.ipynb #28e4ea03
+# %% ../nbs/15_cli.ipynb #b5849f68
 def as_flag(
     f:Field, # a config's field, made by `config.opt`
 ) -> inspect.Parameter: # what typer reads
@@ -27,7 +28,7 @@ def as_flag(
     name = f.name.replace('_', '-')
     default = f.default if f.default_factory is MISSING else f.default_factory()
     shown = 'required' if default is MISSING else f'default: {default}'
-    option = typer.Option(f'--{name}/--no-{name}' if f.type is bool else f'--{name}', help=f"{f.metadata['help']} [{shown}]")
+    option = typer.Option(f'--{name}/--no-{name}' if bool in (f.type, *get_args(f.type)) else f'--{name}', help=f"{f.metadata['help']} [{shown}]")
     return inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[f.type | None, option])
 
 # %% ../nbs/15_cli.ipynb #b03a45a2
@@ -58,12 +59,11 @@ def root(
     if version: print(f'tlora_flux {__version__}')
     elif context.invoked_subcommand is None: print(context.get_help())
 
-# %% ../nbs/15_cli.ipynb #8143b0fa
+# %% ../nbs/15_cli.ipynb #5cd27270
 def worker(
-    name:str, # `train` or `sample`
+    name:str, # `check`, `train` or `sample`
 ) -> Callable: # the function of that name in the module of that name
     "What does the work. Raises `BadInput` for a library that is too old."
-    from tlora_flux.hub import check_versions
     check_versions()
     return getattr(import_module(f'tlora_flux.{name}'), name)
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['core_float', 'BadInput', 'opt', 'fit_one', 'fit', 'check_limits', 'Config', 'ConceptFields', 'AdapterFields',
-           'OptimFields', 'RunFields', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets',
-           'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config', 'fill_defaults',
-           'concept_dir']
+           'OptimFields', 'RunFields', 'refuse_idle_parts', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml',
+           'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
+           'fill_defaults', 'concept_dir']
 
 # %% ../nbs/00_config.ipynb #0a94a4c6
 import math, os, re, yaml
@@ -92,7 +92,7 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #24df6c52
+# %% ../nbs/00_config.ipynb #aca32a75
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
@@ -100,19 +100,20 @@ class ConceptFields(Config):
     class_name:str = opt(MISSING, 'Plain word for what the photos show, as in "brick texture".')
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
     instance_prompt:str = opt('a photo of {}', 'Caption of photos without a .txt file; {} becomes "<trigger> <class>".')
-    resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16)
+    resolution:int|None = opt(None, "Side of the square training image, pixels, a multiple of 16; None is the family's.", low=16)
     random_crop:bool = opt(False, 'Train on random crops instead of the centre: for large texture photos.')
     crop_scale:float = opt(1.0, "Smallest random crop, as a fraction of the photo's short side.", low=0.01, high=1)
     crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
-    max_sequence_length:int|None = opt(None, 'Length of the prompt, tokens; FLUX attends to padding, so sampling must use the same.', low=1, high=512)
+    max_sequence_length:int|None = opt(None, "Length of the prompt, tokens; FLUX attends to padding, so sampling must use the same. None is the family's.", low=1, high=512)
 
-# %% ../nbs/00_config.ipynb #59c48744
+# %% ../nbs/00_config.ipynb #2af50853
 @dataclass(kw_only=True)
 class AdapterFields(Config):
     "The base model, and the shape of what is added to it."
-    pretrained_model_name_or_path:str = opt('micro', 'Base model: "micro" (comes with the package), a Hub id, or a diffusers folder.', path=True)
-    revision:str|None = opt(None, 'Branch, tag or commit of the base on the Hub.')
-    cache_dir:str|None = opt(None, "Folder for downloads; None is the Hub's own cache.", path=True)
+    pretrained_model_name_or_path:str = opt('micro', 'Base model: "micro" (comes with the package), a Hub id, a diffusers folder, or a .safetensors file with the transformer alone.', path=True)
+    other_parts:str|None = opt(None, "For a .safetensors base: diffusers folder or Hub id with its other parts; None is the family's repository.", path=True)
+    revision:str|None = opt(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
+    cache_dir:str|None = opt(None, "Folder for downloads and temporary files of this run; None is the Hub's own cache.", path=True)
     rank:int = opt(32, 'Ranks live at sigma 0, the clean end.', low=1)
     min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0)
     rank_schedule:str = opt('paper', 'How the live rank falls from rank to min_rank as sigma grows.')
@@ -141,37 +142,47 @@ class OptimFields(Config):
     weighting_scheme:str = opt('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = opt(1.0, 'Guidance told to a guidance-distilled model while training.', low=0)
 
-# %% ../nbs/00_config.ipynb #ddd985cc
+# %% ../nbs/00_config.ipynb #425e7c03
 @dataclass(kw_only=True)
 class RunFields(Config):
     "How long, how much at once, and where it is written."
     output_dir:str = opt(MISSING, 'Run folder; must be new, unless resume or overwrite is set.', path=True)
-    max_train_steps:int|None = opt(None, 'Optimizer steps in all.', low=1)
-    checkpointing_steps:int|None = opt(None, 'Optimizer steps between checkpoints.', low=1)
+    max_train_steps:int|None = opt(None, "Optimizer steps in all; None is the family's.", low=1)
+    checkpointing_steps:int|None = opt(None, "Optimizer steps between checkpoints; None is the family's.", low=1)
     keep_last:int|None = opt(None, 'Checkpoints that stay, counted from the newest; None keeps all. A starred, chosen or recommended one always stays.', low=2)
     keep_every:int|None = opt(None, 'With keep_last: checkpoints at multiples of so many steps stay too.', low=1)
     train_batch_size:int = opt(1, 'Samples at once, on each device.', low=1)
     gradient_accumulation_steps:int = opt(1, 'Batches to an optimizer step.', low=1)
-    gradient_checkpointing:bool = opt(False, 'Recompute activations in the backward pass: less memory, about a third slower.')
-    mixed_precision:str|None = opt(None, 'Arithmetic of the frozen base; the adapter is always float32.', choices=('no', 'bf16', 'fp16'))
+    gradient_checkpointing:bool|None = opt(None, "Recompute activations in the backward pass: half the memory on FLUX.1-dev, about a third slower. None is the family's.")
+    mixed_precision:str|None = opt(None, "Arithmetic of the frozen base; the adapter is always float32. None is the family's.", choices=('no', 'bf16', 'fp16'))
     seed:int = opt(0, 'Every random number is a function of seed, step, sample and purpose.', low=0)
     resume:bool = opt(False, "Go on from the run folder's newest checkpoint.")
     overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
+    ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
-# %% ../nbs/00_config.ipynb #bddc60a0
+# %% ../nbs/00_config.ipynb #e4f6054a
+def refuse_idle_parts(
+    cfg:Config, # with `pretrained_model_name_or_path` and `other_parts`
+) -> None:
+    "Raises `BadInput` for `other_parts` beside a base that is no single file."
+    if cfg.other_parts and not cfg.pretrained_model_name_or_path.endswith('.safetensors'):
+        raise BadInput(f'other_parts={cfg.other_parts} does nothing with the base {cfg.pretrained_model_name_or_path}, which is whole; it is for a .safetensors file')
+
+# %% ../nbs/00_config.ipynb #a2fcd313
 @dataclass(kw_only=True)
 class TrainConfig(RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
     def cross_check(self):
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.resume and self.overwrite: raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
+        refuse_idle_parts(self)
         if self.resolution and self.resolution % 16: raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16 or 16}')
         if self.crop_scale < 1 and not self.random_crop: raise BadInput(f'crop_scale={self.crop_scale} does nothing without random_crop; set random_crop: true')
         if self.lr_warmup_steps and self.lr_scheduler == 'constant':
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
-# %% ../nbs/00_config.ipynb #ba48eea2
+# %% ../nbs/00_config.ipynb #2b53d703
 @dataclass(kw_only=True)
 class SampleConfig(Config):
     "Every option of a sampled grid."
@@ -190,9 +201,15 @@ class SampleConfig(Config):
     output_dir:str|None = opt(None, 'Grid folder; None makes outputs/infer_<run>_<what>_<stamp>.', path=True)
     batch_size:int = opt(1, 'Images denoised at once.', low=1)
     pretrained_model_name_or_path:str|None = opt(None, "Base model; None is the one in the adapter file's header.", path=True)
-    offload:str = opt('none', 'Parts kept in main memory while unused: whole models, or groups of layers.', choices=('none', 'model', 'group'))
+    other_parts:str|None = opt(None, "For a .safetensors base: diffusers folder or Hub id with its other parts; None is the training's.", path=True)
+    offload:str = opt('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.', choices=('none', 'model', 'group', 'sequential'))
+    allow_sequential_offload:bool = opt(False, 'Let offload=sequential through, ten times slower than any other.')
+    ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the grid must fail; its reasons become warnings.')
 
     def cross_check(self):
+        if self.pretrained_model_name_or_path: refuse_idle_parts(self)
+        if self.offload == 'sequential' and not self.allow_sequential_offload:
+            raise BadInput('offload=sequential moves every layer at every step, ten times slower, and reads them from disk where memory is short; use offload=group, or add --allow-sequential-offload')
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
 

@@ -199,7 +199,7 @@ def call_flux1(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #491ef9b6
+# %% ../nbs/04_families.ipynb #0681596c
 @dataclass(frozen=True)
 class Family:
     "One kind of base model: facts, and functions with one signature in all families, so that no caller needs to ask which family it has."
@@ -221,36 +221,39 @@ class Family:
     latent_shape:Callable # (pipe, height, width) -> (c, h, w)
     call_kwargs:Callable # (embeds, latents, negative_embeds, guidance_scale, true_cfg_scale) -> pipeline arguments
     shift:Callable # (tokens of the image, steps) -> mu of the sampler's sigmas
+    figures:dict # sizes for the memory plan, fields of `check.Figures`; a base on this disk is counted instead
     tiny:Callable # (seed) -> a pipeline of this family made in memory, for tests
     size_multiple:int=16 # height and width in pixels are multiples of this
     adapters_from:tuple[str,...]=() # other families whose adapters fit
     not_trainable:str='' # why one should not train on it; empty where one can
 
-# %% ../nbs/04_families.ipynb #dc3d8969
+# %% ../nbs/04_families.ipynb #a99b2744
 FLUX1_DEV = Family(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'),
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config['guidance_embeds'],
     parts=dict(text=('tokenizer','text_encoder','tokenizer_2','text_encoder_2'), vae=('vae',), transformer=('transformer',)),
     targets=TARGETS['FluxTransformer2DModel'],
-    defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100, mixed_precision='bf16',
+    defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
     encode_prompt=encode_prompt_flux1, encode_image=encode_image_kl, decode_latents=decode_latents_kl, pack=pack_latents, unpack=unpack_latents,
     transformer_inputs=inputs_flux1, sigma_from_timestep=lambda timestep: timestep, latent_shape=latent_shape_flux1, call_kwargs=call_flux1,
+    figures=dict(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
+                 adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}),
     shift=shift_flux1, tiny=partial(tiny_pipeline, guidance_embeds=True))
 
-# %% ../nbs/04_families.ipynb #48b0b248
+# %% ../nbs/04_families.ipynb #fb794d34
 FLUX1_SCHNELL = replace(FLUX1_DEV,
     name='flux.1-schnell', bases=('black-forest-labs/FLUX.1-schnell',),
     matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']==4096,
     defaults=dict(FLUX1_DEV.defaults, num_inference_steps=4, guidance_scale=0.),
-    adapters_from=('flux.1-dev',), tiny=partial(tiny_pipeline, text_width=4096),
+    figures=dict(FLUX1_DEV.figures, transformer=11_891_178_560), adapters_from=('flux.1-dev',), tiny=partial(tiny_pipeline, text_width=4096),
     not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; train on black-forest-labs/FLUX.1-dev and sample here')
 
-# %% ../nbs/04_families.ipynb #c1a2c17d
+# %% ../nbs/04_families.ipynb #3ee7b054
 MICRO_FLUX = replace(FLUX1_DEV,
     name='micro-flux', bases=('micro',),
     matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']<4096,
-    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100, mixed_precision='no',
+    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100, mixed_precision='no', gradient_checkpointing=False,
                   num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.),
     shift=partial(shift_flux1, low=1.15), tiny=tiny_pipeline)
 
@@ -385,17 +388,19 @@ def call_klein(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #0ae71feb
+# %% ../nbs/04_families.ipynb #f89f3003
 KLEIN_BASE_4B = Family(
     name='flux.2-klein-base-4b', bases=('black-forest-labs/FLUX.2-klein-base-4B',),
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel',
     matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']<12288 and not config.get('is_distilled'),
     parts=dict(text=('tokenizer','text_encoder'), vae=('vae',), transformer=('transformer',)),
     targets=TARGETS['Flux2Transformer2DModel'],
-    defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100, mixed_precision='bf16',
+    defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),
     encode_prompt=encode_prompt_klein, encode_image=encode_image_klein, decode_latents=decode_latents_klein, pack=pack_klein, unpack=unpack_klein,
     transformer_inputs=inputs_klein, sigma_from_timestep=lambda timestep: timestep, latent_shape=latent_shape_klein, call_kwargs=call_klein,
+    figures=dict(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
+                 adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}),
     shift=shift_klein, tiny=tiny_klein)
 
 # %% ../nbs/04_families.ipynb #004f6098
@@ -409,10 +414,11 @@ def distilled(
         defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.), adapters_from=(base.name,), tiny=partial(base.tiny, is_distilled=True),
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
-# %% ../nbs/04_families.ipynb #13949e46
+# %% ../nbs/04_families.ipynb #402ac403
 KLEIN_BASE_9B = replace(KLEIN_BASE_4B,
     name='flux.2-klein-base-9b', bases=('black-forest-labs/FLUX.2-klein-base-9B',),
     matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']==12288 and not config.get('is_distilled'),
+    figures=dict(KLEIN_BASE_4B.figures, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24, adapter={'attention':1_441_792, 'all-linear':2_719_744}),
     tiny=partial(tiny_klein, text_width=4096))
 KLEIN_4B = distilled(KLEIN_BASE_4B, 'flux.2-klein-4b', 'black-forest-labs/FLUX.2-klein-4B')
 KLEIN_9B = distilled(KLEIN_BASE_9B, 'flux.2-klein-9b', 'black-forest-labs/FLUX.2-klein-9B')
