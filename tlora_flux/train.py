@@ -11,12 +11,13 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
            'finish', 'already', 'early_preview', 'summary', 'train']
 
-# %% ../nbs/12_train.ipynb #cb68a2b9
+# %% ../nbs/12_train.ipynb #32b6bd2c
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from accelerate import Accelerator
@@ -28,9 +29,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
+from .cache import recall_photos, recall_prompts, shelf_for, weights_stamp
 from .checkpoint import damage, read_tensors, save_tlora, write_manifest
 from .config import BadInput, TrainConfig, concept_dir, fill_defaults, load_config, public_values, save_config
-from .data import Photo, TrainingSet, encode_captions, encode_examples, example_at, fingerprint, list_examples, preview_sheet, read_concept
+from .data import Photo, TrainingSet, example_at, fingerprint, list_examples, preview_sheet, read_concept
 from .families import Family
 from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
@@ -249,7 +251,7 @@ def check_adapter(
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #d230f21d
+# %% ../nbs/12_train.ipynb #11a8791d
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
@@ -259,7 +261,8 @@ def plan(
     folder = base_folder(cfg.pretrained_model_name_or_path, (), cfg.revision, cfg.cache_dir)
     family = base_family(folder)
     if family.not_trainable: raise BadInput(family.not_trainable)
-    known = dict(family.defaults, revision=folder.name if folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
+    mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2, family.defaults['num_inference_steps'])
+    known = dict(family.defaults, sigma_mu=mu, revision=folder.name if folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
     return cfg, family, check_adapter(cfg, family, folder), read_concept(cfg)
@@ -305,8 +308,8 @@ def only_one(
     try: yield
     finally: lock.release()
 
-# %% ../nbs/12_train.ipynb #8cf99bf9
-MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'keep_last', 'keep_every', 'max_skipped_steps',
+# %% ../nbs/12_train.ipynb #6efefeb4
+MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
               'train_batch_size', 'gradient_accumulation_steps'}
 
 def check_resume(
@@ -427,23 +430,25 @@ def run_log(
         for handler in (screen, file): package.removeHandler(handler)
         file.close()
 
-# %% ../nbs/12_train.ipynb #952b78ca
+# %% ../nbs/12_train.ipynb #d3a7b7d6
 def encode(
     cfg:TrainConfig, # filled
     family:Family, # of the base
     photos:list[Photo], # of the concept
     device:torch.device, # where to compute
 ) -> TrainingSet: # on the CPU
-    "Captions through the text encoders, then crops through the VAE, each freed after use."
-    base = dict(name_or_path=cfg.pretrained_model_name_or_path, device=device, revision=cfg.revision, cache_dir=cfg.cache_dir)
+    "Captions through the text encoders, then crops through the VAE; each is loaded only for what the cache lacks, and freed after use."
+    where, dtype = (cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision]
     captions, examples = sorted({o.caption for o in photos}), list_examples(photos, cfg)
-    pipe = load_base(parts=('text',), dtype=DTYPES[cfg.mixed_precision], **base)
-    embeds = encode_captions(family, pipe, captions, cfg.max_sequence_length)
-    del pipe; clear_device_cache(garbage_collection=True)
-    pipe = load_base(parts=('vae',), dtype=torch.float32, **base) # small, and used once
-    latents, masks = encode_examples(family, pipe.vae, photos, examples, cfg.resolution)
-    del pipe; clear_device_cache(garbage_collection=True)
-    return TrainingSet(latents, masks, embeds, torch.tensor([captions.index(photos[o.photo].caption) for o in examples]))
+    stamp = lambda part: weights_stamp(base_folder(where[0], family.parts[part], *where[1:]), family.parts[part])
+    load = lambda part, dtype: partial(load_base, where[0], device, dtype, *where[1:], parts=(part,))
+    with shelf_for(cfg.cache_latents, cfg.cache_dir) as shelf:
+        embeds = recall_prompts(shelf, family, captions, cfg.max_sequence_length, load('text', dtype), weights=stamp('text'), dtype=str(dtype))
+        clear_device_cache(garbage_collection=True)
+        latents, masks = recall_photos(shelf, family, photos, examples, cfg.resolution, load('vae', torch.float32), weights=stamp('vae'))
+    clear_device_cache(garbage_collection=True)
+    rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
+    return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds]) for k in embeds[0]}, rows)
 
 # %% ../nbs/12_train.ipynb #1b47463e
 def load_model(
