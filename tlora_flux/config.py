@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'fit', 'check_limits', 'Config', 'ConceptFields',
-           'AdapterFields', 'OptimFields', 'RunFields', 'MemoryFields', 'refuse_idle_parts', 'TrainConfig',
-           'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config', 'portable_path',
-           'CoreDumper', 'public_values', 'save_config', 'fill_defaults', 'concept_dir']
+           'AdapterFields', 'OptimFields', 'RunFields', 'LoadFields', 'MemoryFields', 'refuse_idle_parts',
+           'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config',
+           'portable_path', 'CoreDumper', 'public_values', 'save_config', 'fill_defaults', 'concept_dir']
 
 # %% ../nbs/00_config.ipynb #0a94a4c6
 import math, os, re, yaml
@@ -160,17 +160,22 @@ class RunFields(Config):
     overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
     ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
-# %% ../nbs/00_config.ipynb #d8017ef5
+# %% ../nbs/00_config.ipynb #21e99ca2
 PRESETS = ('80gb', '48gb', '24gb', '16gb', '12gb') # by the card's memory; what each sets is in the notebook on presets
 
 @dataclass(kw_only=True)
-class MemoryFields(Config):
-    "How a large base is made to fit."
-    preset:str|None = opt(None, 'Settings for a card of this size; an option that is given wins over it. None is no change.', choices=PRESETS)
-    quantization:str|None = opt(None, 'Storage of the frozen transformer: as published, a byte a weight (needs torchao), or half of one (needs bitsandbytes and a GPU). None is the preset\'s.', choices=('none', 'int8', 'nf4'))
-    text_encoders:str|None = opt(None, 'Where captions are encoded: on the GPU, on the CPU, or on the GPU in fewer bits. None is the preset\'s.', choices=('gpu', 'cpu', 'int8', 'nf4'))
-    cache_latents:bool = opt(True, 'Keep encoded photos and captions on disk (see cache_dir), so that the next run on them loads no encoder.')
+class LoadFields(Config):
+    "How a large base is loaded, in training and in sampling."
+    quantization:str|None = opt(None, "Storage of the frozen transformer: as published, a byte a weight (needs torchao), or half of one (needs bitsandbytes and a GPU). None is the preset's or the training's.", choices=('none', 'int8', 'nf4'))
+    text_encoders:str|None = opt(None, "Where text is encoded: on the GPU, on the CPU, or on the GPU in fewer bits. None is the preset's or the training's.", choices=('gpu', 'cpu', 'int8', 'nf4'))
     compile:bool = opt(False, "Compile the transformer's blocks: a minute at the first step, then faster ones. Needs a C++ compiler, on a GPU Triton.")
+
+# %% ../nbs/00_config.ipynb #38ec4c99
+@dataclass(kw_only=True)
+class MemoryFields(LoadFields):
+    "What is only for training."
+    preset:str|None = opt(None, 'Settings for a card of this size; an option that is given wins over it. None is no change.', choices=PRESETS)
+    cache_latents:bool = opt(True, 'Keep encoded photos and captions on disk (see cache_dir), so that the next run on them loads no encoder.')
 
 # %% ../nbs/00_config.ipynb #e4f6054a
 def refuse_idle_parts(
@@ -194,9 +199,9 @@ class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFi
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
-# %% ../nbs/00_config.ipynb #027836d3
+# %% ../nbs/00_config.ipynb #40303fe5
 @dataclass(kw_only=True)
-class SampleConfig(Config):
+class SampleConfig(LoadFields):
     "Every option of a sampled grid."
     run:str = opt(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
     prompts:str = opt(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>".', path=True)
@@ -214,9 +219,6 @@ class SampleConfig(Config):
     batch_size:int = opt(1, 'Images denoised at once.', low=1)
     pretrained_model_name_or_path:str|None = opt(None, "Base model; None is the one in the adapter file's header.", path=True)
     other_parts:str|None = opt(None, "For a .safetensors base: diffusers folder or Hub id with its other parts; None is the training's.", path=True)
-    quantization:str|None = opt(None, "Storage of the transformer; None is the training's.", choices=('none', 'int8', 'nf4'))
-    text_encoders:str|None = opt(None, "Where prompts are encoded; None is the training's.", choices=('gpu', 'cpu', 'int8', 'nf4'))
-    compile:bool = opt(False, "Compile the transformer's blocks: a minute at the first picture of each size, then faster ones.")
     offload:str = opt('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.', choices=('none', 'model', 'group', 'sequential'))
     allow_sequential_offload:bool = opt(False, 'Let offload=sequential through, ten times slower than any other.')
     ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the grid must fail; its reasons become warnings.')
