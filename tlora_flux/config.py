@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'check_choice', 'fit', 'check_limits', 'Config',
            'ConceptFields', 'AdapterFields', 'OptimFields', 'RunFields', 'LoadFields', 'MemoryFields',
-           'refuse_idle_parts', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets',
-           'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config', 'fill_defaults',
-           'concept_dir']
+           'refuse_idle_parts', 'check_words', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml',
+           'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
+           'fill_defaults', 'concept_dir']
 
 # %% ../nbs/00_config.ipynb #0a94a4c6
 import math, os, re, yaml
@@ -197,7 +197,19 @@ def refuse_idle_parts(
     if cfg.other_parts and not cfg.pretrained_model_name_or_path.endswith('.safetensors'):
         raise BadInput(f'other_parts={cfg.other_parts} does nothing with the base {cfg.pretrained_model_name_or_path}, which is whole; it is for a .safetensors file')
 
-# %% ../nbs/00_config.ipynb #9f4e9026
+# %% ../nbs/00_config.ipynb #640d6d30
+def check_words(
+    cfg:Config, # with `placeholder_token`, `class_name` and `instance_prompt`
+) -> None:
+    "Raises `BadInput` for words from which no caption can be made."
+    for name in ('placeholder_token', 'class_name', 'instance_prompt'):
+        text = getattr(cfg, name)
+        if not text.isprintable() or not text.strip(): raise BadInput(f'{name}={text!r} must be words on one line')
+        if name != 'instance_prompt' and set('{}') & set(text): raise BadInput(f'{name}={text!r} has a brace in it; braces belong into instance_prompt, where {{}} becomes trigger and class')
+    if '{}' not in cfg.instance_prompt and cfg.placeholder_token not in cfg.instance_prompt:
+        raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
+
+# %% ../nbs/00_config.ipynb #6f7b55e7
 @dataclass(kw_only=True)
 class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
@@ -205,6 +217,7 @@ class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFi
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.resume and self.overwrite: raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
         refuse_idle_parts(self)
+        check_words(self)
         if self.resolution and self.resolution % 16: raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16 or 16}')
         if self.crop_scale < 1 and not self.random_crop: raise BadInput(f'crop_scale={self.crop_scale} does nothing without random_crop; set random_crop: true')
         if self.lr_warmup_steps and self.lr_scheduler == 'constant':
