@@ -104,7 +104,7 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #48b8ddd1
+# %% ../nbs/00_config.ipynb #be0ac863
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
@@ -112,7 +112,7 @@ class ConceptFields(Config):
     class_name:str = opt(MISSING, 'Plain word for what the photos show, as in "brick texture".')
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
     instance_prompt:str = opt('a photo of {}', 'Caption of photos without a .txt file; {} becomes "<trigger> <class>".')
-    resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, family=(128, 1024))
+    resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, high=4096, family=(128, 1024))
     random_crop:bool = opt(False, 'Train on random crops instead of the centre: for large texture photos.')
     crop_scale:float = opt(1.0, "Smallest random crop, as a fraction of the photo's short side.", low=0.01, high=1)
     crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
@@ -224,7 +224,7 @@ class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFi
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
-# %% ../nbs/00_config.ipynb #2efc7fa1
+# %% ../nbs/00_config.ipynb #bfb618b5
 @dataclass(kw_only=True)
 class SampleConfig(LoadFields):
     "Every option of a sampled grid."
@@ -237,8 +237,8 @@ class SampleConfig(LoadFields):
     num_inference_steps:int|None = opt(None, 'Denoising steps.', low=1, family=(20, 28))
     guidance_scale:float|None = opt(None, 'Distilled guidance.', low=0, high=100, family=(0., 3.5))
     true_cfg_scale:float|None = opt(None, 'Classifier-free guidance with an empty prompt, twice the work; 1 is none.', low=0, high=100, family=(2., 1.))
-    height:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16)
-    width:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16)
+    height:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
+    width:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     seed:int = opt(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0)
     output_dir:str|None = opt(None, 'Grid folder; None makes outputs/infer_<run>_<what>_<stamp>.', path=True)
     batch_size:int = opt(1, 'Images denoised at once.', low=1)
