@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['logger', 'NETWORK', 'WORKSPACE', 'FORWARD', 'PIXEL', 'LEANER', 'MARGIN', 'TORCH_SIZE', 'OPTIONAL', 'Row', 'Report',
            'gb', 'wanted', 'to_fetch', 'missing_files', 'Place', 'mounts', 'place_of', 'roomy_places', 'disk_rows',
-           'Figures', 'figures_for', 'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'plan_training',
-           'plan_sampling', 'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows',
-           'version_rows', 'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size',
-           'access_rows', 'family_rows', 'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look',
-           'check', 'insist']
+           'Figures', 'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'plan_training', 'plan_sampling',
+           'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows', 'version_rows',
+           'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size', 'access_rows', 'family_rows',
+           'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look', 'check', 'insist']
 
 # %% ../nbs/07a_check.ipynb #0b36a7c9
 import json
@@ -163,7 +162,7 @@ def disk_rows(
         rows.append(Row('disk', 'warn' if need<=place.free else 'fail', what, mend))
     return rows
 
-# %% ../nbs/07a_check.ipynb #929d4d18
+# %% ../nbs/07a_check.ipynb #6986a43e
 @dataclass(frozen=True)
 class Figures:
     "Sizes of one base model."
@@ -176,12 +175,6 @@ class Figures:
     vae_channels:int # of the autoencoder's first, full-sized layer
     adapter:dict[str,int] # targets -> numbers trained for each rank
     kept:dict[str,tuple[float,float]] # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
-
-def figures_for(
-    family, # of the base
-) -> Figures: # of the published model
-    "The figures in a family's record."
-    return Figures(**family.figures)
 
 # %% ../nbs/07a_check.ipynb #1cb98a30
 def adapter_parameters(
@@ -567,7 +560,7 @@ def find_source(
     folder = local_base(name)
     return Source(folder, '' if folder else name, file)
 
-# %% ../nbs/07a_check.ipynb #4279f4fc
+# %% ../nbs/07a_check.ipynb #591f1982
 def sizes_of(
     source:Source, # of the base
     here:Path|None, # its parts on this disk, if any
@@ -579,7 +572,7 @@ def sizes_of(
 ) -> tuple[Figures,int]: # of the base, and bytes to download
     "Counted where everything is on this disk, else listed, else as published."
     if not lost and not source.file: return figures_of(here, family), 0
-    figures = figures_listed(figures_for(family), answer)
+    figures = figures_listed(Figures(**family.figures), answer)
     if source.folder or not lost: return figures, 0
     if answer.files: return figures, to_fetch(source.repository, answer, parts, cache)
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))

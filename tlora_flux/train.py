@@ -9,9 +9,9 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'way_on', 'writing', 'only_one', 'check_resume', 'check_run', 'find_start', 'trim_log', 'open_run',
            'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log', 'encode', 'load_model', 'StopSignals',
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
-           'finish', 'already', 'early_preview', 'summary', 'train']
+           'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
-# %% ../nbs/12_train.ipynb #32b6bd2c
+# %% ../nbs/12_train.ipynb #db1acc70
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -28,16 +28,19 @@ from diffusers.optimization import get_scheduler
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+from .access import caches_at, check_versions
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
 from .cache import recall_photos, recall_prompts, shelf_for, weights_stamp
+from .check import check, insist
 from .checkpoint import damage, read_tensors, save_tlora, write_manifest
 from .config import BadInput, TrainConfig, concept_dir, fill_defaults, load_config, public_values, save_config
 from .data import Photo, TrainingSet, example_at, fingerprint, list_examples, preview_sheet, read_concept
 from .families import Family
 from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
-from .hub import DTYPES, base_family, base_folder, check_versions, load_base
+from .hub import DTYPES, base_folder, find_base, load_base
 from .schedule import RankSchedule
+from .watch import StallWatch
 
 # %% ../nbs/12_train.ipynb #9a1dbd91
 logger = logging.getLogger('tlora_flux.train')
@@ -239,33 +242,33 @@ def load_checkpoint_(
     for k, o in state.items():
         if o: o.load_state_dict(saved[k])
 
-# %% ../nbs/12_train.ipynb #c171c47e
+# %% ../nbs/12_train.ipynb #f210010a
 def check_adapter(
     cfg:TrainConfig, # rank, schedule, targets, init
     family:Family, # of the base
-    folder:Path, # of the base, from `base_folder`
+    config:dict, # of the transformer
 ) -> RankSchedule: # to train with
     "Attach the adapter to an empty copy of the transformer. Raises `BadInput` if it does not fit."
     cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule)
-    with torch.device('meta'): shell = cls.from_config(cls.load_config(folder/'transformer'))
+    with torch.device('meta'): shell = cls.from_config(config)
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #11a8791d
+# %% ../nbs/12_train.ipynb #70ed3b3f
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
     "Fill the family's defaults and check all that can be checked without weights. Raises `BadInput`."
     check_versions()
     concept_dir(cfg.instance_data_dir)
-    folder = base_folder(cfg.pretrained_model_name_or_path, (), cfg.revision, cfg.cache_dir)
-    family = base_family(folder)
+    base = find_base(cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts)
+    family = base.family
     if family.not_trainable: raise BadInput(family.not_trainable)
     mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2, family.defaults['num_inference_steps'])
-    known = dict(family.defaults, sigma_mu=mu, revision=folder.name if folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
+    known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
-    return cfg, family, check_adapter(cfg, family, folder), read_concept(cfg)
+    return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
 
 # %% ../nbs/12_train.ipynb #09338cc2
 RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, 'checkpoint-*', '.checkpoint-*.part', 'damaged-checkpoint-*', '.lock', '.*.part')
@@ -308,8 +311,8 @@ def only_one(
     try: yield
     finally: lock.release()
 
-# %% ../nbs/12_train.ipynb #6efefeb4
-MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
+# %% ../nbs/12_train.ipynb #70854e26
+MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
               'train_batch_size', 'gradient_accumulation_steps'}
 
 def check_resume(
@@ -430,7 +433,7 @@ def run_log(
         for handler in (screen, file): package.removeHandler(handler)
         file.close()
 
-# %% ../nbs/12_train.ipynb #d3a7b7d6
+# %% ../nbs/12_train.ipynb #fc80ee2f
 def encode(
     cfg:TrainConfig, # filled
     family:Family, # of the base
@@ -438,10 +441,11 @@ def encode(
     device:torch.device, # where to compute
 ) -> TrainingSet: # on the CPU
     "Captions through the text encoders, then crops through the VAE; each is loaded only for what the cache lacks, and freed after use."
-    where, dtype = (cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision]
+    name, where, dtype = cfg.pretrained_model_name_or_path, (cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision]
     captions, examples = sorted({o.caption for o in photos}), list_examples(photos, cfg)
-    stamp = lambda part: weights_stamp(base_folder(where[0], family.parts[part], *where[1:]), family.parts[part])
-    load = lambda part, dtype: partial(load_base, where[0], device, dtype, *where[1:], parts=(part,))
+    source = find_base(name, *where, cfg.other_parts).source
+    stamp = lambda part: weights_stamp(base_folder(source, family.parts[part], *where), family.parts[part])
+    load = lambda part, dtype: partial(load_base, name, device, dtype, *where, (part,), cfg.other_parts)
     with shelf_for(cfg.cache_latents, cfg.cache_dir) as shelf:
         embeds = recall_prompts(shelf, family, captions, cfg.max_sequence_length, load('text', dtype), weights=stamp('text'), dtype=str(dtype))
         clear_device_cache(garbage_collection=True)
@@ -450,14 +454,14 @@ def encode(
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds]) for k in embeds[0]}, rows)
 
-# %% ../nbs/12_train.ipynb #1b47463e
+# %% ../nbs/12_train.ipynb #3c669e65
 def load_model(
     cfg:TrainConfig, # filled
     schedule:RankSchedule, # of the adapter
     device:torch.device, # where to train
 ) -> nn.Module: # frozen transformer with a trainable adapter
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
-    transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, parts=('transformer',)).transformer
+    transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('transformer',), cfg.other_parts).transformer
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     return transformer
@@ -581,7 +585,7 @@ def saver(
         return folder
     return save
 
-# %% ../nbs/12_train.ipynb #fdab9be9
+# %% ../nbs/12_train.ipynb #fa556112
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -595,7 +599,7 @@ def loop(
 ) -> None:
     "Train to `max_train_steps`. Raises `BadInput` when it cannot go on, and `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     run, group, guard = Path(cfg.output_dir), state['optimizer'].param_groups[0], state['guard']
-    with StopSignals() as stop:
+    with StopSignals() as stop, StallWatch() as watch:
         for step in range(first, cfg.max_train_steps):
             began, lr = time.perf_counter(), group['lr']*group.get('d', 1) # d is Prodigy's own estimate
             with out_of_memory(cfg, step, lambda: save(step)): record = dict(step=step + 1, **train_step(accelerator, model, state['optimizer'], family, data, cfg, step, guard), lr=lr)
@@ -608,6 +612,7 @@ def loop(
             if told:
                 logger.info(f'stopped; checkpoint-{step + 1} is saved, and the same command with --resume goes on from it')
                 stop.leave()
+            watch.tick()
 
 # %% ../nbs/12_train.ipynb #4aa66284
 def finish(
@@ -656,12 +661,12 @@ def summary(
     return (f'{family.name}: rank {cfg.rank} to {cfg.min_rank} on {layers} linears, {size/1e6:.2f}M parameters; {len(data.latents)} examples from {len(photos)} photo(s) '
             f'at {cfg.resolution} px; steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
-# %% ../nbs/12_train.ipynb #a550bfd4
-def train(
+# %% ../nbs/12_train.ipynb #e33fec0b
+def train_checked(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
 ) -> Path: # the run folder
-    "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
+    "Train, once `tlora check` has found nothing against it. Raises as `train` does."
     cfg, family, schedule, photos = plan(cfg)
     check_run(cfg)
     accelerator, run = make_accelerator(cfg), Path(cfg.output_dir)
@@ -684,3 +689,12 @@ def train(
             loop(accelerator, model, state, family, data, cfg, first, save, report)
             if main: finish(run)
     return run
+
+# %% ../nbs/12_train.ipynb #9308f708
+def train(
+    cfg:TrainConfig, # options; those at None take the family's defaults
+    on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
+) -> Path: # the run folder
+    "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
+    insist(check(cfg), cfg.ignore_check)
+    with caches_at(cfg.cache_dir): return train_checked(cfg, on_step)
