@@ -331,15 +331,16 @@ def load_config(
     try: return cls(**values)
     except BadInput as e: raise BadInput(f'{where}: {e}') from None
 
-# %% ../nbs/00_config.ipynb #cfbc7817
+# %% ../nbs/00_config.ipynb #cca49c1d
 def portable_path(
     path:str, # as given
-) -> str: # relative, or starting with `~`; a relative path or a Hub id as it is
-    "`path` without what is private to this machine."
-    if not os.path.isabs(path): return path
-    here, home = os.path.relpath(path), os.path.relpath(path, Path.home())
-    if here.startswith('..') and not home.startswith('..'): return f'~/{Path(home).as_posix()}'
-    return Path(here).as_posix()
+) -> str: # relative, or starting with `~`; in another person's home the last name alone; a Hub id as it is
+    "`path` without what is private to this machine or a person."
+    if not os.path.isabs(path) and '..' not in Path(path).parts: return path
+    full = Path(os.path.abspath(path))
+    if full.is_relative_to(Path.cwd()): return full.relative_to(Path.cwd()).as_posix()
+    if full.is_relative_to(Path.home()): return f'~/{full.relative_to(Path.home()).as_posix()}'
+    return full.name if full.parts[1:2] in (('home',), ('Users',)) else Path(os.path.relpath(full)).as_posix()
 
 # %% ../nbs/00_config.ipynb #710874ae
 class CoreDumper(yaml.SafeDumper):
