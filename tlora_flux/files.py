@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'FORMAT', 'sync', 'atomic_write', 'list_checkpoints', 'find_weights', 'read_reference', 'read_about',
-           'open_image', 'is_transparent', 'to_rgb', 'caption_of', 'list_images']
+           'open_image', 'is_transparent', 'to_rgb', 'fill_words', 'read_text', 'read_metadata', 'caption_of',
+           'list_images']
 
 # %% ../nbs/04a_files.ipynb #71a0288e
 import json
@@ -80,7 +81,7 @@ def read_reference(
     return dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks, init='vanilla', targets='attention',
         transformer='FluxTransformer2DModel', family='flux.1-dev', base=said['pretrained_model_name_or_path'], trigger=said['placeholder_token'], class_name=said['class_name'])
 
-# %% ../nbs/04a_files.ipynb #16631f97
+# %% ../nbs/04a_files.ipynb #a51a2565
 def read_about(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> dict: # format, schedule, targets, family, trigger, step, ...
@@ -89,12 +90,13 @@ def read_about(
     if file.suffix == '.pt': return read_reference(file)
     try:
         with safe_open(file, 'np') as f: about = json.loads(f.metadata()['tlora'])
+        version = about['format']
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
     except (KeyError, TypeError, ValueError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; convert it first') from None
-    if about['format'] != FORMAT: raise BadInput(f'{file} has format {about["format"]}, this version reads {FORMAT}; upgrade tlora_flux')
+    if version != FORMAT: raise BadInput(f'{file} has format {version}, this version reads {FORMAT}; upgrade tlora_flux')
     return about
 
-# %% ../nbs/04a_files.ipynb #a299771e
+# %% ../nbs/04a_files.ipynb #c4bb4360
 def open_image(
     path:Path, # image file
 ) -> Image.Image: # upright, in the mode it was stored in
@@ -103,7 +105,9 @@ def open_image(
         with Image.open(path) as image: return ImageOps.exif_transpose(image)
     except UnidentifiedImageError: raise BadInput(f'{path} is no image; take it out of the folder, or save it as JPEG or PNG') from None
     except Image.DecompressionBombError: raise BadInput(f'{path} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller') from None
-    except (OSError, SyntaxError, ValueError, EOFError) as e: raise BadInput(f'{path} is damaged or cut short ({e}); replace it') from None
+    except (OSError, SyntaxError, ValueError, EOFError) as e:
+        if getattr(e, 'strerror', None): raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
+        raise BadInput(f'{path} is damaged or cut short ({e}); replace it') from None
 
 # %% ../nbs/04a_files.ipynb #287df519
 def is_transparent(
@@ -120,27 +124,69 @@ def to_rgb(
     if not is_transparent(image): return image.convert('RGB')
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image.convert('RGBA')).convert('RGB')
 
-# %% ../nbs/04a_files.ipynb #9cb2ed24
+# %% ../nbs/04a_files.ipynb #81486601
+def fill_words(
+    text:str, # a caption
+    cfg:TrainConfig, # `placeholder_token`, `class_name`
+    where:str|Path, # whose caption, for the message
+) -> str: # without braces
+    "Put the concept's words in. Raises `BadInput` for another word in braces."
+    words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
+    def word(found):
+        if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {{trigger}}, {{class}}, or {{}} for both')
+        return words[found[0]]
+    return re.sub(r'\{\w*\}', word, text)
+
+# %% ../nbs/04a_files.ipynb #501617bd
+def read_text(
+    file:Path, # a text file
+) -> str:
+    "UTF-8 text, with or without a byte-order mark. Raises `BadInput`."
+    try: return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError: raise BadInput(f'{file} is not UTF-8 text; save it as UTF-8') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); replace or remove it') from None
+
+# %% ../nbs/04a_files.ipynb #4164c0cd
+def read_metadata(
+    folder:Path, # with the photos
+) -> dict[str, dict]: # file name -> its row
+    "The rows of metadata.jsonl, checked; {} without one. Raises `BadInput`, with the line."
+    file, rows = folder/'metadata.jsonl', {}
+    if not file.exists(): return rows
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        if not line.strip(): continue
+        try: name = (row := json.loads(line))['file_name']
+        except (ValueError, KeyError, TypeError): raise BadInput(f'{file} line {number} is no {{"file_name": ..., "text": ...}}; write one JSON object a photo') from None
+        if not isinstance(name, str) or not (folder/name).is_file(): raise BadInput(f'{file} line {number}: there is no photo {name}; mend the name, or remove the line')
+        if name in rows: raise BadInput(f'{file} line {number}: {name} has a line already; remove one')
+        text, repeats = row.get('text', 'x'), row.get('repeats', 1)
+        if not isinstance(text, str) or not text.strip(): raise BadInput(f'{file} line {number}: text={text!r} is no caption; write one, or leave text out to use instance_prompt')
+        if type(repeats) is not int or repeats < 1: raise BadInput(f'{file} line {number}: repeats={repeats!r} must be a whole number, 1 or more')
+        rows[name] = row
+    return rows
+
+# %% ../nbs/04a_files.ipynb #ca211d57
 def caption_of(
     path:Path, # image file
     cfg:TrainConfig, # `instance_prompt`, `placeholder_token`, `class_name`
+    rows:dict[str, dict]|None=None, # from `read_metadata`; None reads it
 ) -> str: # one line
-    "What is told to the model about a photo. Raises `BadInput` for a caption file that is empty or no text."
-    file, subject = path.with_suffix('.txt'), f'{cfg.placeholder_token} {cfg.class_name}'
-    if not file.exists(): return cfg.instance_prompt.replace('{}', subject)
-    try: text = ' '.join(file.read_text(encoding='utf-8').split())
-    except UnicodeDecodeError: raise BadInput(f'{file} is not UTF-8 text; save it as UTF-8') from None
+    "What is told to the model about a photo. Raises `BadInput` for a caption that is empty or no text, and for two of them."
+    file, row = path.with_suffix('.txt'), (read_metadata(path.parent) if rows is None else rows).get(path.name, {})
+    if not os.path.lexists(file): return fill_words(' '.join(row.get('text', cfg.instance_prompt).split()), cfg, path.name if 'text' in row else 'instance_prompt')
+    if 'text' in row: raise BadInput(f'{path} has two captions, {file.name} and a line in metadata.jsonl; remove one')
+    text = ' '.join(read_text(file).split())
     if not text: raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
-    return text.replace('{}', subject)
+    return fill_words(text, cfg, file)
 
-# %% ../nbs/04a_files.ipynb #e13514cd
+# %% ../nbs/04a_files.ipynb #b3e36357
 def list_images(
     folder:Path, # `images` or `masks` of a concept
 ) -> dict[str, Path]: # name without suffix -> file, sorted; dot-files and captions left out
     "The image files of a folder. Raises `BadInput` for two files of one name."
     found = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith('.') or path.suffix == '.txt': continue
+        if path.name.startswith('.') or path.suffix == '.txt' or path.name == 'metadata.jsonl': continue
         if path.stem in found: raise BadInput(f'{path} and {found[path.stem].name} share a name, and so a caption; rename one')
         found[path.stem] = path
     return found
