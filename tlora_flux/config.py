@@ -104,7 +104,7 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #be0ac863
+# %% ../nbs/00_config.ipynb #cd17d453
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
@@ -113,6 +113,8 @@ class ConceptFields(Config):
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
     instance_prompt:str = opt('a photo of {}', 'Caption of photos without a .txt file; {} becomes "<trigger> <class>".')
     resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, high=4096, family=(128, 1024))
+    aspect_ratio_buckets:bool = opt(False, 'Train each photo in a shape near its own, with about as many pixels as the square.')
+    random_flip:bool = opt(False, 'Train on mirror images too; not where left and right differ, as in writing.')
     random_crop:bool = opt(False, 'Train on random crops instead of the centre: for large texture photos.')
     crop_scale:float = opt(1.0, "Smallest random crop, as a fraction of the photo's short side.", low=0.01, high=1)
     crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
@@ -255,7 +257,7 @@ class SampleConfig(LoadFields):
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
 
-# %% ../nbs/00_config.ipynb #28c94b53
+# %% ../nbs/00_config.ipynb #1251bd6c
 class CoreLoader(yaml.SafeLoader):
     "Safe YAML with the plain scalars of YAML 1.2; a key given twice is an error."
     yaml_implicit_resolvers = {}
@@ -263,6 +265,7 @@ class CoreLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode): raise yaml.constructor.ConstructorError(problem='a key must be a word', problem_mark=key.start_mark)
             if key.value in seen: raise yaml.constructor.ConstructorError(problem=f'{key.value} is given twice', problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
