@@ -91,12 +91,12 @@ class Column:
     strength:float=0. # factor on the adapter; 0 for the base
     file:Path|None=None # the adapter; None for the base
 
-# %% ../nbs/07c_grid.ipynb #483fc0a3
+# %% ../nbs/07c_grid.ipynb #c9ca5d7f
 def run_folder(
     file:Path, # an adapter file
 ) -> Path: # the run it belongs to
-    "The folder of the run: that of the file, or the one above a `checkpoint-<step>`."
-    return file.parent.parent if re.fullmatch(r'checkpoint-\d+', file.parent.name) else file.parent
+    "The folder of the run: that of the file, or the one above a `checkpoint-<step>` or `chosen`."
+    return file.parent.parent if re.fullmatch(r'checkpoint-\d+|chosen', file.parent.name) else file.parent
 
 # %% ../nbs/07c_grid.ipynb #4ca42a46
 def find_adapters(
@@ -177,15 +177,18 @@ def save_cell(
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
 
-# %% ../nbs/07c_grid.ipynb #f406f7e5
+# %% ../nbs/07c_grid.ipynb #bb995317
 def read_settings(
     path:Path, # PNG of a cell
 ) -> dict|None: # its settings; None for no file, or a picture that is not ours
-    "What a cell was made with."
+    "What a cell was made with. A damaged picture counts as none; its pixels are not decoded, only the sums over its parts are checked."
     if not path.is_file(): return None
-    with Image.open(path) as image: text = getattr(image, 'text', {}).get('tlora', 'null') # only a PNG has texts
-    try: return json.loads(text)
-    except json.JSONDecodeError: return None
+    try:
+        with Image.open(path) as image:
+            text = image.info.get('tlora', 'null') # only a PNG has it
+            image.verify()
+        return json.loads(text)
+    except (OSError, SyntaxError, ValueError): return None # what Pillow and json say of a broken file
 
 # %% ../nbs/07c_grid.ipynb #b49d4555
 def wrap(
@@ -203,7 +206,7 @@ def wrap(
     if len(out)>lines: out[lines-1:] = [out[lines-1] + ' ...']
     return '\n'.join(out)
 
-# %% ../nbs/07c_grid.ipynb #9f8a3b2c
+# %% ../nbs/07c_grid.ipynb #0743f2ed
 def contact_sheet(
     folder:str|Path, # of a grid
     side:int=160, # pixels of a cell's longer side
@@ -212,7 +215,7 @@ def contact_sheet(
     folder = Path(folder)
     grid = json.loads((folder/'grid.json').read_text(encoding='utf-8'))
     font,gap,left = ImageFont.load_default(14),6,max(side, 190)
-    top = side + 2*gap if (folder/'photo.jpg').is_file() else 3*gap + 60
+    top = max(3*gap + 60, side + 2*gap if (folder/'photo.jpg').is_file() else 0)
     sheet = Image.new('RGB', (left + gap + len(grid['columns'])*(side + gap), top + len(grid['rows'])*(side + gap)), 'white')
     pen = ImageDraw.Draw(sheet)
     if (folder/'photo.jpg').is_file(): sheet.paste(ImageOps.contain(Image.open(folder/'photo.jpg'), (left - gap, side)), (gap, gap))
@@ -223,5 +226,7 @@ def contact_sheet(
     for cell in grid['cells']:
         at = left + gap + cell['column']*(side + gap), top + cell['row']*(side + gap)
         pen.rectangle((*at, at[0] + side - 1, at[1] + side - 1), fill=(235,235,235))
-        if (folder/cell['file']).is_file(): sheet.paste(ImageOps.contain(Image.open(folder/cell['file']).convert('RGB'), (side,side)), at)
+        if not (folder/cell['file']).is_file(): continue
+        try: sheet.paste(ImageOps.contain(Image.open(folder/cell['file']).convert('RGB'), (side,side)), at)
+        except (OSError, SyntaxError): pen.text((at[0] + side/2, at[1] + side/2), 'damaged', 'firebrick', font, anchor='mm')
     return sheet
