@@ -120,7 +120,7 @@ class ConceptFields(Config):
     crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
     max_sequence_length:int|None = opt(None, "Length of the prompt, tokens; FLUX attends to padding, so sampling must use the same.", low=1, high=512, family=(32, 77))
 
-# %% ../nbs/00_config.ipynb #bda80e2f
+# %% ../nbs/00_config.ipynb #aae1b253
 @dataclass(kw_only=True)
 class AdapterFields(Config):
     "The base model, and the shape of what is added to it."
@@ -130,7 +130,7 @@ class AdapterFields(Config):
     cache_dir:str|None = opt(None, "Folder for downloads, temporary files and, in its tlora_flux/, encoded photos and captions; None is the Hub's own cache.", path=True)
     rank:int = opt(32, 'Ranks live at sigma 0, the clean end.', low=1)
     min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0)
-    rank_schedule:str = opt('paper', 'How the live rank falls from rank to min_rank as sigma grows.')
+    rank_schedule:str = opt('paper', 'How the live rank falls from rank to min_rank as sigma grows.', choices=('paper', 'constant', 'shifted', 'cosine'))
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
@@ -199,7 +199,7 @@ def refuse_idle_parts(
     if cfg.other_parts and not cfg.pretrained_model_name_or_path.endswith('.safetensors'):
         raise BadInput(f'other_parts={cfg.other_parts} does nothing with the base {cfg.pretrained_model_name_or_path}, which is whole; it is for a .safetensors file')
 
-# %% ../nbs/00_config.ipynb #640d6d30
+# %% ../nbs/00_config.ipynb #fd1f4684
 def check_words(
     cfg:Config, # with `placeholder_token`, `class_name` and `instance_prompt`
 ) -> None:
@@ -208,7 +208,7 @@ def check_words(
         text = getattr(cfg, name)
         if not text.isprintable() or not text.strip(): raise BadInput(f'{name}={text!r} must be words on one line')
         if name != 'instance_prompt' and set('{}') & set(text): raise BadInput(f'{name}={text!r} has a brace in it; braces belong into instance_prompt, where {{}} becomes trigger and class')
-    if '{}' not in cfg.instance_prompt and cfg.placeholder_token not in cfg.instance_prompt:
+    if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}', cfg.placeholder_token)):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
 # %% ../nbs/00_config.ipynb #6f7b55e7

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['SHIFT', 'KINDS', 'insist', 'check_sigma', 'rank_mask', 'RankSchedule', 'plot_ranks']
 
-# %% ../nbs/02_schedule.ipynb #5626b86e
+# %% ../nbs/02_schedule.ipynb #4a16c746
 import math
 from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import Tensor
 
-from .config import BadInput
+from .config import BadInput, check_choice
 
 # %% ../nbs/02_schedule.ipynb #139607de
 def insist(
@@ -50,7 +50,7 @@ def rank_mask(
     "The first ranks of each sample: the diagonal of the paper's `M_t` (T-LoRA, eq. 3)."
     return (torch.arange(max_rank, device=live_rank.device) < live_rank[:,None]).float()
 
-# %% ../nbs/02_schedule.ipynb #61df6113
+# %% ../nbs/02_schedule.ipynb #63e8d7e3
 @dataclass(frozen=True)
 class RankSchedule:
     "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for ranks out of order, an unknown kind, or a sigma outside [0, 1]."
@@ -59,7 +59,9 @@ class RankSchedule:
     kind:str='paper' # a key of `KINDS`
 
     def __post_init__(self):
-        if self.kind not in KINDS: raise BadInput(f'rank_schedule={self.kind!r} is unknown; choose from {", ".join(KINDS)}')
+        check_choice('rank_schedule', self.kind, KINDS)
+        for name,rank in (('rank', self.max_rank), ('min_rank', self.min_rank)):
+            if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
         if self.max_rank < 1: raise BadInput(f'rank={self.max_rank} must be at least 1')
         if not 0 <= self.min_rank <= self.max_rank: raise BadInput(f'min_rank={self.min_rank} must lie between 0 and rank={self.max_rank}')
 
@@ -68,10 +70,14 @@ class RankSchedule:
     ) -> int|Tensor: # live rank; int64 of the same shape for a tensor
         "How many ranks are live."
         sigma_32 = check_sigma(torch.as_tensor(sigma, dtype=torch.float32))
+        if sigma_32.ndim and not isinstance(sigma, Tensor): raise BadInput(f'sigma={sigma} must be a number or a tensor')
         live = torch.floor((self.max_rank - self.min_rank) * KINDS[self.kind](sigma_32)).long() + self.min_rank
         return live if isinstance(sigma, Tensor) else live.item()
 
-    def mask(self, sigma:Tensor) -> Tensor: return rank_mask(self(sigma), self.max_rank) # (b,) -> (b, max_rank)
+    def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank)
+        if not isinstance(sigma, Tensor) or sigma.ndim != 1: raise BadInput(f'sigma={sigma} must be a tensor with one noise level per sample')
+        return rank_mask(self(sigma), self.max_rank)
+
     def plot(self, sigmas:Tensor|None=None): return plot_ranks(self, sigmas)
     def to_dict(self) -> dict: return asdict(self)
 
