@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DTYPES', 'base_folder', 'base_family', 'Base', 'find_base', 'default_device', 'quiet_loading', 'load_base']
 
-# %% ../nbs/07_hub.ipynb #ebb7290e
+# %% ../nbs/07_hub.ipynb #cd253b81
 import json
 import warnings
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from .access import check_versions, fetch, local_base
 from .config import BadInput
 from .families import Family, family_of
+from .quantised import pipeline_config
 from .single_file import load_transformer, transformer_config
 
 # %% ../nbs/07_hub.ipynb #66c29451
@@ -99,7 +100,7 @@ def quiet_loading(
             t.set_verbosity(before[0])
             for library,on in ((t, before[1]), (d, before[2])): (library.enable_progress_bar if on else library.disable_progress_bar)()
 
-# %% ../nbs/07_hub.ipynb #e070bea7
+# %% ../nbs/07_hub.ipynb #74157c82
 def load_base(
     name_or_path:str='micro', # `micro`, a diffusers folder, a repository id, or a .safetensors file with the transformer
     device:torch.device|str|None=None, # None is the GPU if there is one
@@ -108,6 +109,7 @@ def load_base(
     cache_dir:str|None=None, # None is the Hub's own cache
     parts:str|tuple[str,...]='all', # `all`, or some of `text`, `vae`, `transformer`; the scheduler always comes along
     other_parts:str|None=None, # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
+    quantization:str='none', # storage of text encoders and transformer: none, int8 or nf4
 ): # a diffusers pipeline of the family's class, in evaluation mode
     "Load a base, or parts of it. Raises `BadInput` for a library below its floor, a base that cannot be had, or damaged weights."
     check_versions()
@@ -117,10 +119,13 @@ def load_base(
     in_folder = [f for f in wanted if not (base.file and f=='transformer')]
     folder = base_folder(base.source, ('scheduler', *in_folder), revision, cache_dir)
     absent = {f: None for names in family.parts.values() for f in names if f not in in_folder}
-    size = sum(f.stat().st_size for name in in_folder for f in (folder/name).glob('*'))
+    size,device = sum(f.stat().st_size for name in in_folder for f in (folder/name).glob('*')),torch.device(device or default_device())
+    storage = pipeline_config(quantization, in_folder, dtype)
+    if base.file and 'transformer' in wanted and quantization!='none': raise BadInput(f'quantization={quantization} needs a base that is a diffusers folder or repository, not the file {base.file.name}; use none')
     import diffusers
     with quiet_loading(size<1e9):
-        try: pipe = getattr(diffusers, family.pipeline_class).from_pretrained(folder, torch_dtype=dtype, **absent)
+        try: pipe = getattr(diffusers, family.pipeline_class).from_pretrained(folder, torch_dtype=dtype, device_map=device.type, quantization_config=storage, **absent)
         except (OSError, SafetensorError) as e: raise BadInput(f'{name_or_path} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
-    if len(in_folder)<len(wanted): pipe.register_modules(transformer=load_transformer(base.file, dtype))
-    return pipe.to(device or default_device())
+    if len(in_folder)<len(wanted): pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
+    pipe.hf_device_map = None # all of it is in one place, and may be moved and offloaded as ever
+    return pipe
