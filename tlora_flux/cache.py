@@ -102,23 +102,23 @@ def recall_prompts(
         return [{k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()} for i in tqdm(which, 'reading prompts', delay=2)]
     return recall(folder, [cache_key(family=family.name, text=t, max_sequence_length=max_sequence_length, **about) for t in texts], encode)
 
-# %% ../nbs/06a_cache.ipynb #c24df566
+# %% ../nbs/06a_cache.ipynb #b8185023
 def recall_photos(
     folder:Path, # from `cache_folder`
     family:Family, # for `encode_image`
     photos:list[Photo], # of the concept
     examples:list[Example], # crops, grouped by photo
-    resolution:int, # training pixels
     load:Callable[[], object], # gives a pipeline with the autoencoder; called only if a photo or its crops are new
     **about, # what else a latent depends on: stamp of the weights
-) -> tuple[Tensor,Tensor|None]: # latents (n, c, h, w) and masks (n, 1, h, w) or None, float32 on the CPU
+) -> tuple[list[Tensor],list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), or None; float32 on the CPU
     "Latents of each crop; the pipeline is let go when the function returns."
-    own = [[replace(e, photo=0) for e in examples if e.photo==i] for i in range(len(photos))]
+    own = [[replace(e, photo=0) for e in examples if e.photo==i] for i in range(len(photos))] # all of one size
     def encode(which):
         vae = load().vae
-        made = [encode_examples(family, vae, [photos[i]], own[i], resolution) for i in which]
-        return [dict(latents=latents) if masks is None else dict(latents=latents, masks=masks) for latents,masks in made]
-    entries = recall(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, boxes=[e.box for e in crops], resolution=resolution, **about) for o,crops in zip(photos, own)], encode)
-    latents = torch.cat([e['latents'] for e in entries])
+        made = [encode_examples(family, vae, [photos[i]], own[i]) for i in which]
+        return [{name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts} for latents,masks in made]
+    crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
+    entries = recall(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about) for o,some in zip(photos, crops)], encode)
+    latents = [t for e in entries for t in e['latents']]
     if not any(o.mask for o in photos): return latents, None
-    return latents, torch.cat([e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]) for e in entries])
+    return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]))]

@@ -11,7 +11,7 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
            'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
-# %% ../nbs/12_train.ipynb #db1acc70
+# %% ../nbs/12_train.ipynb #0a0482e8
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -34,7 +34,7 @@ from .cache import recall_photos, recall_prompts, shelf_for, weights_stamp
 from .check import check, insist
 from .checkpoint import damage, read_tensors, save_tlora, write_manifest
 from .config import BadInput, TrainConfig, concept_dir, fill_defaults, load_config, public_values, save_config
-from .data import Photo, TrainingSet, example_at, fingerprint, list_examples, preview_sheet, read_concept
+from .data import Photo, TrainingSet, step_examples, fingerprint, list_examples, preview_sheet, read_concept
 from .families import Family
 from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
@@ -55,7 +55,7 @@ class Batch:
     embeds:dict[str, Tensor] # each (b, ...)
     mask:Tensor|None # (b, 1, h, w)
 
-# %% ../nbs/12_train.ipynb #bf104e1c
+# %% ../nbs/12_train.ipynb #739fd290
 def draw_batch(
     data:TrainingSet, # examples
     cfg:TrainConfig, # `seed` and the choice of sigmas
@@ -64,14 +64,14 @@ def draw_batch(
     global_batch:int, # samples of an optimizer step
     device:torch.device|str='cpu', # where the step runs
 ) -> Batch:
-    "The samples of a step: which example, which noise, which sigma."
-    which = torch.tensor([example_at(step*global_batch + i, len(data.latents), cfg.seed) for i in indices])
+    "The samples of a step, all of one shape: which example, which noise, which sigma."
+    which = step_examples(data, step, indices, global_batch, cfg.seed)
     draw = lambda purpose, f: torch.stack([f(keyed_generator(cfg.seed, step, i, purpose)) for i in indices]).to(device)
-    x0 = data.latents[which].to(device)
-    noise = draw('noise', lambda g: torch.randn(data.latents.shape[1:], generator=g))
+    x0 = torch.stack([data.latents[i] for i in which]).to(device)
+    noise = draw('noise', lambda g: torch.randn(x0.shape[1:], generator=g))
     sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std)[0])
     embeds = {k: v[data.rows[which]].to(device) for k, v in data.embeds.items()}
-    return Batch(x0, noise, sigma, embeds, None if data.masks is None else data.masks[which].to(device))
+    return Batch(x0, noise, sigma, embeds, None if data.masks is None else torch.stack([data.masks[i] for i in which]).to(device))
 
 # %% ../nbs/12_train.ipynb #2c8d26bc
 def batch_loss(
@@ -433,7 +433,7 @@ def run_log(
         for handler in (screen, file): package.removeHandler(handler)
         file.close()
 
-# %% ../nbs/12_train.ipynb #fc80ee2f
+# %% ../nbs/12_train.ipynb #c5dde2c2
 def encode(
     cfg:TrainConfig, # filled
     family:Family, # of the base
@@ -449,7 +449,7 @@ def encode(
     with shelf_for(cfg.cache_latents, cfg.cache_dir) as shelf:
         embeds = recall_prompts(shelf, family, captions, cfg.max_sequence_length, load('text', dtype), weights=stamp('text'), dtype=str(dtype))
         clear_device_cache(garbage_collection=True)
-        latents, masks = recall_photos(shelf, family, photos, examples, cfg.resolution, load('vae', torch.float32), weights=stamp('vae'))
+        latents, masks = recall_photos(shelf, family, photos, examples, load('vae', torch.float32), weights=stamp('vae'))
     clear_device_cache(garbage_collection=True)
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds]) for k in embeds[0]}, rows)
