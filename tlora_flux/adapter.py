@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NO_MASK', 'TARGETS', 'INITS', 'given_timestep', 'exact_for', 'Adapter', 'TLoRAState', 'LoRAWeights', 'TLoRALinear',
            'target_pattern', 'target_paths', 'vanilla_init', 'adapter_names', 'get_state', 'tlora_layers',
-           'tlora_parameters', 'is_offloaded', 'check_attachable', 'refuse_peft', 'attach_state_', 'drop_',
-           'check_rank', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_', 'exact_sigma',
-           'scheduler_sigma', 'checkpointing_func']
+           'tlora_parameters', 'is_offloaded', 'check_attachable', 'refuse_peft', 'refuse_fusing', 'attach_state_',
+           'drop_', 'check_rank', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_',
+           'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
 # %% ../nbs/03_adapter.ipynb #ef218254
 import inspect
@@ -236,7 +236,7 @@ def is_offloaded(
     return (any(isinstance(h, CpuOffload) or getattr(h, 'offload', False) for h in hooks)
             or registry is not None and registry.get_hook('group_offloading') is not None)
 
-# %% ../nbs/03_adapter.ipynb #a3ffe302
+# %% ../nbs/03_adapter.ipynb #ab6e9391
 def check_attachable(
     transformer:nn.Module, # a diffusers transformer
 ):
@@ -244,12 +244,17 @@ def check_attachable(
     for module in transformer.modules():
         if '_orig_mod' in module._modules or module._compiled_call_impl: raise BadInput('the transformer is compiled; attach the T-LoRA first, then compile')
         if is_offloaded(module): raise BadInput('the transformer is offloaded; attach the T-LoRA first, then enable offloading')
+        if getattr(module, 'fused_projections', False): raise BadInput('the projections are fused, so the layers that a T-LoRA would be put around are not called; unfuse_qkv_projections() first')
 
 # %% ../nbs/03_adapter.ipynb #be52ccc3
 def refuse_peft(*args, **kwargs): # in place of `add_adapter` and `load_lora_adapter`
     raise BadInput('a PEFT LoRA cannot be loaded over a T-LoRA; remove_tlora_(transformer), load the LoRA, then attach the T-LoRA on top')
 
-# %% ../nbs/03_adapter.ipynb #f3828804
+# %% ../nbs/03_adapter.ipynb #b0689f10
+def refuse_fusing(): # in place of `fuse_qkv_projections`
+    raise BadInput('the projections cannot be fused under a T-LoRA, which sits on the single ones; remove_tlora_(transformer) first')
+
+# %% ../nbs/03_adapter.ipynb #a02d6d96
 def attach_state_(
     transformer:nn.Module, # a diffusers transformer
 ) -> TLoRAState: # the holder it has, or a new one
@@ -259,6 +264,7 @@ def attach_state_(
         transformer._tlora_hooks = (transformer.register_forward_pre_hook(state.before, with_kwargs=True),
                                     transformer.register_forward_hook(state.after, always_call=True))
         transformer.add_adapter = transformer.load_lora_adapter = refuse_peft
+        transformer.fuse_qkv_projections = refuse_fusing
     return transformer._tlora
 
 # %% ../nbs/03_adapter.ipynb #5fc41bf6
@@ -308,7 +314,7 @@ def add_tlora_(
     state.adapters[name] = Adapter(schedule, targets, init)
     return transformer
 
-# %% ../nbs/03_adapter.ipynb #d2e8bb65
+# %% ../nbs/03_adapter.ipynb #7f2df314
 def remove_tlora_(
     transformer:nn.Module, # a diffusers transformer
     name:str|None=None, # which adapter; None removes all there are
@@ -318,7 +324,7 @@ def remove_tlora_(
     for attached in adapter_names(transformer) if name is None else [name]: drop_(transformer, attached)
     if hasattr(transformer, '_tlora') and not transformer._tlora.adapters:
         for hook in transformer._tlora_hooks: hook.remove()
-        del transformer._tlora,transformer._tlora_hooks,transformer.add_adapter,transformer.load_lora_adapter
+        for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections'): delattr(transformer, own)
     return transformer
 
 # %% ../nbs/03_adapter.ipynb #2652cd15
