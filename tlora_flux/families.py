@@ -199,7 +199,7 @@ def call_flux1(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #0681596c
+# %% ../nbs/04_families.ipynb #2b1249e9
 @dataclass(frozen=True)
 class Family:
     "One kind of base model: facts, and functions with one signature in all families, so that no caller needs to ask which family it has."
@@ -217,7 +217,6 @@ class Family:
     pack:Callable # (b, c, h, w) -> (b, l, channels)
     unpack:Callable # (packed, h, w) -> (b, c, h, w)
     transformer_inputs:Callable # (transformer, packed, sigma, embeds, h, w, guidance_scale) -> forward's arguments
-    sigma_from_timestep:Callable # what the transformer is given as `timestep` -> sigma
     latent_shape:Callable # (pipe, height, width) -> (c, h, w)
     call_kwargs:Callable # (embeds, latents, negative_embeds, guidance_scale, true_cfg_scale) -> pipeline arguments
     shift:Callable # (tokens of the image, steps) -> mu of the sampler's sigmas
@@ -227,7 +226,7 @@ class Family:
     adapters_from:tuple[str,...]=() # other families whose adapters fit
     not_trainable:str='' # why one should not train on it; empty where one can
 
-# %% ../nbs/04_families.ipynb #a99b2744
+# %% ../nbs/04_families.ipynb #2ef8b56f
 FLUX1_DEV = Family(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'),
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config['guidance_embeds'],
@@ -236,7 +235,7 @@ FLUX1_DEV = Family(
     defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
     encode_prompt=encode_prompt_flux1, encode_image=encode_image_kl, decode_latents=decode_latents_kl, pack=pack_latents, unpack=unpack_latents,
-    transformer_inputs=inputs_flux1, sigma_from_timestep=lambda timestep: timestep, latent_shape=latent_shape_flux1, call_kwargs=call_flux1,
+    transformer_inputs=inputs_flux1, latent_shape=latent_shape_flux1, call_kwargs=call_flux1,
     figures=dict(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
                  adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}),
     shift=shift_flux1, tiny=partial(tiny_pipeline, guidance_embeds=True))
@@ -388,7 +387,7 @@ def call_klein(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #f89f3003
+# %% ../nbs/04_families.ipynb #85955c88
 KLEIN_BASE_4B = Family(
     name='flux.2-klein-base-4b', bases=('black-forest-labs/FLUX.2-klein-base-4B',),
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel',
@@ -398,7 +397,7 @@ KLEIN_BASE_4B = Family(
     defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),
     encode_prompt=encode_prompt_klein, encode_image=encode_image_klein, decode_latents=decode_latents_klein, pack=pack_klein, unpack=unpack_klein,
-    transformer_inputs=inputs_klein, sigma_from_timestep=lambda timestep: timestep, latent_shape=latent_shape_klein, call_kwargs=call_klein,
+    transformer_inputs=inputs_klein, latent_shape=latent_shape_klein, call_kwargs=call_klein,
     figures=dict(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
                  adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}),
     shift=shift_klein, tiny=tiny_klein)
