@@ -7,18 +7,17 @@ __all__ = ['WEIGHTS', 'FORMAT', 'sync', 'atomic_write', 'list_checkpoints', 'fin
            'open_image', 'is_transparent', 'to_rgb', 'fill_words', 'read_text', 'read_metadata', 'caption_of',
            'list_images']
 
-# %% ../nbs/04a_files.ipynb #71a0288e
+# %% ../nbs/04a_files.ipynb #3dc314fb
 import json
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
 from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors import SafetensorError, safe_open
 
-from .config import BadInput, TrainConfig
+from .config import BadInput, TrainConfig, read_yaml
 
 # %% ../nbs/04a_files.ipynb #4630776b
 def sync(
@@ -69,17 +68,20 @@ def find_weights(
     if steps := list_checkpoints(path): raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
-# %% ../nbs/04a_files.ipynb #99eafabf
+# %% ../nbs/04a_files.ipynb #f7aa452b
 def read_reference(
     file:Path, # the reference's lora.pt
 ) -> dict: # a header like ours
     "What hparams.yml says, looked for beside the file, in the folder above, and in `logs/` of both. Raises `BadInput` without it."
     found = [f for folder in (file.parent, file.parent.parent) for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
     if not found: raise BadInput(f'{file} needs the hparams.yml of its run beside it; the ranks are written only there')
-    said = yaml.safe_load(found[0].read_text())
+    said = read_yaml(found[0])
+    needed = ('rank', 'tlora', *(['min_rank'] if said.get('tlora') else []), 'pretrained_model_name_or_path', 'placeholder_token', 'class_name')
+    if missing := [k for k in needed if k not in said]: raise BadInput(f'{found[0]} has no {missing[0]}; copy it again from the run, whole')
     ranks = dict(max_rank=said['rank'], min_rank=said['min_rank' if said['tlora'] else 'rank'])
     return dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks, init='vanilla', targets='attention',
-        transformer='FluxTransformer2DModel', family='flux.1-dev', base=said['pretrained_model_name_or_path'], trigger=said['placeholder_token'], class_name=said['class_name'])
+        transformer='FluxTransformer2DModel', family='flux.1-dev', base=said['pretrained_model_name_or_path'], trigger=said['placeholder_token'], class_name=said['class_name'],
+        max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said}) # 512 tokens is what the reference trains with if nobody says otherwise
 
 # %% ../nbs/04a_files.ipynb #a51a2565
 def read_about(
