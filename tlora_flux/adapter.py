@@ -6,8 +6,8 @@
 __all__ = ['NO_MASK', 'TARGETS', 'INITS', 'given_timestep', 'exact_for', 'Adapter', 'TLoRAState', 'LoRAWeights', 'TLoRALinear',
            'target_pattern', 'target_paths', 'vanilla_init', 'adapter_names', 'get_state', 'tlora_layers',
            'tlora_parameters', 'is_offloaded', 'check_attachable', 'refuse_peft', 'refuse_fusing', 'attach_state_',
-           'drop_', 'check_rank', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_',
-           'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
+           'drop_', 'check_rank', 'freeze_base_', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength',
+           'set_strength_', 'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
 # %% ../nbs/03_adapter.ipynb #ef218254
 import inspect
@@ -289,7 +289,16 @@ def check_rank(
         layer = transformer.get_submodule(path)
         if rank > (most := min(layer.in_features, layer.out_features)): raise BadInput(f'rank={rank} is more than {path} can have; choose at most {most}, or other targets')
 
-# %% ../nbs/03_adapter.ipynb #8651ceef
+# %% ../nbs/03_adapter.ipynb #8757c7d0
+def freeze_base_(
+    transformer:nn.Module, # a diffusers transformer, adapted or not
+):
+    "Freeze all but the T-LoRAs: one that is being trained goes on when another is attached beside it."
+    ours = {id(p) for name in adapter_names(transformer) for p in tlora_parameters(transformer, name)}
+    for p in transformer.parameters():
+        if id(p) not in ours: p.requires_grad_(False)
+
+# %% ../nbs/03_adapter.ipynb #26a8ded2
 def add_tlora_(
     transformer:nn.Module, # a diffusers transformer, neither compiled nor offloaded
     schedule:RankSchedule, # noise level to live rank
@@ -298,15 +307,15 @@ def add_tlora_(
     name:str='default', # an attached name is replaced, another one is added beside it
     generator:torch.Generator|None=None, # CPU generator for the initial weights; None is torch's global one
 ) -> nn.Module: # the same transformer
-    "Wrap the target linears, freeze everything else. Raises `BadInput` if name, init, targets or rank do not fit."
+    "Wrap the target linears, freeze the base. Raises `BadInput` if name, init, targets or rank do not fit."
     if not name.isidentifier(): raise BadInput(f'name={name!r} must be a word of letters, digits and underscores')
     if init not in INITS: raise BadInput(f'init={init!r} is unknown; choose from {", ".join(INITS)}')
     check_attachable(transformer)
     paths = target_paths(transformer, targets)
     check_rank(transformer, paths, schedule.max_rank)
     if name in adapter_names(transformer): drop_(transformer, name)
+    freeze_base_(transformer)
     state,device = attach_state_(transformer),next(transformer.parameters()).device
-    transformer.requires_grad_(False)
     for path in paths:
         layer = transformer.get_submodule(path)
         if not isinstance(layer, TLoRALinear): transformer.set_submodule(path, layer := TLoRALinear(layer, state))
