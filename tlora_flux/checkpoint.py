@@ -6,9 +6,10 @@
 __all__ = ['MANIFEST', 'REFERENCE', 'public', 'header', 'save_tlora', 'checksum', 'write_manifest', 'damage', 'reference_key',
            'read_tensors', 'check_family', 'check_fit', 'fits_in_place', 'load_tlora_']
 
-# %% ../nbs/05_checkpoint.ipynb #89cfa7bb
+# %% ../nbs/05_checkpoint.ipynb #af5e1983
 import hashlib
 import json
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -26,14 +27,16 @@ from .families import family_of
 from .files import FORMAT, WEIGHTS, atomic_write, find_weights, list_checkpoints, read_about
 from .schedule import RankSchedule
 
-# %% ../nbs/05_checkpoint.ipynb #cba80d2c
+# %% ../nbs/05_checkpoint.ipynb #ac66f84f
 def public(
     value, # a header value
-): # the same, an absolute path reduced to its last name
-    "What may be given away."
+): # the same, a path on this disk reduced to its last name
+    "What may be given away: an absolute path, one from `~` or `..`, and whatever is here say how a disk is laid out."
     if isinstance(value, Path): value = str(value)
-    if not isinstance(value, str) or not (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()): return value
-    return re.split(r'[\\/]', value.rstrip('\\/'))[-1]
+    if not isinstance(value, str): return value
+    parts = re.split(r'[\\/]', value.rstrip('\\/'))
+    absolute = PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+    return parts[-1] if absolute or {'.', '..', '~'} & set(parts) or os.path.exists(value) else value
 
 # %% ../nbs/05_checkpoint.ipynb #a8d9c281
 def header(
