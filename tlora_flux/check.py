@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['logger', 'NETWORK', 'WORKSPACE', 'FORWARD', 'PIXEL', 'LEANER', 'MARGIN', 'TORCH_SIZE', 'OPTIONAL', 'Row', 'Report',
            'gb', 'wanted', 'to_fetch', 'missing_files', 'Place', 'mounts', 'place_of', 'roomy_places', 'disk_rows',
-           'Figures', 'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'plan_training', 'plan_sampling',
-           'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows', 'version_rows',
-           'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size', 'access_rows', 'family_rows',
-           'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look', 'check', 'insist']
+           'Figures', 'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'stored', 'plan_training',
+           'plan_sampling', 'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows',
+           'version_rows', 'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size',
+           'access_rows', 'family_rows', 'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look',
+           'check', 'insist']
 
-# %% ../nbs/07a_check.ipynb #0b36a7c9
+# %% ../nbs/07a_check.ipynb #f68decf1
 import json
 import logging
 import math
@@ -28,6 +29,7 @@ from pathlib import Path
 
 from .access import LIMIT, Answer, ask_hub, hub_cache, local_base, refusal, snapshot, version_problems
 from .config import BadInput, SampleConfig, TrainConfig, fill_defaults
+from .quantised import KINDS
 
 # %% ../nbs/07a_check.ipynb #68d94468
 logger = logging.getLogger(__name__)
@@ -202,7 +204,7 @@ def activations(
     blocks = 2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double + single*figures.single
     return batch * tokens * figures.hidden * (blocks + FORWARD)
 
-# %% ../nbs/07a_check.ipynb #d9d2ceb0
+# %% ../nbs/07a_check.ipynb #7705026b
 @dataclass(frozen=True)
 class Want:
     "What a run asks of the machine."
@@ -222,8 +224,10 @@ class Want:
     optimizer:str='adamw' # adamw or prodigy
     saves:int=1 # checkpoints, or images, that are written
     offload:str='none' # none, model, group or sequential
+    quantization:str='none' # storage of the transformer: none, int8 or nf4
+    text_encoders:str='gpu' # where text is encoded: gpu, cpu, or on the GPU in int8 or nf4
 
-# %% ../nbs/07a_check.ipynb #c8a5a532
+# %% ../nbs/07a_check.ipynb #bfb6fa36
 def want_of(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     defaults:dict, # the family's
@@ -232,7 +236,8 @@ def want_of(
     cache_dir:str|None=None, # for downloads
 ) -> Want:
     "A config, its open options filled from the family's."
-    cfg,shared = fill_defaults(cfg, defaults),dict(base=base, revision=revision, cache_dir=cache_dir, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'])
+    cfg,shared = fill_defaults(cfg, defaults),dict(base=base, revision=revision, cache_dir=cache_dir, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'],
+                                                   quantization=cfg.quantization or 'none', text_encoders=cfg.text_encoders or 'gpu')
     if isinstance(cfg, SampleConfig):
         side = defaults['resolution']
         return Want(**shared, output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
@@ -251,13 +256,23 @@ class Phase:
     @property
     def total(self) -> float: return sum(self.gpu.values())
 
-# %% ../nbs/07a_check.ipynb #98cea439
+# %% ../nbs/07a_check.ipynb #6c6e8e58
+def stored(
+    figures:Figures, # of the base
+    want:Want, # of the run
+) -> Figures: # with numbers that stand for the bytes taken on the GPU
+    "The base as it lies in memory."
+    size = 4 if want.precision=='no' else 2
+    def share(kind): return KINDS[kind].bytes_per_weight/size if kind in KINDS else float(kind!='cpu')
+    return replace(figures, transformer=round(share(want.quantization)*figures.transformer), text=round(share(want.text_encoders)*figures.text))
+
+# %% ../nbs/07a_check.ipynb #142e8809
 def plan_training(
     figures:Figures, # of the base
     want:Want, # of the run
 ) -> list[Phase]:
     "Captions, photos, then the steps: the adapter has weight, gradient and two moments of Adam, 4 bytes each."
-    size,pixels = (4 if want.precision=='no' else 2),want.batch*want.height*want.width
+    figures,size,pixels = stored(figures, want),(4 if want.precision=='no' else 2),want.batch*want.height*want.width
     tokens = want.height*want.width//256 + want.text
     steps = {'transformer': size*figures.transformer, 'adapter and optimizer': 16*adapter_parameters(figures, want.rank, want.targets),
              'activations': size/2*activations(figures, tokens, want.batch, want.targets, want.gradient_checkpointing)}
@@ -265,13 +280,13 @@ def plan_training(
             Phase('training', 'encode the photos', {'autoencoder': size*figures.vae, 'activations': size*PIXEL*figures.vae_channels*pixels/want.batch, 'workspace': WORKSPACE}),
             Phase('training', 'take steps', steps | {'workspace': WORKSPACE})]
 
-# %% ../nbs/07a_check.ipynb #7e03579a
+# %% ../nbs/07a_check.ipynb #fd2e3d0b
 def plan_sampling(
     figures:Figures, # of the base
     want:Want, # of the run
 ) -> list[Phase]:
     "Prompts first, then pictures. `model` keeps on the GPU the one part that works; `group` and `sequential` one layer after another, with all weights in main memory."
-    size,tokens = (4 if want.precision=='no' else 2),want.height*want.width//256 + want.text
+    figures,size,tokens = stored(figures, want),(4 if want.precision=='no' else 2),want.height*want.width//256 + want.text
     parts = {'transformer': size*figures.transformer, 'adapter': 4*adapter_parameters(figures, want.rank, want.targets), 'autoencoder': size*figures.vae}
     denoise,decode = size/2*want.batch*tokens*figures.hidden*FORWARD,size*PIXEL*figures.vae_channels*want.batch*want.height*want.width
     resident = {'none': parts, 'model': {k: v for k,v in parts.items() if k!='autoencoder'}, 'group': {'a few layers': .05*sum(parts.values())}, 'sequential': {'a layer': .02*sum(parts.values())}}[want.offload]
@@ -333,8 +348,9 @@ def this_machine() -> Machine:
     free,total = torch.cuda.mem_get_info()
     return Machine(**about, gpu=torch.cuda.get_device_name(), vram=total, vram_free=free, capability=torch.cuda.get_device_capability())
 
-# %% ../nbs/07a_check.ipynb #3b757a5b
-LEANER = {True: {'gradient_checkpointing: true': dict(gradient_checkpointing=True), 'train_batch_size: 1': dict(batch=1), 'resolution: 768': dict(height=768, width=768),
+# %% ../nbs/07a_check.ipynb #17113317
+LEANER = {True: {'gradient_checkpointing: true': dict(gradient_checkpointing=True), 'train_batch_size: 1': dict(batch=1), 'quantization: int8': dict(quantization='int8'),
+                 'quantization: nf4': dict(quantization='nf4'), 'resolution: 768': dict(height=768, width=768),
                  'resolution: 512': dict(height=512, width=512), 'rank: 16': dict(rank=16)},
           False: {'batch_size: 1': dict(batch=1), 'offload: model': dict(offload='model'), 'offload: group': dict(offload='group')}} # by `trains`; each joins those before it
 
@@ -350,8 +366,9 @@ def leanest(
     for name,change in LEANER[trains].items():
         if peak <= room: break
         leaner = replace(want, **{k: v for k,v in change.items() if k not in ('height','width','rank') or v < getattr(want, k)})
+        if name=='quantization: int8' and want.quantization=='nf4': continue
         if leaner == want: continue
-        if name.startswith(('resolution','offload')): names = [n for n in names if n.split(':')[0]!=name.split(':')[0]]
+        if name.startswith(('quantization','resolution','offload')): names = [n for n in names if n.split(':')[0]!=name.split(':')[0]]
         want,names = leaner,[*names, name]
         peak = max(p.total for p in plan(figures, want))
     return ', '.join(names),peak,peak <= room
@@ -397,7 +414,7 @@ def version_rows(
                         f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the other packages"))
     return rows or [Row('software', 'pass', f'all libraries are new enough; torch {machine.torch}')]
 
-# %% ../nbs/07a_check.ipynb #adcb1fe4
+# %% ../nbs/07a_check.ipynb #5d743dbc
 OPTIONAL = {'prodigy':'prodigyopt'} # setting -> package that it needs
 
 def software_rows(
@@ -413,6 +430,8 @@ def software_rows(
         rows.append(Row('software', 'warn', f"{machine.gpu} has compute capability {'.'.join(map(str, machine.capability))}; bfloat16 starts at 8.0 and is slow below", 'use an Ampere card or newer; float16 overflows in FLUX'))
     package = OPTIONAL.get(want.optimizer)
     if want.trains and package and not installed(package): rows.append(Row('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed', f'pip install {package}'))
+    for option,kind in (('quantization', want.quantization), ('text_encoders', want.text_encoders)):
+        if kind in KINDS and not installed(KINDS[kind].package): rows.append(Row('software', 'fail', f'{option}={kind} needs {KINDS[kind].package}, which is not installed', f"pip install 'tlora_flux[{kind}]'"))
     return rows
 
 # %% ../nbs/07a_check.ipynb #f0b28bcc
@@ -577,7 +596,7 @@ def sizes_of(
     if answer.files: return figures, to_fetch(source.repository, answer, parts, cache)
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
 
-# %% ../nbs/07a_check.ipynb #aeb0fc20
+# %% ../nbs/07a_check.ipynb #f331d37c
 def look(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     base:str, # name of the base
@@ -599,6 +618,9 @@ def look(
     if not source.folder: rows = access_rows(source.repository, answer, not fetch) + rows
     elif lost: rows.insert(0, Row('access', 'fail', f'{source.folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
     else: rows.insert(0, Row('access', 'pass', f'{base} is on this machine'))
+    if getattr(cfg, 'preset', None):
+        from tlora_flux.presets import apply_preset # it uses this page's plan
+        cfg = apply_preset(cfg, known, figures)
     want,weights = want_of(cfg, known.defaults, base, revision, cache_dir),[source.file] if source.file else list(here.glob('transformer/*.safetensors')) if here else []
     speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
     return Facts(want, family and figures, machine, rows, place_of((source.file and source.file.parent) or here or cache), disk_needs(figures, want, fetch), roomy_places(), version_problems(),

@@ -5,11 +5,9 @@
 # %% auto #0
 __all__ = ['KINDS', 'Kind', 'check_kind', 'part_config', 'pipeline_config', 'text_options']
 
-# %% ../nbs/03b_quantised.ipynb #400d394d
+# %% ../nbs/03b_quantised.ipynb #8b718fd5
 from dataclasses import dataclass
 from importlib import import_module, util
-
-import torch
 
 from .config import BadInput
 
@@ -24,7 +22,7 @@ class Kind:
 # %% ../nbs/03b_quantised.ipynb #7780824c
 KINDS = {'int8': Kind('torchao', 1 + 2/3072, False), 'nf4': Kind('bitsandbytes', .5 + 1/64 + 4/(64*256), True)}
 
-# %% ../nbs/03b_quantised.ipynb #aff741b3
+# %% ../nbs/03b_quantised.ipynb #b4e17d4d
 def check_kind(
     name:str, # `none`, or a key of `KINDS`
     where:str='quantization', # the option that asks for it, for the message
@@ -33,24 +31,25 @@ def check_kind(
     "Raises `BadInput` for a kind whose library is not installed, or that needs a GPU where there is none."
     if name not in KINDS: return
     if util.find_spec(KINDS[name].package) is None: raise BadInput(f"{where}={name} needs {KINDS[name].package}; pip install 'tlora_flux[{name}]'")
-    if KINDS[name].needs_gpu and not (torch.cuda.is_available() if gpu is None else gpu): raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
+    if gpu is None: gpu = import_module('torch').cuda.is_available()
+    if KINDS[name].needs_gpu and not gpu: raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
 
-# %% ../nbs/03b_quantised.ipynb #c8c5d6f4
+# %% ../nbs/03b_quantised.ipynb #ad056f0c
 def part_config(
     name:str, # a key of `KINDS`
     library:str, # diffusers or transformers: whose model it is
-    dtype:torch.dtype, # what a weight is turned into for the product
+    dtype, # `torch.dtype` that a weight is turned into for the product
 ): # a quantisation config of that library
     "How one part is to be stored."
     lib = import_module(library)
     if name=='int8': return lib.TorchAoConfig(import_module('torchao.quantization').Int8WeightOnlyConfig())
     return lib.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
 
-# %% ../nbs/03b_quantised.ipynb #af83980d
+# %% ../nbs/03b_quantised.ipynb #1034e7cb
 def pipeline_config(
     name:str, # `none`, or a key of `KINDS`
     parts:list[str], # components of a pipeline; only transformer and text encoders are quantised
-    dtype:torch.dtype, # what a weight is turned into for the product
+    dtype, # `torch.dtype` that a weight is turned into for the product
 ): # `quantization_config` of a pipeline's `from_pretrained`, None for nothing to quantise
     "Raises `BadInput` as `check_kind` does."
     check_kind(name)
@@ -59,10 +58,10 @@ def pipeline_config(
     from diffusers import PipelineQuantizationConfig
     return PipelineQuantizationConfig(quant_mapping={p: part_config(name, library, dtype) for p,library in libraries.items()})
 
-# %% ../nbs/03b_quantised.ipynb #324864f9
+# %% ../nbs/03b_quantised.ipynb #259221ff
 def text_options(
     where:str, # `gpu`, `cpu`, `int8` or `nf4`
-    device:torch.device|str, # of the run
+    device, # of the run, name or `torch.device`
 ) -> dict: # arguments of `load_base`
     "How the text encoders are loaded."
     return dict(device='cpu' if where=='cpu' else device, quantization=where if where in KINDS else 'none')
