@@ -9,13 +9,14 @@ __all__ = ['NO_MASK', 'TARGETS', 'INITS', 'given_timestep', 'exact_for', 'Adapte
            'drop_', 'check_rank', 'freeze_base_', 'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength',
            'set_strength_', 'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
-# %% ../nbs/03_adapter.ipynb #ef218254
+# %% ../nbs/03_adapter.ipynb #966d1437
 import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from accelerate.hooks import CpuOffload
@@ -343,12 +344,12 @@ def live_ranks(
     "Live ranks of each sample in the last forward."
     return get_state(transformer).live
 
-# %% ../nbs/03_adapter.ipynb #877bd9d7
+# %% ../nbs/03_adapter.ipynb #39becac0
 def check_strength(
     value:float, # factor of what an adapter adds
 ) -> float: # the same
     "Raises `BadInput` unless it is finite."
-    if not math.isfinite(value): raise BadInput(f'strength={value} must be a finite number')
+    if not isinstance(value, Real) or not math.isfinite(value): raise BadInput(f'strength={value!r} must be a finite number')
     return float(value)
 
 # %% ../nbs/03_adapter.ipynb #065b0863

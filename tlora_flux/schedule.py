@@ -50,7 +50,7 @@ def rank_mask(
     "The first ranks of each sample: the diagonal of the paper's `M_t` (T-LoRA, eq. 3)."
     return (torch.arange(max_rank, device=live_rank.device) < live_rank[:,None]).float()
 
-# %% ../nbs/02_schedule.ipynb #63e8d7e3
+# %% ../nbs/02_schedule.ipynb #9806581e
 @dataclass(frozen=True)
 class RankSchedule:
     "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for ranks out of order, an unknown kind, or a sigma outside [0, 1]."
@@ -59,7 +59,7 @@ class RankSchedule:
     kind:str='paper' # a key of `KINDS`
 
     def __post_init__(self):
-        check_choice('rank_schedule', self.kind, KINDS)
+        check_choice('rank_schedule', self.kind, tuple(KINDS))
         for name,rank in (('rank', self.max_rank), ('min_rank', self.min_rank)):
             if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
         if self.max_rank < 1: raise BadInput(f'rank={self.max_rank} must be at least 1')
