@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import torch
 from PIL import Image
@@ -24,7 +24,8 @@ from playwright.sync_api import TimeoutError, sync_playwright
 from tlora_flux import RankSchedule, SampleConfig, TrainConfig, add_tlora_, load_base, save_tlora
 from tlora_flux.adapter import tlora_layers
 from tlora_flux.config import save_config
-from tlora_flux.sample import plan_grid, save_cell, write_plan
+from tlora_flux.grid import save_cell
+from tlora_flux.sample import plan_grid, write_plan
 from tlora_flux.world import Scene, render
 
 steps, objects = (50, 100, 150, 200, 250), ('ball', 'cube', 'vase', 'mug', 'cone', 'ring', 'bottle')
@@ -73,7 +74,7 @@ def start_lab(home):
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     repo = Path(__file__).resolve().parent.parent
     env = os.environ | dict(HOME=str(home), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), PYTHONPATH=str(repo), OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1')
-    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=', f'--ServerApp.root_dir={home}']
+    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True', f'--ServerApp.root_dir={home}']
     process = subprocess.Popen(command, env=env, cwd=home, stdout=open(home/'lab.log', 'w'), stderr=subprocess.STDOUT)
     address = f'http://127.0.0.1:{port}'
     for _ in range(240):
@@ -93,10 +94,12 @@ def run_all(page):
 
 
 def open_notebook(page, address, name):
-    "Open it and wait for its kernel. A slow server may ask which kernel is meant: the one that it proposes."
+    "Start its kernel first, so that a slow server does not ask which one is meant, then open it and wait."
+    session = dict(path=name, name=name, type='notebook', kernel=dict(name='python3'))
+    urlopen(Request(f'{address}/api/sessions', json.dumps(session).encode(), {'Content-Type': 'application/json'}), timeout=120).read()
     page.goto(f'{address}/lab/tree/{name}?reset')
     page.wait_for_selector('.jp-NotebookPanel-toolbar')
-    page.wait_for_function("document.querySelector('.jp-Dialog .jp-mod-accept')?.click() || document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'", polling=500)
+    page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'")
 
 
 CUT_OFF = """() => [...document.querySelectorAll('.jp-OutputArea .jupyter-button:not(.tlx-cell), .jp-OutputArea .widget-label')]
@@ -141,7 +144,7 @@ def drive(page, address, home, run, shots):
     run_all(page)
     begun = time.time()
     page.wait_for_function("document.querySelectorAll('.tlx-cell').length == 48 && document.querySelectorAll('.tlx-picture').length == 46")
-    print(f'48 cells on screen {time.time() - begun:.1f} s after Run All, which imports torch first')
+    print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a fresh kernel')
     page.wait_for_timeout(1000)
     look(page, shots, 'explorer')
     handles = page.locator('.jp-OutputArea .noUi-handle')
@@ -190,7 +193,7 @@ def drive(page, address, home, run, shots):
     run_all(page)
     begun = time.time()
     page.wait_for_function("document.querySelectorAll('.tlx-cell').length == 48")
-    print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a kernel that has imported them')
+    print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a kernel that has rendered')
     page.get_by_text('the mortar is right').first.wait_for()
     assert page.get_by_placeholder('a note on this checkpoint').input_value() == 'the mortar is right'
     page.get_by_role('button', name='Save HTML page').click()
@@ -229,6 +232,19 @@ def drive_watch(page, address, home, shots):
     page.get_by_text(re.compile(r'checkpoint-\d+ is saved, and this cell goes on')).first.wait_for(timeout=240000)
 
 
+def drive_other(page, address, home):
+    "A run that another process trains: what it writes to its log is seen."
+    log, run = (home/'outputs/brick/log.jsonl').read_text().splitlines(keepends=True), home/'outputs/elsewhere'
+    run.mkdir()
+    shutil.copy(home/'outputs/brick/config.yaml', run/'config.yaml')
+    (run/'log.jsonl').write_text(''.join(log[:100]))
+    open_notebook(page, address, 'other.ipynb')
+    run_all(page)
+    page.get_by_text('step 100 of 250, loss').first.wait_for()
+    with open(run/'log.jsonl', 'a') as file: file.write(''.join(log[100:120]))
+    page.get_by_text('step 120 of 250, loss').first.wait_for()
+
+
 def without_widgets(home, env):
     "nbconvert has no person in front: the contact sheet, no widget."
     subprocess.run([sys.executable, '-m', 'nbconvert', '--to', 'notebook', '--execute', '--output', 'read.ipynb', 'explore.ipynb'], cwd=home, check=True, env=env, stderr=subprocess.DEVNULL)
@@ -241,9 +257,10 @@ def main():
     shots = Path(sys.argv[1] if len(sys.argv) > 1 else home/'shots').resolve()
     shots.mkdir(parents=True, exist_ok=True)
     run = make_run(home)
-    write_notebook(home/'explore.ipynb', 'from tlora_flux.explore import explore', "explore('outputs/brick')")
-    write_notebook(home/'watch.ipynb', 'from tlora_flux import TrainConfig\nfrom tlora_flux.explore import watch',
+    write_notebook(home/'explore.ipynb', 'from tlora_flux import explore', "explore('outputs/brick')")
+    write_notebook(home/'watch.ipynb', 'from tlora_flux import TrainConfig, watch',
                    "watch(TrainConfig(instance_data_dir='bricks', class_name='brick', output_dir='outputs/here', max_train_steps=4000, checkpointing_steps=1000))")
+    write_notebook(home/'other.ipynb', 'from tlora_flux import watch', "watch('outputs/elsewhere')")
     process, address = start_lab(home)
     flags = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
     chromium = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
@@ -256,6 +273,7 @@ def main():
                 drive(page, address, home, run, shots)
                 drive_page(page, home, shots)
                 drive_watch(page, address, home, shots)
+                drive_other(page, address, home)
             except Exception:
                 page.screenshot(path=shots/'failed.png')
                 raise

@@ -382,7 +382,7 @@ def pick_key(
     "Under which name a column's pick is kept."
     return 'base' if column.step is None and not column.strength else f'{column.step} x {column.strength:g}'
 
-# %% ../nbs/13_explore.ipynb #169596ef
+# %% ../nbs/13_explore.ipynb #774f0cfd
 def keep(
     board:Board, # of a run that is here
     column:int, # the one that was chosen
@@ -398,28 +398,33 @@ def keep(
     return f"""tlora sample {folder} --prompts prompts.txt{f' --strength {chosen.strength:g}' if turned else ''}
 
 from tlora_flux import load_base, load_tlora_
-pipe = load_base({portable_path(base)!r})  # or any diffusers pipeline with this base
+pipe = load_base({portable_path(base)!r})  # or your own
 load_tlora_(pipe, {folder!r}{f', strength={chosen.strength:g}' if turned else ''})"""
 
-# %% ../nbs/13_explore.ipynb #fc62674d
+# %% ../nbs/13_explore.ipynb #5dea85e0
 def wanted_grid(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render
 ): # a `Grid` of only the columns and cells in question
     "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned."
-    from tlora_flux.hub import base_family, base_folder
-    from tlora_flux.sample import Grid, base_of
+    from tlora_flux.hub import find_base
+    from tlora_flux.sample import Grid, base_of, loading_of, shared_settings
     files = [c for c in board.columns if c.file]
     columns = sorted({at[2] for at in wanted} | {board.columns.index(files[-1])}) # the base is drawn with an adapter at strength 0
     for c,settings in {at[2]: board.cells[at].settings for at in wanted if at[2]}.items():
         if fingerprint(board.columns[c].file)!=settings['adapter']:
             raise BadInput(f'{board.columns[c].label} was trained anew since this grid was planned; plan it again with `tlora sample`')
-    about,trained = read_about(files[-1].file),trained_config(board.run)
-    base,revision,cache_dir = base_of(SampleConfig(run=str(board.run), prompts='grid.json'), trained, about)
+    cfg,about,trained = SampleConfig(run=str(board.run), prompts='grid.json'),read_about(files[-1].file),trained_config(board.run)
+    base,revision,cache_dir = base_of(cfg, trained, about)
+    parts,loading = trained and trained.other_parts,loading_of(cfg, trained)
+    family,settings = find_base(base, revision, cache_dir, parts).family,board.cells[wanted[0]].settings
+    ours = shared_settings(cfg, family, about, base, revision, loading['quantization'])
+    if differing := [k for k in ('base','revision','quantization') if ours.get(k)!=settings.get(k)]:
+        raise BadInput(f'{differing[0]}={settings.get(differing[0])} of this grid is not the training\'s {ours.get(differing[0])}; render it with the `tlora sample` command that planned it')
     cells = sorted((replace(board.cells[at], column=columns.index(at[2])) for at in wanted), key=lambda c: (c.column, c.row))
-    return Grid(board.folder, board.run, base, revision, cache_dir, base_family(base_folder(base, (), revision, cache_dir)), [board.columns[c] for c in columns], cells, None)
+    return Grid(board.folder, board.run, base, revision, cache_dir, family, [board.columns[c] for c in columns], cells, None, parts, **loading)
 
-# %% ../nbs/13_explore.ipynb #f6dc8f15
+# %% ../nbs/13_explore.ipynb #b451d16b
 def render_cells(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render, one by one
@@ -427,12 +432,13 @@ def render_cells(
     finished:Callable[[Cell],object], # called when a cell is on disk
 ) -> None:
     "Load the base once and render. Raises `BadInput` before that, for anything that cannot be rendered."
+    from tlora_flux.access import caches_at
     from tlora_flux.adapter import set_strength_
     from tlora_flux.checkpoint import load_tlora_
     from tlora_flux.hub import default_device
     from tlora_flux.sample import draw, encode_texts, ready_pipeline
     grid,device = wanted_grid(board, wanted),default_device()
-    embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device)
+    with caches_at(grid.cache_dir): embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device)
     for cell in grid.cells:
         column = grid.columns[cell.column]
         if column.file: load_tlora_(pipe, column.file, column.strength)
