@@ -206,7 +206,7 @@ def wrap(
     if len(out)>lines: out[lines-1:] = [out[lines-1] + ' ...']
     return '\n'.join(out)
 
-# %% ../nbs/07c_grid.ipynb #0743f2ed
+# %% ../nbs/07c_grid.ipynb #5aef473d
 def contact_sheet(
     folder:str|Path, # of a grid
     side:int=160, # pixels of a cell's longer side
@@ -228,5 +228,5 @@ def contact_sheet(
         pen.rectangle((*at, at[0] + side - 1, at[1] + side - 1), fill=(235,235,235))
         if not (folder/cell['file']).is_file(): continue
         try: sheet.paste(ImageOps.contain(Image.open(folder/cell['file']).convert('RGB'), (side,side)), at)
-        except (OSError, SyntaxError): pen.text((at[0] + side/2, at[1] + side/2), 'damaged', 'firebrick', font, anchor='mm')
+        except (OSError, SyntaxError): pen.text((at[0] + side/2, at[1] + side/2), 'damaged', 'firebrick', ImageFont.load_default(min(14, side//5)), anchor='mm')
     return sheet
