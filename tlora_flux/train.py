@@ -11,7 +11,7 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
            'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
-# %% ../nbs/12_train.ipynb #0a0482e8
+# %% ../nbs/12_train.ipynb #bef0ec96
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -28,6 +28,8 @@ from diffusers.optimization import get_scheduler
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+# %% ../nbs/12_train.ipynb #192a8a72
 from .access import caches_at, check_versions
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
 from .cache import recall_photos, recall_prompts, shelf_for, weights_stamp
@@ -39,6 +41,8 @@ from .families import Family
 from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
 from .hub import DTYPES, base_folder, find_base, load_base
+from .presets import apply_preset, figures_at_hand
+from .quantised import check_kind, text_options
 from .schedule import RankSchedule
 from .watch import StallWatch
 
@@ -254,7 +258,7 @@ def check_adapter(
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #70ed3b3f
+# %% ../nbs/12_train.ipynb #bb22e589
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
@@ -264,6 +268,8 @@ def plan(
     base = find_base(cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts)
     family = base.family
     if family.not_trainable: raise BadInput(family.not_trainable)
+    cfg = apply_preset(cfg, family, figures_at_hand(base))
+    for option in ('quantization', 'text_encoders'): check_kind(getattr(cfg, option), option)
     mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2, family.defaults['num_inference_steps'])
     known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
@@ -433,7 +439,7 @@ def run_log(
         for handler in (screen, file): package.removeHandler(handler)
         file.close()
 
-# %% ../nbs/12_train.ipynb #c5dde2c2
+# %% ../nbs/12_train.ipynb #5f49ce41
 def encode(
     cfg:TrainConfig, # filled
     family:Family, # of the base
@@ -445,25 +451,27 @@ def encode(
     captions, examples = sorted({o.caption for o in photos}), list_examples(photos, cfg)
     source = find_base(name, *where, cfg.other_parts).source
     stamp = lambda part: weights_stamp(base_folder(source, family.parts[part], *where), family.parts[part])
-    load = lambda part, dtype: partial(load_base, name, device, dtype, *where, (part,), cfg.other_parts)
+    place = text_options(cfg.text_encoders, device)
+    load = lambda part, dtype, device, quantization='none': partial(load_base, name, device, dtype, *where, (part,), cfg.other_parts, quantization)
     with shelf_for(cfg.cache_latents, cfg.cache_dir) as shelf:
-        embeds = recall_prompts(shelf, family, captions, cfg.max_sequence_length, load('text', dtype), weights=stamp('text'), dtype=str(dtype))
+        embeds = recall_prompts(shelf, family, captions, cfg.max_sequence_length, load('text', dtype, **place), weights=stamp('text'), dtype=str(dtype), storage=place['quantization'])
         clear_device_cache(garbage_collection=True)
-        latents, masks = recall_photos(shelf, family, photos, examples, load('vae', torch.float32), weights=stamp('vae'))
+        latents, masks = recall_photos(shelf, family, photos, examples, load('vae', torch.float32, device), weights=stamp('vae'))
     clear_device_cache(garbage_collection=True)
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds]) for k in embeds[0]}, rows)
 
-# %% ../nbs/12_train.ipynb #3c669e65
+# %% ../nbs/12_train.ipynb #54a39bfe
 def load_model(
     cfg:TrainConfig, # filled
     schedule:RankSchedule, # of the adapter
     device:torch.device, # where to train
 ) -> nn.Module: # frozen transformer with a trainable adapter
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
-    transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('transformer',), cfg.other_parts).transformer
+    transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('transformer',), cfg.other_parts, cfg.quantization).transformer
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
+    if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer
 
 # %% ../nbs/12_train.ipynb #0c44b322
