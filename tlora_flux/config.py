@@ -9,7 +9,7 @@ __all__ = ['PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'check_choice'
            'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
            'fill_defaults', 'concept_dir']
 
-# %% ../nbs/00_config.ipynb #0a94a4c6
+# %% ../nbs/00_config.ipynb #aeff7cea
 import math, os, re, yaml
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from types import UnionType
 from typing import get_args, get_origin
+from .subjects import SUBJECTS, subject_options
 
 # %% ../nbs/00_config.ipynb #970e31f4
 class BadInput(ValueError):
@@ -104,12 +105,13 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #cd17d453
+# %% ../nbs/00_config.ipynb #233ba5ea
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
     instance_data_dir:str = opt(MISSING, 'Concept folder: images/, same-name .txt captions, optional masks/. Or the name of a concept that comes with the package.', path=True)
     class_name:str = opt(MISSING, 'Plain word for what the photos show, as in "brick texture".')
+    subject:str|None = opt(None, 'Kind of concept: advice for steps, rank, crops and caption where these are not given. None is no advice.', choices=tuple(SUBJECTS))
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
     instance_prompt:str = opt('a photo of {}', 'Caption of photos without a .txt file; {} becomes "<trigger> <class>".')
     resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, high=4096, family=(128, 1024))
@@ -211,10 +213,20 @@ def check_words(
     if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}', cfg.placeholder_token)):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
-# %% ../nbs/00_config.ipynb #6f7b55e7
+# %% ../nbs/00_config.ipynb #73019bbd
 @dataclass(kw_only=True)
 class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
+    def __new__(cls, **given):
+        self = super().__new__(cls)
+        if given: self._given = given.keys() # an option at its default may have been left open, or meant
+        return self
+
+    def __post_init__(self):
+        given = vars(self).pop('_given')
+        if self.subject in SUBJECTS: vars(self).update({k: v for k, v in SUBJECTS[self.subject].options.items() if k not in given})
+        super().__post_init__()
+
     def cross_check(self):
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.resume and self.overwrite: raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
@@ -367,12 +379,13 @@ def save_config(
     "Write every option, defaults included, as YAML that `load_config` reads back."
     Path(path).write_text(yaml.dump(public_values(cfg), Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000), encoding='utf-8')
 
-# %% ../nbs/00_config.ipynb #f6ed27c4
+# %% ../nbs/00_config.ipynb #c9632498
 def fill_defaults(
     cfg:Config, # options at None are open
     defaults:dict, # option name -> value; names that are no option of `cfg` are other people's and skipped
 ) -> Config: # a copy
-    "`cfg` with its open options filled."
+    "`cfg` with its open options filled; a subject takes a multiple of the family's steps."
+    if getattr(cfg, 'subject', None) and 'max_train_steps' in defaults: defaults = defaults | subject_options(cfg.subject, defaults['max_train_steps'])
     return replace(cfg, **{k: v for k, v in defaults.items() if hasattr(cfg, k) and getattr(cfg, k) is None})
 
 # %% ../nbs/00_config.ipynb #b83b4932
