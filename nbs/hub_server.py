@@ -61,6 +61,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args): pass
 
+    def handle(self):
+        "A client that hangs up is no news."
+        try: super().handle()
+        except ConnectionError: pass
+
     def reply(self, status, body=b'', cut=None, **headers):
         self.send_response(status)
         for name, value in {'Content_Length': len(body), **headers}.items(): self.send_header(name.replace('_', '-'), str(value))
