@@ -184,7 +184,7 @@ def encode_texts(
     with shelf_for(grid.keep, grid.cache_dir) as shelf:
         return dict(zip(texts, recall_prompts(shelf, grid.family, texts, grid.cells[0].settings['max_sequence_length'], load, **about)))
 
-# %% ../nbs/08_sample.ipynb #b84d22d8
+# %% ../nbs/08_sample.ipynb #71b4de34
 def ready_pipeline(
     grid:Grid, # base and adapters
     device:torch.device, # where to draw
@@ -193,7 +193,8 @@ def ready_pipeline(
     "Load the drawing half of the base and try every adapter on. Raises `BadInput` for one that does not fit."
     start = device if offload=='none' else 'cpu'
     pipe = load_base(grid.base, start, revision=grid.revision, cache_dir=grid.cache_dir, parts=('vae','transformer'), other_parts=grid.other_parts, quantization=grid.quantization)
-    for column in grid.columns[1:]: load_tlora_(pipe, column.file)
+    alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
+    for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
     if offload in ('group','sequential'): pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group')
     if grid.compile: pipe.transformer.compile_repeated_blocks(fullgraph=True)
@@ -224,7 +225,7 @@ def missing_batches(
     "The batches that hold a cell which is not there, or was made with other settings."
     return [b for b in batches(grid.cells, batch_size) if any(read_settings(grid.folder/c.file)!=c.settings for c in b)]
 
-# %% ../nbs/08_sample.ipynb #6a9a0701
+# %% ../nbs/08_sample.ipynb #0b10f465
 def draw_batches(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
@@ -239,7 +240,7 @@ def draw_batches(
         for n,batch in enumerate(todo):
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
-            if column.file: load_tlora_(pipe, column.file, column.strength)
+            if column.file: load_tlora_(pipe, column.file, column.strength, untrained=True)
             else: set_strength_(pipe.transformer, 0.)
             images = draw(pipe, [c.settings for c in batch], embeds, device, step_end)
             for cell,image in zip(batch, images):
