@@ -238,12 +238,12 @@ class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFi
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
-# %% ../nbs/00_config.ipynb #bfb618b5
+# %% ../nbs/00_config.ipynb #142b9a12
 @dataclass(kw_only=True)
 class SampleConfig(LoadFields):
     "Every option of a sampled grid."
     run:str = opt(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
-    prompts:str = opt(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>".', path=True)
+    prompts:str = opt(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>". Or material, object, person or style: that subject\'s first prompts.', path=True)
     checkpoint:list[int] = opt([], 'Steps to show, one column each; none given shows all.', low=0)
     images:int = opt(1, 'Images per prompt, each with its own noise.', low=1)
     limit:int|None = opt(None, 'Cells to draw in all; None draws every one.', low=1)

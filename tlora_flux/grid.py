@@ -7,7 +7,7 @@ __all__ = ['FLAGS', 'Prompt', 'parse_prompt', 'check_prompt', 'read_prompts', 'C
            'columns_of', 'trained_config', 'Cell', 'fingerprint', 'plan_cells', 'save_cell', 'read_settings', 'wrap',
            'contact_sheet']
 
-# %% ../nbs/07c_grid.ipynb #34786eb6
+# %% ../nbs/07c_grid.ipynb #27cdb4b6
 import hashlib
 import json
 import re
@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from . import __version__
 from .config import BadInput, TrainConfig, load_config
 from .files import WEIGHTS, atomic_write, find_weights, list_checkpoints, read_about
+from .subjects import SUBJECTS
 
 # %% ../nbs/07c_grid.ipynb #428350b1
 FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
@@ -70,12 +71,13 @@ def check_prompt(
     for name in ('seed','guidance_scale','true_cfg_scale'):
         if not 0<=values.get(name, 0)<2**63: raise BadInput(f'{where}: {name} {values[name]} must be 0 or more')
 
-# %% ../nbs/07c_grid.ipynb #4df8c02d
+# %% ../nbs/07c_grid.ipynb #f3980b06
 def read_prompts(
-    path:str|Path, # text file, one prompt a line; `#` starts a comment line
+    path:str|Path, # text file, one prompt a line; `#` starts a comment line; or the name of a subject, for its first prompts
     concept:str, # what `{}` becomes: "<trigger> <class>"
 ) -> list[Prompt]: # at least one
     "The prompts of a file. Raises `BadInput` with the line number, or if there is none."
+    if str(path) in SUBJECTS: return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
     try: lines = Path(path).expanduser().read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as e: raise BadInput(f'{path}: {getattr(e, "strerror", None) or "not UTF-8 text"}; give a text file with one prompt a line') from None
     prompts = [parse_prompt(l.strip(), concept, f'{path} line {n}') for n,l in enumerate(lines, 1) if l.strip() and not l.lstrip().startswith('#')]
