@@ -145,7 +145,7 @@ def roomy_places() -> list[Place]: # by falling free space
     usable = [place_of(c) for c in candidates if os.path.isdir(c) and os.access(c, os.W_OK)]
     return sorted({p.device: p for p in reversed(usable)}.values(), key=lambda p: -p.free)
 
-# %% ../nbs/07a_check.ipynb #8035566f
+# %% ../nbs/07a_check.ipynb #dae8c71e
 def disk_rows(
     needs:dict[str,tuple[Place,int]], # use -> where, and bytes it will take; one of them is `hub cache`
     roomy:list[Place], # from `roomy_places`
@@ -159,8 +159,8 @@ def disk_rows(
         if need+1e9 <= place.free: rows.append(Row('disk', 'pass', what)); continue
         better = [p for p in roomy if p.device!=device and p.free>need+1e9]
         option = 'cache_dir' if 'hub cache' in here and here['hub cache'][1] else 'output_dir'
-        moves = ' in the config moves hub cache, xet cache and TMPDIR there for this run' if option=='cache_dir' else ' in the config'
-        mend = f'{option}: {Path(better[0].path)/"tlora"}{moves}; {gb(better[0].free)} are free there' if better else f'free {gb(need + 1e9 - place.free)} on {place.mount}; no other writable disk has room'
+        moves = ', which moves hub cache, xet cache and TMPDIR there for this run' if option=='cache_dir' else ''
+        mend = f'set {option}: {Path(better[0].path)/"tlora"}{moves}; {gb(better[0].free)} are free there' if better else f'free {gb(need + 1e9 - place.free)} on {place.mount}; no other writable disk has room'
         rows.append(Row('disk', 'warn' if need<=place.free else 'fail', what, mend))
     return rows
 
@@ -579,7 +579,7 @@ def find_source(
     folder = local_base(name)
     return Source(folder, '' if folder else name, file)
 
-# %% ../nbs/07a_check.ipynb #591f1982
+# %% ../nbs/07a_check.ipynb #60969956
 def sizes_of(
     source:Source, # of the base
     here:Path|None, # its parts on this disk, if any
@@ -590,8 +590,10 @@ def sizes_of(
     cache:Path, # from `hub_cache`
 ) -> tuple[Figures,int]: # of the base, and bytes to download
     "Counted where everything is on this disk, else listed, else as published."
+    from tlora_flux.single_file import read_shapes
     if not lost and not source.file: return figures_of(here, family), 0
     figures = figures_listed(Figures(**family.figures), answer)
+    if source.file: figures = replace(figures, transformer=sum(math.prod(shape) for _,shape in read_shapes(source.file).values()))
     if source.folder or not lost: return figures, 0
     if answer.files: return figures, to_fetch(source.repository, answer, parts, cache)
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
