@@ -1,6 +1,6 @@
 """Run notebooks and store their outputs: `python .ci/refresh.py [03_adapter ...]`, all when none is named.
 
-Cells flagged cuda, slow or notest are not run and keep the outputs they have. Live widgets are not stored, since they
+Cells flagged cuda, slow or notest are not run and keep the outputs they have, unless NB_FLAGS=slow asks for them. Live widgets are not stored, since they
 could not be shown again.
 """
 import os
@@ -15,7 +15,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
 
-flags = set(get_config().tst_flags.split())
+flags = set(get_config().tst_flags.split()) - set(os.environ.get('NB_FLAGS', '').split())
 
 
 def keeps(cell):
