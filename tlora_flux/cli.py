@@ -82,7 +82,7 @@ def train(
     cfg = load_config(config, TrainConfig, **options)
     worker('train')(cfg)
 
-# %% ../nbs/15_cli.ipynb #398218ce
+# %% ../nbs/15_cli.ipynb #c39c736c
 @app.command()
 @with_flags(SampleConfig, 'run')
 def sample(
@@ -95,7 +95,9 @@ def sample(
     stopped goes on where it was.
     """
     cfg = load_config(None, SampleConfig, run=run, **options)
-    print(f"contact sheet: {worker('sample')(cfg)}/sheet.jpg")
+    folder = worker('sample')(cfg)
+    from accelerate import PartialState
+    PartialState().print(f'contact sheet: {folder}/sheet.jpg')
 
 # %% ../nbs/15_cli.ipynb #dabb1eab
 @app.command()
