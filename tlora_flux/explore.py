@@ -569,7 +569,7 @@ def save_prompts(
     if not file.parent.is_dir(): raise BadInput(f'{file.parent} is no folder; choose one that exists')
     return atomic_write(file, lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
 
-# %% ../nbs/13_explore.ipynb #4d9943a3
+# %% ../nbs/13_explore.ipynb #19f97281
 def replan(
     board:Board, # of a run that is here
     file:Path, # prompt file
@@ -584,7 +584,7 @@ def replan(
     write_plan(grid)
     there = {json.dumps(c.settings, sort_keys=True): board.folder/c.file for at,c in board.cells.items() if state(board, at)=='ready'}
     for cell in grid.cells:
-        if old := there.get(json.dumps(cell.settings, sort_keys=True)): atomic_write(grid.folder/cell.file, lambda part: shutil.copyfile(old, part))
+        if old := there.get(json.dumps(cell.settings, sort_keys=True)): atomic_write(grid.folder/cell.file, lambda part: shutil.copy2(old, part)) # with its time, from which the time of the others is estimated
     return board_of(grid.folder, board.run)
 
 # %% ../nbs/13_explore.ipynb #3d62fcf8
@@ -1159,7 +1159,7 @@ def bundle(
     view = box._repr_mimebundle_() if person_here() else {}
     return {**view, 'image/jpeg':base64.b64encode(jpeg).decode(), 'text/plain':'see the picture'}
 
-# %% ../nbs/13_explore.ipynb #933bf774
+# %% ../nbs/13_explore.ipynb #ee27f329
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
     def __init__(self, board:Board):
@@ -1177,7 +1177,7 @@ class Explorer:
         prompts = W.Accordion([self.editor.box], titles=('Edit the prompts',))
         self.box.children = [W.HTML(CSS + top_html(board)).add_class('tlx-photos'), W.Box([self.viewer.box, side], layout=W.Layout(flex_flow='row wrap')), self.rendering.box, self.grid.box, prompts]
 
-    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=32_000, quality=33))
+    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=32_000, quality=26))
 
 # %% ../nbs/13_explore.ipynb #73b635d5
 def top_html(
@@ -1248,7 +1248,7 @@ def latest_pictures(
         except BadInput: continue # its grid says that it is damaged
     return out
 
-# %% ../nbs/13_explore.ipynb #529f5cba
+# %% ../nbs/13_explore.ipynb #480d5529
 class Watcher:
     "A live view of a run's folder."
     def __init__(self, run:Path):
@@ -1275,7 +1275,7 @@ class Watcher:
 
     def _repr_mimebundle_(self, **_):
         now = self.refresh()
-        return bundle(self.box, jpeg_bytes(curve_of(self.run).marked(now.step) if now.log else Image.new('RGB', (640,80), 'white'), 30)) | {'text/plain':now.words()}
+        return bundle(self.box, jpeg_bytes(curve_of(self.run).marked(now.step) if now.log else Image.new('RGB', (640,80), 'white'), 22)) | {'text/plain':now.words()}
 
 # %% ../nbs/13_explore.ipynb #25325eb3
 class Stopped(KeyboardInterrupt):
