@@ -348,7 +348,7 @@ def this_machine() -> Machine:
     free,total = torch.cuda.mem_get_info()
     return Machine(**about, gpu=torch.cuda.get_device_name(), vram=total, vram_free=free, capability=torch.cuda.get_device_capability())
 
-# %% ../nbs/07a_check.ipynb #17113317
+# %% ../nbs/07a_check.ipynb #0edd8824
 LEANER = {True: {'gradient_checkpointing: true': dict(gradient_checkpointing=True), 'train_batch_size: 1': dict(batch=1), 'quantization: int8': dict(quantization='int8'),
                  'quantization: nf4': dict(quantization='nf4'), 'resolution: 768': dict(height=768, width=768),
                  'resolution: 512': dict(height=512, width=512), 'rank: 16': dict(rank=16)},
@@ -359,12 +359,14 @@ def leanest(
     want:Want, # of the run
     room:float, # bytes
     trains:bool, # which task
+    gpu:bool=True, # False: main memory is all there is, so nothing can be offloaded to it
 ) -> tuple[str,float,bool]: # settings, the peak with them, whether it fits
     "The first settings that fit, or all of them together."
     plan,names = (plan_training if trains else plan_sampling),[]
     peak = max(p.total for p in plan(figures, want))
     for name,change in LEANER[trains].items():
         if peak <= room: break
+        if not gpu and name.startswith(('offload','quantization: nf4')): continue
         leaner = replace(want, **{k: v for k,v in change.items() if k not in ('height','width','rank') or v < getattr(want, k)})
         if name=='quantization: int8' and want.quantization=='nf4': continue
         if leaner == want: continue
@@ -373,7 +375,7 @@ def leanest(
         peak = max(p.total for p in plan(figures, want))
     return ', '.join(names),peak,peak <= room
 
-# %% ../nbs/07a_check.ipynb #6ece7bf5
+# %% ../nbs/07a_check.ipynb #059b8fb2
 MARGIN = 1.1 # the plan is above what others measured, by less than a tenth; so less than that above what there is, it only warns
 
 def memory_rows(
@@ -386,13 +388,13 @@ def memory_rows(
     rows = []
     for trains in ([True,False] if want.trains else [False]):
         fullest = max((plan_training if trains else plan_sampling)(figures, want), key=lambda p: p.total)
-        names,peak,fits = leanest(figures, want, room, trains)
+        names,peak,fits = leanest(figures, want, room, trains, bool(machine.gpu))
         top = ', '.join(f'{part} {gb(size)}' for part,size in sorted(fullest.gpu.items(), key=lambda kv: -kv[1])[:3])
         what,state = f'{fullest.task} takes {gb(fullest.total)} at its peak ({fullest.name}: {top}); {where}','fail' if trains==want.trains and fullest.total > MARGIN*room else 'warn'
         if fullest.total <= room: rows.append(Row('memory', 'pass', what)); continue
         if fullest.total <= machine.vram: mend = f'other programs hold {gb(machine.vram - machine.vram_free)} of the GPU (nvidia-smi lists them): end them' + (f', or set {names}, which takes {gb(peak)}' if fits else '')
         elif fits: mend = f'set {names}, which takes {gb(peak)}'
-        else: mend = f'nothing here fits; the leanest ({names}) takes {gb(peak)}: use a GPU with {math.ceil(peak/1e9/8)*8} GB or more, or the base micro'
+        else: mend = f'nothing here fits; the leanest ({names or "as it is"}) takes {gb(peak)}: use a GPU with {math.ceil(peak/1e9/8)*8} GB or more, or the base micro'
         rows.append(Row('memory', state, what, mend))
     pinned = max(p.host for p in plan_sampling(figures, want)) if not want.trains else 0
     if pinned > machine.ram_free: rows.append(Row('memory', 'fail', f'offload={want.offload} keeps {gb(pinned)} of weights in main memory, {gb(machine.ram_free)} are free', 'set offload: none, or use a machine with more memory'))
