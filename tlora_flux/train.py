@@ -8,8 +8,8 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'checkpoint_folders', 'newest_checkpoint', 'load_checkpoint_', 'check_adapter', 'plan', 'clear_run_',
            'way_on', 'writing', 'only_one', 'check_resume', 'check_run', 'find_start', 'trim_log', 'open_run',
            'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log', 'encode', 'load_model', 'StopSignals',
-           'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'start_state', 'saver', 'loop',
-           'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
+           'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'peers', 'start_state', 'saver',
+           'loop', 'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
 # %% ../nbs/12_train.ipynb #bef0ec96
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
@@ -104,7 +104,7 @@ def make_optimizer(
     except ImportError: raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
     return Prodigy(params, decouple=True, use_bias_correction=True, safeguard_warmup=True, **common)
 
-# %% ../nbs/12_train.ipynb #f01871a0
+# %% ../nbs/12_train.ipynb #6cad49d5
 def make_accelerator(
     cfg:TrainConfig, # `mixed_precision`, `gradient_accumulation_steps`
 ) -> Accelerator:
@@ -112,7 +112,7 @@ def make_accelerator(
     AcceleratorState._reset_state() # a second run in the same process may have another precision
     scaled = cfg.mixed_precision == 'fp16'
     if scaled and not torch.cuda.is_available(): raise BadInput('mixed_precision=fp16 needs a GPU; use no or bf16')
-    return Accelerator(mixed_precision='fp16' if scaled else 'no', gradient_accumulation_steps=cfg.gradient_accumulation_steps, kwargs_handlers=[AutocastKwargs(enabled=False)])
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='fp16' if scaled else 'no', gradient_accumulation_steps=cfg.gradient_accumulation_steps, kwargs_handlers=[AutocastKwargs(enabled=False)])
 
 # %% ../nbs/12_train.ipynb #b98818c2
 class Guard:
@@ -286,22 +286,22 @@ def clear_run_(
     for path in [o for pattern in RUN_FILES for o in run.glob(pattern)]: shutil.rmtree(path) if path.is_dir() else path.unlink()
     if run.is_dir() and not any(run.iterdir()): run.rmdir()
 
-# %% ../nbs/12_train.ipynb #bb33841a
+# %% ../nbs/12_train.ipynb #3634e375
 def way_on(
     run:Path, # run folder
 ) -> str: # for the end of a line
     "From where the run can be resumed."
     found = checkpoint_folders(run)
-    return f'then the same command with --resume goes on from {found[-1][1].name}' if found else 'then start again: no checkpoint was written yet'
+    return f'the same command with --resume goes on from {found[-1][1].name}' if found else 'start again: no checkpoint was written yet'
 
-# %% ../nbs/12_train.ipynb #dffbfbde
+# %% ../nbs/12_train.ipynb #cb7031d1
 @contextmanager
 def writing(
     run:Path, # run folder
 ):
     "Around everything that writes there. Raises `BadInput` for an `OSError`."
     try: yield
-    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); make room or make it writable, {way_on(run)}') from None
+    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); make room or make it writable, then {way_on(run)}') from None
 
 # %% ../nbs/12_train.ipynb #6050907c
 @contextmanager
@@ -546,7 +546,7 @@ def leaner(
     if cfg.train_batch_size > 1: return f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: the same steps in smaller bites'
     return f'start another run with --resolution {max(16, cfg.resolution*3//4//16*16)} or --rank {max(1, cfg.rank//2)}; tlora check says what takes how much'
 
-# %% ../nbs/12_train.ipynb #d7cee9e3
+# %% ../nbs/12_train.ipynb #796ab71d
 @contextmanager
 def out_of_memory(
     cfg:TrainConfig, # for the advice
@@ -555,11 +555,23 @@ def out_of_memory(
 ):
     "Around a step. Raises `BadInput` when the device or the machine has no memory left."
     try: yield
-    except RuntimeError as e:
-        if not should_reduce_batch_size(e): raise
+    except (RuntimeError, MemoryError) as e:
+        if isinstance(e, RuntimeError) and not should_reduce_batch_size(e): raise
         clear_device_cache(garbage_collection=True)
         saved = save()
         raise BadInput(f'out of memory in step {step + 1}; ' + (f'{saved.name} is saved; ' if saved else '') + leaner(cfg)) from None
+
+# %% ../nbs/12_train.ipynb #3d7d564e
+@contextmanager
+def peers(
+    accelerator:Accelerator, # engine
+    run:Path, # run folder
+):
+    "Around the loop. Raises `BadInput` when another process of the run has ended."
+    try: yield
+    except RuntimeError as e:
+        if accelerator.num_processes == 1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        raise BadInput(f'another process of this run has ended, so this one ends too; {way_on(run)}') from None
 
 # %% ../nbs/12_train.ipynb #66093457
 def start_state(
@@ -593,7 +605,7 @@ def saver(
         return folder
     return save
 
-# %% ../nbs/12_train.ipynb #fa556112
+# %% ../nbs/12_train.ipynb #417a6644
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -607,7 +619,7 @@ def loop(
 ) -> None:
     "Train to `max_train_steps`. Raises `BadInput` when it cannot go on, and `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     run, group, guard = Path(cfg.output_dir), state['optimizer'].param_groups[0], state['guard']
-    with StopSignals() as stop, StallWatch() as watch:
+    with StopSignals() as stop, StallWatch() as watch, peers(accelerator, run):
         for step in range(first, cfg.max_train_steps):
             began, lr = time.perf_counter(), group['lr']*group.get('d', 1) # d is Prodigy's own estimate
             with out_of_memory(cfg, step, lambda: save(step)): record = dict(step=step + 1, **train_step(accelerator, model, state['optimizer'], family, data, cfg, step, guard), lr=lr)
