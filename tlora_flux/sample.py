@@ -298,14 +298,14 @@ def draw_grid(
     finally:
         if state.is_main_process: atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
-# %% ../nbs/08_sample.ipynb #bc6966cf
+# %% ../nbs/08_sample.ipynb #e7a385c0
 def check_grid(
     cfg:SampleConfig, # the request
     grid:Grid, # what it means
 ) -> None:
     "`tlora check` for a grid, at its largest picture. Raises `BadInput` for what would stop it."
     side = {name: max(c.settings[name] for c in grid.cells) for name in ('height','width')}
-    report = check(replace(cfg, **side, limit=len(grid.cells), output_dir=str(grid.folder)), grid.base, grid.revision, grid.cache_dir, grid.other_parts)
+    report = check(replace(cfg, **side, quantization=grid.quantization, text_encoders=grid.text_encoders, limit=len(grid.cells), output_dir=str(grid.folder)), grid.base, grid.revision, grid.cache_dir, grid.other_parts)
     insist(report, cfg.ignore_check)
 
 # %% ../nbs/08_sample.ipynb #3359814b
