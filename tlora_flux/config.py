@@ -105,15 +105,15 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #233ba5ea
+# %% ../nbs/00_config.ipynb #7cc00364
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
-    instance_data_dir:str = opt(MISSING, 'Concept folder: images/, same-name .txt captions, optional masks/. Or the name of a concept that comes with the package.', path=True)
+    instance_data_dir:str = opt(MISSING, 'Concept folder: images/, same-name .txt captions or a metadata.jsonl, optional masks/. Or the name of a concept that comes with the package.', path=True)
     class_name:str = opt(MISSING, 'Plain word for what the photos show, as in "brick texture".')
     subject:str|None = opt(None, 'Kind of concept: advice for steps, rank, crops and caption where these are not given. None is no advice.', choices=tuple(SUBJECTS))
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
-    instance_prompt:str = opt('a photo of {}', 'Caption of photos without a .txt file; {} becomes "<trigger> <class>".')
+    instance_prompt:str = opt('a photo of {}', 'Caption of photos that have none; {} becomes "<trigger> <class>", {trigger} and {class} each its own.')
     resolution:int|None = opt(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, high=4096, family=(128, 1024))
     aspect_ratio_buckets:bool = opt(False, 'Train each photo in a shape near its own, with about as many pixels as the square.')
     random_flip:bool = opt(False, 'Train on mirror images too; not where left and right differ, as in writing.')
