@@ -114,7 +114,7 @@ def make_accelerator(
     if scaled and not torch.cuda.is_available(): raise BadInput('mixed_precision=fp16 needs a GPU; use no or bf16')
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='fp16' if scaled else 'no', gradient_accumulation_steps=cfg.gradient_accumulation_steps, kwargs_handlers=[AutocastKwargs(enabled=False)])
 
-# %% ../nbs/12_train.ipynb #b98818c2
+# %% ../nbs/12_train.ipynb #9b7abed2
 class Guard:
     "Decides which updates are made."
     def __init__(self, cfg:TrainConfig): # `max_grad_factor`, `max_skipped_steps`
@@ -126,7 +126,7 @@ class Guard:
 
     def count(self, norm:float, taken:bool): # after each step
         self.skipped = 0 if taken else self.skipped + 1
-        if taken and norm: self.norms = [*self.norms[-99:], norm] # a crop that its mask hides altogether has gradient 0, and says nothing
+        if taken and 0 < norm < math.inf: self.norms = [*self.norms[-99:], norm] # 0: a crop that its mask hides altogether; infinite: the scaler of fp16 left the update out by itself
 
     def state_dict(self): return dict(norms=self.norms, skipped=self.skipped)
     def load_state_dict(self, saved): self.norms, self.skipped = saved['norms'], saved['skipped']
