@@ -336,8 +336,8 @@ def check_resume(
     if about['data'] != fingerprint(photos): raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
     if about['samples'] != samples: raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
 
-# %% ../nbs/12_train.ipynb #b8cec9e0
-EARLY = ('.lock', 'preview.jpg', '.preview.jpg.*')
+# %% ../nbs/12_train.ipynb #1d7be02d
+EARLY = ('.lock', 'preview.jpg', '.*.part')
 
 def check_run(
     cfg:TrainConfig, # filled
