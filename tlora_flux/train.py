@@ -11,8 +11,8 @@ __all__ = ['logger', 'STATE', 'RUN_FILES', 'MAY_CHANGE', 'EARLY', 'Batch', 'draw
            'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory', 'peers', 'start_state', 'saver',
            'loop', 'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
-# %% ../nbs/12_train.ipynb #bef0ec96
-import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
+# %% ../nbs/12_train.ipynb #51d16689
+import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, traceback, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -546,7 +546,7 @@ def leaner(
     if cfg.train_batch_size > 1: return f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: the same steps in smaller bites'
     return f'start another run with --resolution {max(16, cfg.resolution*3//4//16*16)} or --rank {max(1, cfg.rank//2)}; tlora check says what takes how much'
 
-# %% ../nbs/12_train.ipynb #796ab71d
+# %% ../nbs/12_train.ipynb #9e31852a
 @contextmanager
 def out_of_memory(
     cfg:TrainConfig, # for the advice
@@ -557,6 +557,7 @@ def out_of_memory(
     try: yield
     except (RuntimeError, MemoryError) as e:
         if isinstance(e, RuntimeError) and not should_reduce_batch_size(e): raise
+        traceback.clear_frames(e.__traceback__) # they hold the step's activations
         clear_device_cache(garbage_collection=True)
         saved = save()
         raise BadInput(f'out of memory in step {step + 1}; ' + (f'{saved.name} is saved; ' if saved else '') + leaner(cfg)) from None
