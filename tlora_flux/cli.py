@@ -114,7 +114,7 @@ def check(
     print(report.to_json() if as_json else report)
     if not report.ok: sys.exit(2)
 
-# %% ../nbs/15_cli.ipynb #ec0e55e0
+# %% ../nbs/15_cli.ipynb #9cf45f8e
 @app.command()
 def quickstart(
     output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
@@ -128,8 +128,9 @@ def quickstart(
     """
     concept = concept_dir('material_brick')
     cfg = load_config(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps, resume=Path(output_dir).exists())
+    draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8) # before training: a bad limit is found now
     run = worker('train')(cfg)
-    grid = worker('sample')(SampleConfig(run=run, prompts=concept/'prompts.txt', limit=limit, batch_size=8))
+    grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
 # %% ../nbs/15_cli.ipynb #fec2216e

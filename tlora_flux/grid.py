@@ -114,13 +114,13 @@ def find_adapters(
         raise BadInput(f'{run} has no checkpoint {", ".join(map(str, missing))}; it has {", ".join(str(s) for s in found)}')
     return [(s,f) for s,f in found.items() if not steps or s in steps]
 
-# %% ../nbs/07c_grid.ipynb #0799b400
+# %% ../nbs/07c_grid.ipynb #5169bee2
 def columns_of(
     adapters:list[tuple[int|None,Path]], # from `find_adapters`
     strengths:list[float], # factors on the adapter
 ) -> list[Column]: # the base first
     "The columns of a grid, from left to right."
-    def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:g}' if strengths!=[1.] else '')
+    def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}' if strengths!=[1.] else '')
     return [Column('base model'), *(Column(label(step, s), step, s, file) for step,file in adapters for s in strengths)]
 
 # %% ../nbs/07c_grid.ipynb #c8f421fa
@@ -147,7 +147,7 @@ def fingerprint(
     if file is None: return None
     with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:16]
 
-# %% ../nbs/07c_grid.ipynb #8c30ca0a
+# %% ../nbs/07c_grid.ipynb #ad2a7263
 def plan_cells(
     prompts:list[Prompt], # rows
     columns:list[Column], # the base first
@@ -157,7 +157,7 @@ def plan_cells(
 ) -> list[Cell]: # in reading order
     "Every cell of a grid. Noise is a function of seed and image alone, so it is the same along a row, and stays when the words change."
     marks = [dict(step=c.step, strength=c.strength, adapter=fingerprint(c.file)) for c in columns]
-    names = ['base', *(re.sub(r'\W+', '-', c.label) for c in columns[1:])]
+    names = ['base', *(re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns[1:])]
     cells = []
     for p,prompt in enumerate(prompts):
         own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}

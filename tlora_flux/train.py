@@ -276,8 +276,8 @@ def plan(
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
 
-# %% ../nbs/12_train.ipynb #09338cc2
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, 'checkpoint-*', '.checkpoint-*.part', 'damaged-checkpoint-*', '.lock', '.*.part')
+# %% ../nbs/12_train.ipynb #88ec5d09
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, 'checkpoint-[0-9]*', '.checkpoint-*.part', 'damaged-checkpoint-*', '.lock', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
@@ -317,7 +317,7 @@ def only_one(
     try: yield
     finally: lock.release()
 
-# %% ../nbs/12_train.ipynb #70854e26
+# %% ../nbs/12_train.ipynb #d71a69cf
 MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
               'train_batch_size', 'gradient_accumulation_steps'}
 
@@ -331,12 +331,14 @@ def check_resume(
     old, new = public_values(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), public_values(cfg)
     for name in new:
         if name not in MAY_CHANGE and old[name] != new[name]: raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose another output_dir')
+    if old['max_train_steps'] != new['max_train_steps'] and not new['lr_scheduler'].startswith('constant'):
+        raise BadInput(f"{cfg.output_dir} was planned for {old['max_train_steps']} steps, and lr_scheduler={new['lr_scheduler']} follows the plan; resume with the same max_train_steps")
     if not checkpoint: return
     about = read_about(checkpoint)
     if about['data'] != fingerprint(photos): raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
     if about['samples'] != samples: raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
 
-# %% ../nbs/12_train.ipynb #1d7be02d
+# %% ../nbs/12_train.ipynb #364572c4
 EARLY = ('.lock', 'preview.jpg', '.*.part')
 
 def check_run(
@@ -346,6 +348,7 @@ def check_run(
     run = Path(cfg.output_dir)
     if run.exists() and not run.is_dir(): raise BadInput(f'output_dir={run} is a file; choose a folder')
     holds = [o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY)] if run.exists() else []
+    if cfg.overwrite and (run/'images').is_dir(): raise BadInput(f'{run} holds images/, so it is a concept and no run, and --overwrite would take its config.yaml; choose another output_dir')
     if not holds or cfg.overwrite: return False
     if not cfg.resume: raise BadInput(f'{run} is not empty; --resume goes on with the run in it, --overwrite starts it anew, or choose another output_dir')
     if not (run/'config.yaml').exists() and not checkpoint_folders(run): raise BadInput(f'{run} is not empty and holds no run to resume; choose another output_dir')
