@@ -338,7 +338,7 @@ def check_resume(
     if about['data'] != fingerprint(photos): raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
     if about['samples'] != samples: raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
 
-# %% ../nbs/12_train.ipynb #364572c4
+# %% ../nbs/12_train.ipynb #9b5591d0
 EARLY = ('.lock', 'preview.jpg', '.*.part')
 
 def check_run(
@@ -351,8 +351,9 @@ def check_run(
     if cfg.overwrite and (run/'images').is_dir(): raise BadInput(f'{run} holds images/, so it is a concept and no run, and --overwrite would take its config.yaml; choose another output_dir')
     if not holds or cfg.overwrite: return False
     if not cfg.resume: raise BadInput(f'{run} is not empty; --resume goes on with the run in it, --overwrite starts it anew, or choose another output_dir')
-    if not (run/'config.yaml').exists() and not checkpoint_folders(run): raise BadInput(f'{run} is not empty and holds no run to resume; choose another output_dir')
-    return True
+    if (run/'config.yaml').exists() or checkpoint_folders(run): return True
+    if not {*holds} <= {'log.jsonl', 'train.log'}: raise BadInput(f'{run} is not empty and holds no run to resume; choose another output_dir')
+    return False
 
 # %% ../nbs/12_train.ipynb #f9529c4d
 def find_start(
