@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'check_choice', 'fit', 'check_limits', 'Config',
-           'ConceptFields', 'AdapterFields', 'OptimFields', 'RunFields', 'LoadFields', 'MemoryFields',
+           'ConceptFields', 'AdapterFields', 'OptimFields', 'RunFields', 'ViewFields', 'LoadFields', 'MemoryFields',
            'refuse_idle_parts', 'check_words', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml',
            'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
            'fill_defaults', 'concept_dir']
@@ -176,6 +176,15 @@ class RunFields(Config):
     overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
     ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
+# %% ../nbs/00_config.ipynb #a976c041
+@dataclass(kw_only=True)
+class ViewFields(Config):
+    "What a run shows of itself while it goes on; it has no part in what is learned."
+    report_to:str = opt('none', 'Tracker that gets the numbers of each step and the validation pictures; its package must be installed.', choices=('none', 'tensorboard', 'wandb', 'trackio'))
+    validation_prompts:str|None = opt(None, "Prompts drawn during the run, the base model first: a text file as for tlora sample, or material, object, person or style. None draws nothing.", path=True)
+    validation_steps:int|None = opt(None, 'Optimizer steps between validation pictures; the last step is always drawn. None is checkpointing_steps.', low=1)
+    num_validation_images:int = opt(1, 'Images per validation prompt; noise of image i is drawn with seed i.', low=1)
+
 # %% ../nbs/00_config.ipynb #21e99ca2
 PRESETS = ('80gb', '48gb', '24gb', '16gb', '12gb') # by the card's memory; what each sets is in the notebook on presets
 
@@ -213,9 +222,9 @@ def check_words(
     if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}', cfg.placeholder_token)):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
-# %% ../nbs/00_config.ipynb #73019bbd
+# %% ../nbs/00_config.ipynb #a7c3c9b2
 @dataclass(kw_only=True)
-class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFields):
+class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
     def __new__(cls, **given):
         self = super().__new__(cls)
@@ -236,6 +245,8 @@ class TrainConfig(MemoryFields, RunFields, OptimFields, AdapterFields, ConceptFi
         if self.crop_scale < 1 and not self.random_crop: raise BadInput(f'crop_scale={self.crop_scale} does nothing without random_crop; set random_crop: true')
         if self.lr_warmup_steps and self.lr_scheduler == 'constant':
             raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
+        for name, plain in (('validation_steps', None), ('num_validation_images', 1)):
+            if not self.validation_prompts and getattr(self, name) != plain: raise BadInput(f'{name}={getattr(self, name)} does nothing without validation_prompts; name a prompt file')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
 # %% ../nbs/00_config.ipynb #142b9a12
