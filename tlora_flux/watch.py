@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['logger', 'Vitals', 'vitals', 'diagnose', 'StallWatch']
 
-# %% ../nbs/07b_watch.ipynb #71ea4bf8
+# %% ../nbs/07b_watch.ipynb #25a56590
 import logging
+import math
 import os
 import re
 import statistics
 import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def diagnose(
     if 'R' in before.states or 'R' in after.states: return f'it computes ({seen}): another program may hold the GPU or the processor (nvidia-smi, top)'
     return f'it sleeps and reads nothing ({seen}): it waits for the GPU, a lock, or another process'
 
-# %% ../nbs/07b_watch.ipynb #dc38b92c
+# %% ../nbs/07b_watch.ipynb #b8d1282d
 class StallWatch:
     "A context in which a thread watches the time between calls of `tick`; it reports a stall and never ends anything."
     def __init__(self,
@@ -79,6 +81,12 @@ class StallWatch:
     def tick(self): # after every step
         now = time.monotonic()
         self.times,self.began = [*self.times[-99:], now - self.began],now
+
+    @contextmanager
+    def paused(self): # around work between two steps that is none
+        self.began = math.inf
+        try: yield
+        finally: self.began = time.monotonic()
 
     def limit(self) -> float|None: # seconds; None while there are too few steps
         return max(self.least, self.factor*statistics.median(self.times)) if len(self.times)>=self.warmup else None
