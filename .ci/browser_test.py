@@ -83,6 +83,13 @@ def start_lab(home):
     raise SystemExit((home/'lab.log').read_text())
 
 
+def answer(dialog):
+    "A slow server may make JupyterLab ask for the kernel all the same; any other question is a failure, with its words."
+    words = ' '.join(dialog.inner_text().split())
+    assert 'Select Kernel' in words, words
+    dialog.locator('.jp-mod-accept').click()
+
+
 def run_all(page):
     "The menu's Run All Cells. A kernel that has only just come up may drop what it is sent, so the stars beside the cells are waited for."
     for _ in range(10):
@@ -269,6 +276,7 @@ def main():
             browser = p.chromium.launch(executable_path=chromium, args=flags) # its profile is empty and temporary
             page = browser.new_page(viewport=dict(width=1280, height=2100))
             page.set_default_timeout(240000)
+            page.add_locator_handler(page.locator('.jp-Dialog'), answer)
             try:
                 drive(page, address, home, run, shots)
                 drive_page(page, home, shots)
