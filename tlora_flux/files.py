@@ -181,14 +181,15 @@ def caption_of(
     if not text: raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
     return fill_words(text, cfg, file)
 
-# %% ../nbs/04a_files.ipynb #b3e36357
+# %% ../nbs/04a_files.ipynb #3986c87b
 def list_images(
     folder:Path, # `images` or `masks` of a concept
 ) -> dict[str, Path]: # name without suffix -> file, sorted; dot-files and captions left out
-    "The image files of a folder. Raises `BadInput` for two files of one name."
+    "The image files of a folder. Raises `BadInput` for two files of one name, and for a folder among them."
     found = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith('.') or path.suffix == '.txt' or path.name == 'metadata.jsonl': continue
+        if path.is_dir(): raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {folder}, or take it out')
         if path.stem in found: raise BadInput(f'{path} and {found[path.stem].name} share a name, and so a caption; rename one')
         found[path.stem] = path
     return found
