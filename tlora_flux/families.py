@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['logger', 'TINY_TEXTS', 'FLUX1_DEV', 'FLUX1_SCHNELL', 'MICRO_FLUX', 'KLEIN_BASE_4B', 'KLEIN_BASE_9B', 'KLEIN_4B',
            'KLEIN_9B', 'FAMILIES', 'pack_latents', 'unpack_latents', 'image_ids', 'byte_tokenizer', 'tiny_pipeline',
-           'say_if_cut', 'encode_prompt_flux1', 'encode_image_kl', 'decode_latents_kl', 'inputs_flux1',
-           'latent_shape_flux1', 'shift_flux1', 'call_flux1', 'Family', 'tiny_klein', 'encode_prompt_klein', 'bn_scale',
-           'encode_image_klein', 'decode_latents_klein', 'pack_klein', 'unpack_klein', 'inputs_klein',
-           'latent_shape_klein', 'shift_klein', 'call_klein', 'distilled', 'family_of']
+           'say_if_cut', 'encode_prompt_flux1', 'encode_image_kl', 'inputs_flux1', 'latent_shape_flux1', 'shift_flux1',
+           'call_flux1', 'Family', 'tiny_klein', 'encode_prompt_klein', 'bn_scale', 'encode_image_klein', 'pack_klein',
+           'unpack_klein', 'inputs_klein', 'latent_shape_klein', 'shift_klein', 'call_klein', 'distilled', 'family_of',
+           'refuse_unused']
 
 # %% ../nbs/04_families.ipynb #6df88597
 import logging
@@ -79,11 +79,12 @@ def _tiny_text_encoders(eos:int, vocab_size:int, width:int):
     t5 = T5EncoderModel(T5Config(vocab_size=vocab_size, d_model=width, d_kv=16, d_ff=32, num_layers=1, num_heads=2, pad_token_id=0, eos_token_id=eos))
     return clip.eval(), t5.eval()
 
-# %% ../nbs/04_families.ipynb #11aaa941
+# %% ../nbs/04_families.ipynb #a893e170
 def tiny_pipeline(
     seed:int=0, # same seed, same weights; the global random state is left as it was
     guidance_embeds:bool=False, # True: with a distilled-guidance input, like FLUX.1-dev; False: like schnell and micro-FLUX
     text_width:int=32, # numbers a word is described by; 4096 is what all of FLUX.1 has
+    shifted:bool=True, # False: sigmas fall evenly, like schnell's
 ): # `FluxPipeline` in float32 on the CPU; random weights, so its pictures are noise
     "A complete `FluxPipeline` of real parts with about 0.1M parameters, made in memory: what the tests of this project run on."
     from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
@@ -95,7 +96,7 @@ def tiny_pipeline(
             joint_attention_dim=text_width, pooled_projection_dim=32, axes_dims_rope=(4,6,6), guidance_embeds=guidance_embeds)
         vae = AutoencoderKL(block_out_channels=(4,4,4,4), down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4,
             layers_per_block=1, latent_channels=16, norm_num_groups=2, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
-    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, base_shift=1.15, max_shift=1.15)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=shifted, base_shift=1.15, max_shift=1.15)
     return FluxPipeline(scheduler, vae.eval(), clip, tokenizer, t5, tokenizer, transformer.eval())
 
 # %% ../nbs/04_families.ipynb #5a7848b3
@@ -137,15 +138,6 @@ def encode_image_kl(
     with torch.no_grad(): distribution = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     z = distribution.mode() if generator is None else distribution.sample(generator)
     return (z.float() - vae.config.shift_factor) * vae.config.scaling_factor
-
-# %% ../nbs/04_families.ipynb #ce948045
-def decode_latents_kl(
-    vae, # `AutoencoderKL`
-    latents:Tensor, # (b, c, h, w), scaled as the transformer gives them
-) -> Tensor: # (b, 3, 8h, 8w), about [-1, 1]
-    "Images of scaled latents, the other way round."
-    z = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
-    with torch.no_grad(): return vae.decode(z).sample
 
 # %% ../nbs/04_families.ipynb #299f2228
 def inputs_flux1(
@@ -199,7 +191,7 @@ def call_flux1(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #2b1249e9
+# %% ../nbs/04_families.ipynb #758d0246
 @dataclass(frozen=True)
 class Family:
     "One kind of base model: facts, and functions with one signature in all families, so that no caller needs to ask which family it has."
@@ -213,7 +205,6 @@ class Family:
     defaults:dict # values for config fields left empty
     encode_prompt:Callable # (pipe, prompts, max_sequence_length) -> dict of embeds
     encode_image:Callable # (vae, pixels, generator) -> scaled latents (b, c, h, w)
-    decode_latents:Callable # (vae, latents) -> pixels
     pack:Callable # (b, c, h, w) -> (b, l, channels)
     unpack:Callable # (packed, h, w) -> (b, c, h, w)
     transformer_inputs:Callable # (transformer, packed, sigma, embeds, h, w, guidance_scale) -> forward's arguments
@@ -222,39 +213,41 @@ class Family:
     shift:Callable # (tokens of the image, steps) -> mu of the sampler's sigmas
     figures:dict # sizes for the memory plan, fields of `check.Figures`; a base on this disk is counted instead
     tiny:Callable # (seed) -> a pipeline of this family made in memory, for tests
-    size_multiple:int=16 # height and width in pixels are multiples of this
     adapters_from:tuple[str,...]=() # other families whose adapters fit
     not_trainable:str='' # why one should not train on it; empty where one can
+    unused:tuple[str,...]=() # kinds of guidance that it has no use for; at the default, they are off
+    not_compiled:tuple[str,...]=() # storages of the base with which it cannot be trained compiled
 
-# %% ../nbs/04_families.ipynb #2ef8b56f
+# %% ../nbs/04_families.ipynb #ced66dcb
 FLUX1_DEV = Family(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'),
-    pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config['guidance_embeds'],
+    pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config.get('guidance_embeds', False),
     parts=dict(text=('tokenizer','text_encoder','tokenizer_2','text_encoder_2'), vae=('vae',), transformer=('transformer',)),
     targets=TARGETS['FluxTransformer2DModel'],
     defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
-    encode_prompt=encode_prompt_flux1, encode_image=encode_image_kl, decode_latents=decode_latents_kl, pack=pack_latents, unpack=unpack_latents,
+    encode_prompt=encode_prompt_flux1, encode_image=encode_image_kl, pack=pack_latents, unpack=unpack_latents,
     transformer_inputs=inputs_flux1, latent_shape=latent_shape_flux1, call_kwargs=call_flux1,
     figures=dict(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
                  adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}),
-    shift=shift_flux1, tiny=partial(tiny_pipeline, guidance_embeds=True))
+    shift=shift_flux1, tiny=partial(tiny_pipeline, guidance_embeds=True), not_compiled=('int8',))
 
-# %% ../nbs/04_families.ipynb #fb794d34
+# %% ../nbs/04_families.ipynb #88ee1945
 FLUX1_SCHNELL = replace(FLUX1_DEV,
     name='flux.1-schnell', bases=('black-forest-labs/FLUX.1-schnell',),
-    matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']==4096,
+    matches=lambda config: not config.get('guidance_embeds', False) and config.get('joint_attention_dim', 4096)==4096,
     defaults=dict(FLUX1_DEV.defaults, num_inference_steps=4, guidance_scale=0.),
-    figures=dict(FLUX1_DEV.figures, transformer=11_891_178_560), adapters_from=('flux.1-dev',), tiny=partial(tiny_pipeline, text_width=4096),
+    figures=dict(FLUX1_DEV.figures, transformer=11_891_178_560), adapters_from=('flux.1-dev',),
+    shift=partial(shift_flux1, low=0., high=0.), tiny=partial(tiny_pipeline, text_width=4096, shifted=False), unused=('guidance_scale',),
     not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; train on black-forest-labs/FLUX.1-dev and sample here')
 
-# %% ../nbs/04_families.ipynb #3ee7b054
+# %% ../nbs/04_families.ipynb #e9db2a55
 MICRO_FLUX = replace(FLUX1_DEV,
     name='micro-flux', bases=('micro',),
-    matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']<4096,
+    matches=lambda config: not config.get('guidance_embeds', False) and config.get('joint_attention_dim', 4096)<4096,
     defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100, mixed_precision='no', gradient_checkpointing=False,
                   num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.),
-    shift=partial(shift_flux1, low=1.15), tiny=tiny_pipeline)
+    shift=partial(shift_flux1, low=1.15), tiny=tiny_pipeline, unused=('guidance_scale',))
 
 # %% ../nbs/04_families.ipynb #209f9800
 def _tiny_qwen(vocab_size:int, width:int):
@@ -313,16 +306,6 @@ def encode_image_klein(
     z = distribution.mode() if generator is None else distribution.sample(generator)
     mean,deviation = bn_scale(vae)
     return (rearrange(z.float(), 'b c (h p) (w q) -> b (c p q) h w', p=2, q=2) - mean)/deviation
-
-# %% ../nbs/04_families.ipynb #489d7711
-def decode_latents_klein(
-    vae, # `AutoencoderKLFlux2`
-    latents:Tensor, # (b, 128, h, w), scaled as the transformer gives them
-) -> Tensor: # (b, 3, 16h, 16w), about [-1, 1]
-    "Images of folded and scaled latents."
-    mean,deviation = bn_scale(vae)
-    z = rearrange(latents.to(vae.device)*deviation + mean, 'b (c p q) h w -> b c (h p) (w q)', p=2, q=2)
-    with torch.no_grad(): return vae.decode(z.to(vae.dtype)).sample
 
 # %% ../nbs/04_families.ipynb #7b385d6b
 def pack_klein(
@@ -387,22 +370,22 @@ def call_klein(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #85955c88
+# %% ../nbs/04_families.ipynb #47d74558
 KLEIN_BASE_4B = Family(
     name='flux.2-klein-base-4b', bases=('black-forest-labs/FLUX.2-klein-base-4B',),
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel',
-    matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']<12288 and not config.get('is_distilled'),
+    matches=lambda config: not config.get('guidance_embeds', True) and config.get('joint_attention_dim', 15360)<12288 and not config.get('is_distilled'),
     parts=dict(text=('tokenizer','text_encoder'), vae=('vae',), transformer=('transformer',)),
     targets=TARGETS['Flux2Transformer2DModel'],
     defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),
-    encode_prompt=encode_prompt_klein, encode_image=encode_image_klein, decode_latents=decode_latents_klein, pack=pack_klein, unpack=unpack_klein,
+    encode_prompt=encode_prompt_klein, encode_image=encode_image_klein, pack=pack_klein, unpack=unpack_klein,
     transformer_inputs=inputs_klein, latent_shape=latent_shape_klein, call_kwargs=call_klein,
     figures=dict(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
                  adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}),
-    shift=shift_klein, tiny=tiny_klein)
+    shift=shift_klein, tiny=tiny_klein, unused=('guidance_scale',))
 
-# %% ../nbs/04_families.ipynb #004f6098
+# %% ../nbs/04_families.ipynb #c7907a16
 def distilled(
     base:Family, # the family that it was distilled from
     name:str, # of the distilled one
@@ -410,13 +393,13 @@ def distilled(
 ) -> Family: # takes the base's adapters, and cannot be trained
     "The four-step model of a klein base."
     return replace(base, name=name, bases=(hub_id,), matches=lambda config: base.matches({**config, 'is_distilled':False}) and bool(config.get('is_distilled')),
-        defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.), adapters_from=(base.name,), tiny=partial(base.tiny, is_distilled=True),
+        defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.), unused=('guidance_scale','true_cfg_scale'), adapters_from=(base.name,), tiny=partial(base.tiny, is_distilled=True),
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
-# %% ../nbs/04_families.ipynb #402ac403
+# %% ../nbs/04_families.ipynb #92ec6a67
 KLEIN_BASE_9B = replace(KLEIN_BASE_4B,
     name='flux.2-klein-base-9b', bases=('black-forest-labs/FLUX.2-klein-base-9B',),
-    matches=lambda config: not config['guidance_embeds'] and config['joint_attention_dim']==12288 and not config.get('is_distilled'),
+    matches=lambda config: not config.get('guidance_embeds', True) and config.get('joint_attention_dim', 15360)==12288 and not config.get('is_distilled'),
     figures=dict(KLEIN_BASE_4B.figures, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24, adapter={'attention':1_441_792, 'all-linear':2_719_744}),
     tiny=partial(tiny_klein, text_width=4096))
 KLEIN_4B = distilled(KLEIN_BASE_4B, 'flux.2-klein-4b', 'black-forest-labs/FLUX.2-klein-4B')
@@ -425,14 +408,24 @@ KLEIN_9B = distilled(KLEIN_BASE_9B, 'flux.2-klein-9b', 'black-forest-labs/FLUX.2
 # %% ../nbs/04_families.ipynb #9c6dc4a6
 FAMILIES = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX, KLEIN_BASE_4B, KLEIN_4B, KLEIN_BASE_9B, KLEIN_9B)}
 
-# %% ../nbs/04_families.ipynb #3466d312
+# %% ../nbs/04_families.ipynb #a30bbce6
 def family_of(
     model, # a pipeline, a transformer, or a transformer's config as a dict with `_class_name`; the pipeline's settings may be in it
 ) -> Family:
     "The family a model belongs to. Raises `BadInput` for a class or config that no family knows."
     transformer = getattr(model, 'transformer', model)
     config = model if isinstance(model, dict) else {**model.config, **transformer.config}
-    name = config['_class_name'] if isinstance(model, dict) else type(transformer).__name__
+    name = config.get('_class_name') if isinstance(model, dict) else type(transformer).__name__
     found = [f for f in FAMILIES.values() if f.transformer_class==name and f.matches(config)]
     if not found: raise BadInput(f'{name} belongs to no known family; known: {", ".join(FAMILIES)}')
     return found[0]
+
+# %% ../nbs/04_families.ipynb #a1c4b099
+def refuse_unused(
+    family:Family, # of the base
+    **given, # `guidance_scale`, `true_cfg_scale`; None is not given
+) -> None:
+    "Raises `BadInput` for guidance that the family does not have."
+    for name,value in given.items():
+        if name in family.unused and value not in (None, family.defaults[name]):
+            raise BadInput(f'{name}={value:g} does nothing on {family.name}, which takes {" and ".join(o for o in given if o not in family.unused) or "no guidance"}; leave it out')
