@@ -14,7 +14,7 @@ homes = {  # name on the face -> the module that defines it, loaded when the nam
     'RankSchedule': 'schedule',
     'add_tlora_': 'adapter', 'remove_tlora_': 'adapter', 'set_strength_': 'adapter',
     'save_tlora': 'checkpoint', 'load_tlora_': 'checkpoint',
-    'load_base': 'hub', 'check': 'check', 'train': 'train', 'sample': 'sample', 'explore': 'explore', 'watch': 'explore',
+    'load_base': 'hub', 'check': 'check', 'train': 'train', 'sample': 'sample', 'explore': 'explore', 'watch': 'live',
 }
 __all__ = ['__version__', *homes]
 
