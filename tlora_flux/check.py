@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['logger', 'NETWORK', 'WORKSPACE', 'FORWARD', 'PIXEL', 'LEANER', 'MARGIN', 'TORCH_SIZE', 'OPTIONAL', 'Row', 'Report',
-           'gb', 'wanted', 'to_fetch', 'missing_files', 'Place', 'mounts', 'place_of', 'roomy_places', 'disk_rows',
-           'Figures', 'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'stored', 'plan_training',
-           'plan_sampling', 'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows',
-           'version_rows', 'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size',
-           'access_rows', 'family_rows', 'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look',
-           'check', 'insist']
+           'gb', 'to_fetch', 'missing_files', 'Place', 'mounts', 'place_of', 'roomy_places', 'disk_rows', 'Figures',
+           'adapter_parameters', 'activations', 'Want', 'want_of', 'Phase', 'stored', 'plan_training', 'plan_sampling',
+           'figures_of', 'Machine', 'main_memory', 'this_machine', 'leanest', 'memory_rows', 'version_rows',
+           'software_rows', 'read_speed', 'storage_rows', 'Facts', 'judge', 'output_size', 'access_rows', 'family_rows',
+           'figures_listed', 'disk_needs', 'Source', 'find_source', 'sizes_of', 'look', 'check', 'insist']
 
-# %% ../nbs/07a_check.ipynb #f68decf1
+# %% ../nbs/07a_check.ipynb #5204d59b
 import json
 import logging
 import math
@@ -22,12 +21,13 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib import util
 from pathlib import Path
 
-from .access import LIMIT, Answer, ask_hub, hub_cache, local_base, refusal, snapshot, version_problems
+from .access import LIMIT, Answer, Later, ask_hub, hub_cache, local_base, read_json, refusal, snapshot, version_problems, wanted
 from .config import BadInput, SampleConfig, TrainConfig, fill_defaults
 from .quantised import KINDS
 
@@ -71,15 +71,7 @@ def gb(
     "A size in GB, with one decimal; below 0.1 GB in MB."
     return f'{size/1e9:.1f} GB' if size>=1e8 else f'{size/1e6:.1f} MB'
 
-# %% ../nbs/07a_check.ipynb #b9b9dd2c
-def wanted(
-    path:str, # of a file, in a repository
-    parts:tuple[str,...], # folders of a diffusers pipeline
-) -> bool:
-    "Is it one of the files that are loaded?"
-    return path=='model_index.json' or path.split('/')[0] in parts
-
-# %% ../nbs/07a_check.ipynb #38b853f8
+# %% ../nbs/07a_check.ipynb #ecf7b057
 def to_fetch(
     name:str, # repository id
     answer:Answer, # the listing
@@ -88,25 +80,25 @@ def to_fetch(
 ) -> int: # bytes
     "What is still to be downloaded."
     home = cache/f"models--{name.replace('/', '--')}"
-    def have(path, content): return (home/'blobs'/content).exists() or (home/'snapshots'/str(answer.commit)/path).exists()
+    def have(path, content): return any(os.path.exists(f) for f in (home/'blobs'/content, home/'snapshots'/str(answer.commit)/path))
     return sum(size for path,(size,content) in answer.files.items() if wanted(path, parts) and not have(path, content))
 
-# %% ../nbs/07a_check.ipynb #93a8e97b
+# %% ../nbs/07a_check.ipynb #065a532e
 def missing_files(
     folder:Path, # of a diffusers pipeline
     parts:tuple[str,...], # folders that are wanted
 ) -> list[str]: # what a load would not find
-    "Parts and shards that are not there."
-    lost = [part for part in ('model_index.json', *parts) if not (folder/part).exists()]
-    for part in (p for p in parts if (folder/p).is_dir()):
-        indices = list((folder/part).glob('*.index.json'))
-        shards = {shard for index in indices for shard in json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()}
-        lost += [f'{part}/{shard}' for shard in sorted(shards) if not (folder/part/shard).exists()]
+    "Parts and shards that are not there. Raises `BadInput` for an index that was cut short."
+    lost = [part for part in ('model_index.json', *parts) if not os.path.exists(folder/part)]
+    for part in (p for p in parts if os.path.isdir(folder/p)):
         has_weights = not re.match('tokenizer|scheduler', part)
+        indices = list((folder/part).glob('*.safetensors.index.json'))
+        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}').get('weight_map', {'': '*.safetensors'}).values()}
+        lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set())) if not os.path.exists(folder/part/name)]
         if has_weights and not indices and not any(f.exists() for f in (folder/part).glob('*.safetensors')): lost.append(f'{part}/*.safetensors')
     return lost
 
-# %% ../nbs/07a_check.ipynb #a6b50933
+# %% ../nbs/07a_check.ipynb #d5262c5d
 @dataclass(frozen=True)
 class Place:
     "A folder and the file system under it."
@@ -115,8 +107,9 @@ class Place:
     kind:str # ext4, nfs4, tmpfs, ...
     device:int # number of the file system
     free:int # bytes that this user may still write
+    writable:bool=True # may this user write there?
 
-NETWORK = re.compile(r'nfs\d?|cifs|smb3?|afs|9p|lustre|ceph|glusterfs|beegfs|gpfs|fuse\..+') # kinds of file systems behind a network, or a program
+NETWORK = re.compile(r'nfs\d?|cifs|smb3?|afs|9p|lustre|ceph|glusterfs|beegfs|gpfs|autofs|virtiofs|fuse|fuse\..+') # kinds of file systems behind a network, or a program
 
 # %% ../nbs/07a_check.ipynb #a33e48a6
 def mounts() -> list[tuple[str,str]]: # (mount point, kind), later mounts hide earlier ones
@@ -126,43 +119,54 @@ def mounts() -> list[tuple[str,str]]: # (mount point, kind), later mounts hide e
     unescape = partial(re.sub, r'\\([0-7]{3})', lambda m: chr(int(m[1], 8)))
     return [(unescape(line.split()[4]), line.split(' - ')[1].split()[0]) for line in lines]
 
-# %% ../nbs/07a_check.ipynb #a192f6a0
+# %% ../nbs/07a_check.ipynb #5ca2cb4f
 def place_of(
     path:str|Path, # a folder that may not exist yet
 ) -> Place:
     "Where it would lie."
     path = Path(path).expanduser().absolute()
-    while not path.is_dir(): path = path.parent
+    while not os.path.isdir(path): path = path.parent # nor can anything be seen in a folder that is closed to this user
     path = path.resolve()
     above = [(mount,kind) for mount,kind in mounts() if path.is_relative_to(mount)]
     mount,kind = max(reversed(above), key=lambda m: len(m[0]), default=(path.anchor, 'unknown'))
-    return Place(str(path), mount, kind, os.stat(path).st_dev, shutil.disk_usage(path).free)
+    return Place(str(path), mount, kind, os.stat(path).st_dev, shutil.disk_usage(path).free, os.access(path, os.W_OK | os.X_OK))
 
-# %% ../nbs/07a_check.ipynb #09dafd7c
-def roomy_places() -> list[Place]: # by falling free space
-    "Where a cache could go: one folder for each file system."
-    candidates = [os.getcwd(), str(Path.home()), *(mount for mount,kind in mounts() if kind not in ('tmpfs','devtmpfs','proc','sysfs','squashfs','overlay') and not mount.startswith(('/boot','/proc','/sys','/dev')))]
-    usable = [place_of(c) for c in candidates if os.path.isdir(c) and os.access(c, os.W_OK)]
+# %% ../nbs/07a_check.ipynb #2495faf5
+def roomy_places(
+    limit:float=LIMIT, # seconds for each to answer
+) -> list[Place]: # by falling free space
+    "Where a cache could go: one folder for each local file system that answers."
+    local = [mount for mount,kind in mounts() if not NETWORK.fullmatch(kind) and kind not in ('tmpfs','devtmpfs','proc','sysfs','squashfs','overlay') and not mount.startswith(('/boot','/proc','/sys','/dev'))]
+    def look(folder): return place_of(folder) if os.path.isdir(folder) else None
+    found = []
+    for later in [Later(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *local)]:
+        with suppress(TimeoutError, OSError): found.append(later.wait())
+    usable = [p for p in found if p and p.writable and not NETWORK.fullmatch(p.kind)]
     return sorted({p.device: p for p in reversed(usable)}.values(), key=lambda p: -p.free)
 
-# %% ../nbs/07a_check.ipynb #dae8c71e
+# %% ../nbs/07a_check.ipynb #15b9f553
 def disk_rows(
     needs:dict[str,tuple[Place,int]], # use -> where, and bytes it will take; one of them is `hub cache`
-    roomy:list[Place], # from `roomy_places`
-) -> list[Row]: # one a file system
-    "Is there room? A failure names one that has it."
-    rows = []
-    for device in dict.fromkeys(place.device for place,_ in needs.values()):
-        here = {use: (place,need) for use,(place,need) in needs.items() if place.device==device}
-        need,(place,_) = sum(n for _,n in here.values()),next(iter(here.values()))
-        what = f"{' + '.join(f'{use} {gb(n)}' for use,(_,n) in here.items() if n)} on {place.mount}, {gb(place.free)} free"
+    roomy:Callable[[], list[Place]]=roomy_places, # called where one is short
+) -> list[Row]: # one a file system, and one a folder that is closed
+    "Is there room? A failure names one that has it, and the field that moves there."
+    rows,total = [],{}
+    for place,need in needs.values(): total[place.device] = total.get(place.device, 0) + need
+    for device,need in total.items():
+        here = {use: n for use,(place,n) in needs.items() if place.device==device and n}
+        place = next(p for p,_ in needs.values() if p.device==device)
+        what = f"{' + '.join(f'{use} {gb(n)}' for use,n in here.items()) or 'nothing'} on {place.mount}, {gb(place.free)} free"
         if need+1e9 <= place.free: rows.append(Row('disk', 'pass', what)); continue
-        better = [p for p in roomy if p.device!=device and p.free>need+1e9]
-        option = 'cache_dir' if 'hub cache' in here and here['hub cache'][1] else 'output_dir'
-        moves = ', which moves hub cache, xet cache and TMPDIR there for this run' if option=='cache_dir' else ''
-        mend = f'set {option}: {Path(better[0].path)/"tlora"}{moves}; {gb(better[0].free)} are free there' if better else f'free {gb(need + 1e9 - place.free)} on {place.mount}; no other writable disk has room'
+        output = here.get('output', 0)
+        moves = [{'cache_dir':need - output}, {'output_dir':output}, {'cache_dir':need - output, 'output_dir':output}]
+        move = next((m for m in moves if need - sum(m.values()) + 1e9 <= place.free), moves[2])
+        better = [p for p in roomy() if p.device!=device and p.free > sum(move.values()) + total.get(p.device, 0) + 1e9]
+        fields = ' and '.join(f'{option}: {Path(better[0].path)/"tlora"/option.removesuffix("_dir")}' for option in move if move[option]) if better else ''
+        note = ', which moves hub cache, xet cache and TMPDIR there for this run' if 'cache_dir' in move else ''
+        mend = f'set {fields}{note}; {gb(better[0].free)} are free there' if better else f'free {gb(need + 1e9 - place.free)} on {place.mount}; no other writable disk has room'
         rows.append(Row('disk', 'warn' if need<=place.free else 'fail', what, mend))
-    return rows
+    closed = {place.path: use for use,(place,_) in needs.items() if not place.writable}
+    return rows + [Row('disk', 'fail', f'{path} may not be written, and the {use} goes there', f"set {'output_dir' if use=='output' else 'cache_dir'} to a folder of your own") for path,use in closed.items()]
 
 # %% ../nbs/07a_check.ipynb #6986a43e
 @dataclass(frozen=True)
@@ -436,15 +440,15 @@ def software_rows(
         if kind in KINDS and not installed(KINDS[kind].package): rows.append(Row('software', 'fail', f'{option}={kind} needs {KINDS[kind].package}, which is not installed', f"pip install 'tlora_flux[{kind}]'"))
     return rows
 
-# %% ../nbs/07a_check.ipynb #f0b28bcc
+# %% ../nbs/07a_check.ipynb #55391370
 def read_speed(
     file:Path, # a large file
     size:int=32_000_000, # bytes to read, from its middle
 ) -> float: # bytes in a second
     "How fast the disk under a file is, now."
     with open(file, 'rb', buffering=0) as f:
-        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        f.seek(file.stat().st_size//2)
+        middle = f.seek(file.stat().st_size//2)
+        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), middle, size, os.POSIX_FADV_DONTNEED) # of these bytes only: what the system remembers of the rest saves minutes
         began,read = time.monotonic(),0
         while read < size and time.monotonic() - began < 1 and (piece := f.read(1_000_000)): read += len(piece)
         return read/(time.monotonic() - began)
@@ -464,7 +468,7 @@ def storage_rows(
                                               'use a machine with more memory, or a local SSD and no offload at all'))
     return rows or [Row('storage', 'pass', f'the model is on {place.mount} ({place.kind})' + (f', {gb(speed)} a second' if speed else ''))]
 
-# %% ../nbs/07a_check.ipynb #6ea7baaa
+# %% ../nbs/07a_check.ipynb #8460a7d4
 @dataclass(frozen=True)
 class Facts:
     "What is known about a base, a machine and what is wanted of them."
@@ -474,7 +478,7 @@ class Facts:
     access:list[Row] # may the base be had, and is it one of ours
     home:Place # where the base's files are, or will be
     needs:dict[str,tuple[Place,int]] # for `disk_rows`
-    roomy:list[Place] # other places, for `disk_rows`
+    roomy:Callable[[], list[Place]] # other places, for `disk_rows`
     problems:list[str] # for `version_rows`
     packages:Place # where pip installs
     speed:float|None=None # bytes a second that the base's largest file was read at
@@ -502,13 +506,14 @@ def output_size(
     if not want.trains: return want.saves*3*want.height*want.width
     return adapter_parameters(figures, want.rank, want.targets)*(4*(want.saves + 1) + 8*min(want.saves, 2))
 
-# %% ../nbs/07a_check.ipynb #996e3500
+# %% ../nbs/07a_check.ipynb #664799ac
 def access_rows(
     name:str, # repository id
     answer:Answer, # of the Hub
     complete:bool, # are all files on this machine?
 ) -> list[Row]:
-    "A refusal is no matter where nothing has to be fetched."
+    "A refusal is no matter where nothing has to be fetched; a repository without a pipeline is no base."
+    if answer.files and 'model_index.json' not in answer.files: return [Row('access', 'fail', f'{name} has no model_index.json, so it is no diffusers pipeline', 'give the repository of the whole pipeline, such as black-forest-labs/FLUX.1-dev')]
     if answer.error is None: return [Row('access', 'pass', f'{name} is open to you' + (', and all its files are on this machine' if complete else ''))]
     what,mend = refusal(name, answer.error)
     return [Row('access', 'pass', f'{what}, but all files of {name} are on this machine')] if complete else [Row('access', 'fail', what, mend)]
@@ -581,7 +586,7 @@ def find_source(
     folder = local_base(name)
     return Source(folder, '' if folder else name, file)
 
-# %% ../nbs/07a_check.ipynb #60969956
+# %% ../nbs/07a_check.ipynb #6e96bacf
 def sizes_of(
     source:Source, # of the base
     here:Path|None, # its parts on this disk, if any
@@ -593,14 +598,13 @@ def sizes_of(
 ) -> tuple[Figures,int]: # of the base, and bytes to download
     "Counted where everything is on this disk, else listed, else as published."
     from tlora_flux.single_file import read_shapes
-    if not lost and not source.file: return figures_of(here, family), 0
-    figures = figures_listed(Figures(**family.figures), answer)
+    figures = figures_listed(Figures(**family.figures), answer) if lost or source.file else figures_of(here, family)
     if source.file: figures = replace(figures, transformer=sum(math.prod(shape) for _,shape in read_shapes(source.file).values()))
+    if answer.files and (lost or not answer.error): return figures, to_fetch(source.repository, answer, parts, cache) # also where all is here: the branch may have moved since
     if source.folder or not lost: return figures, 0
-    if answer.files: return figures, to_fetch(source.repository, answer, parts, cache)
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
 
-# %% ../nbs/07a_check.ipynb #f331d37c
+# %% ../nbs/07a_check.ipynb #081c02c2
 def look(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     base:str, # name of the base
@@ -619,7 +623,7 @@ def look(
     parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (source.file and p=='transformer')))
     lost = missing_files(here, parts) if here else list(parts)
     figures,fetch = sizes_of(source, here, lost, known, answer, parts, cache)
-    if not source.folder: rows = access_rows(source.repository, answer, not fetch) + rows
+    if not source.folder: rows = access_rows(source.repository, answer, not lost and not fetch) + rows
     elif lost: rows.insert(0, Row('access', 'fail', f'{source.folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
     else: rows.insert(0, Row('access', 'pass', f'{base} is on this machine'))
     if getattr(cfg, 'preset', None):
@@ -627,7 +631,7 @@ def look(
         cfg = apply_preset(cfg, known, figures)
     want,weights = want_of(cfg, known.defaults, base, revision, cache_dir),[source.file] if source.file else list(here.glob('transformer/*.safetensors')) if here else []
     speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
-    return Facts(want, family and figures, machine, rows, place_of((source.file and source.file.parent) or here or cache), disk_needs(figures, want, fetch), roomy_places(), version_problems(),
+    return Facts(want, family and figures, machine, rows, place_of((source.file and source.file.parent) or here or cache), disk_needs(figures, want, fetch), roomy_places, version_problems(),
                  place_of(Path(util.find_spec('torch').origin).parent), *speeds)
 
 # %% ../nbs/07a_check.ipynb #db7da6df
