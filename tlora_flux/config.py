@@ -19,9 +19,10 @@ from types import UnionType
 from typing import get_args, get_origin
 from .subjects import SUBJECTS, subject_options
 
-# %% ../nbs/00_config.ipynb #970e31f4
+# %% ../nbs/00_config.ipynb #403625b8
 class BadInput(ValueError):
     "A person's input that cannot be used. The message is one line: the value, the limit, the mend."
+    def _render_traceback_(self): return [str(self)] # what a notebook cell shows
 
 # %% ../nbs/00_config.ipynb #9d3c6eca
 def opt(

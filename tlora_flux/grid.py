@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLAGS', 'Prompt', 'parse_prompt', 'check_prompt', 'read_prompts', 'Column', 'run_folder', 'find_adapters',
-           'columns_of', 'trained_config', 'Cell', 'fingerprint', 'plan_cells', 'save_cell', 'read_settings', 'wrap',
-           'contact_sheet']
+           'columns_of', 'trained_config', 'Cell', 'fingerprint', 'plan_cells', 'save_cell', 'read_cell',
+           'read_settings', 'wrap', 'contact_sheet']
 
 # %% ../nbs/07c_grid.ipynb #27cdb4b6
 import hashlib
@@ -167,30 +167,41 @@ def plan_cells(
                       for c,(name,mark) in enumerate(zip(names, marks))]
     return cells
 
-# %% ../nbs/07c_grid.ipynb #eb003b0b
+# %% ../nbs/07c_grid.ipynb #84ff744b
 def save_cell(
     image:Image.Image, # the picture
     path:Path, # PNG to write
     settings:dict, # goes into its text
+    seconds:float|None=None, # that it took to draw; None is not known
 ) -> None:
-    "Write one cell, atomically, with its settings and the versions that made it."
+    "Write one cell, atomically, with its settings, its time and the versions that made it."
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
+    if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
 
-# %% ../nbs/07c_grid.ipynb #bb995317
-def read_settings(
+# %% ../nbs/07c_grid.ipynb #b0db7d5c
+def read_cell(
     path:Path, # PNG of a cell
-) -> dict|None: # its settings; None for no file, or a picture that is not ours
-    "What a cell was made with. A damaged picture counts as none; its pixels are not decoded, only the sums over its parts are checked."
+) -> tuple[dict|None,float|None]|None: # settings and seconds, each None where it is not said; None for no file, or a damaged one
+    "What a picture says of itself. Its pixels are not decoded, only the sums over its parts are checked."
     if not path.is_file(): return None
     try:
         with Image.open(path) as image:
-            text = image.info.get('tlora', 'null') # only a PNG has it
+            texts = image.info # only a PNG has them
             image.verify()
-        return json.loads(text)
-    except (OSError, SyntaxError, ValueError): return None # what Pillow and json say of a broken file
+    except (OSError, SyntaxError, ValueError): return None # what Pillow says of a broken file
+    def number(text): return float(text) if re.fullmatch(r'[\d.e+-]+', text) else None
+    try: return json.loads(texts.get('tlora', 'null')), number(texts.get('tlora_seconds', ''))
+    except ValueError: return None, None
+
+# %% ../nbs/07c_grid.ipynb #432c3986
+def read_settings(
+    path:Path, # PNG of a cell
+) -> dict|None: # its settings; None for no file, or a picture that is damaged or not ours
+    "What a cell was made with."
+    return (read_cell(path) or (None,))[0]
 
 # %% ../nbs/07c_grid.ipynb #b49d4555
 def wrap(
@@ -208,7 +219,7 @@ def wrap(
     if len(out)>lines: out[lines-1:] = [out[lines-1] + ' ...']
     return '\n'.join(out)
 
-# %% ../nbs/07c_grid.ipynb #5aef473d
+# %% ../nbs/07c_grid.ipynb #fa31d3e7
 def contact_sheet(
     folder:str|Path, # of a grid
     side:int=160, # pixels of a cell's longer side
@@ -220,7 +231,8 @@ def contact_sheet(
     top = max(3*gap + 60, side + 2*gap if (folder/'photo.jpg').is_file() else 0)
     sheet = Image.new('RGB', (left + gap + len(grid['columns'])*(side + gap), top + len(grid['rows'])*(side + gap)), 'white')
     pen = ImageDraw.Draw(sheet)
-    if (folder/'photo.jpg').is_file(): sheet.paste(ImageOps.contain(Image.open(folder/'photo.jpg'), (left - gap, side)), (gap, gap))
+    try: sheet.paste(ImageOps.contain(Image.open(folder/'photo.jpg'), (left - gap, side)), (gap, gap))
+    except (OSError, SyntaxError): pass # none, or damaged since; the pictures are worth looking at all the same
     pen.text((left + gap, gap), f"{grid['run']} on {grid['base']}", 'black', ImageFont.load_default(20))
     pen.text((left + gap, gap + 28), grid['settings'], (90,90,90), font)
     for c,label in enumerate(grid['columns']): pen.text((left + gap + c*(side + gap), top - gap), label, 'black', ImageFont.load_default(min(16, side//8)), anchor='ld')
