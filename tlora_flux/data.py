@@ -6,7 +6,7 @@
 __all__ = ['logger', 'Photo', 'check_belonging', 'bucket_sizes', 'train_size', 'widest_box', 'read_photo', 'eight_bit',
            'frame_count', 'check_mask', 'read_concept', 'say_if_enlarged', 'Example', 'centre_box', 'random_box',
            'list_examples', 'cut', 'to_pixels', 'tile', 'preview_sheet', 'TrainingSet', 'cut_mask', 'encode_examples',
-           'encode_captions', 'example_at', 'step_examples', 'fingerprint']
+           'example_at', 'step_examples', 'fingerprint']
 
 # %% ../nbs/06_data.ipynb #f0b25935
 import logging, math, textwrap, torch
@@ -263,37 +263,21 @@ def cut_mask(
     if grey is None: return torch.ones(1, size[1], size[0])
     return torch.from_numpy(np.asarray(cut(grey, example, size, Image.Resampling.BOX)).astype(np.float32)/255)[None]
 
-# %% ../nbs/06_data.ipynb #1d4d8079
+# %% ../nbs/06_data.ipynb #b48f38fc
 def encode_examples(
     family, # `Family`, for `encode_image`
     vae, # of the family
     photos:list[Photo], # of the concept
     examples:list[Example], # grouped by photo
-    batch_size:int=8, # crops encoded at once
 ) -> tuple[list[Tensor], list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), float32 on the CPU
-    "Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once are encoded once."
+    "Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."
     latents, masks = {}, {}
     for i, o in tqdm(enumerate(photos), 'encoding photos', len(photos), delay=2):
         image, grey = to_rgb(open_image(o.path)), open_image(o.mask).convert('L') if o.mask else None
         own = list(dict.fromkeys(e for e in examples if e.photo == i)) # of one size, that of the photo
-        for start in tqdm(range(0, len(own), batch_size), 'encoding crops', delay=2, leave=False):
-            batch = own[start:start + batch_size]
-            encoded = family.encode_image(vae, torch.stack([to_pixels(cut(image, e, e.size)) for e in batch]), None).float().cpu()
-            latents |= zip(batch, encoded)
+        for e in tqdm(own, 'encoding crops', delay=2, leave=False): latents[e] = family.encode_image(vae, to_pixels(cut(image, e, e.size))[None], None)[0].float().cpu()
         masks |= {e: cut_mask(grey, e, latents[e].shape[:0:-1]) for e in own}
     return [latents[e] for e in examples], [masks[e] for e in examples] if any(o.mask for o in photos) else None
-
-# %% ../nbs/06_data.ipynb #a4e9dd04
-def encode_captions(
-    family, # `Family`, for `encode_prompt`
-    pipe, # with tokenizers and text encoders
-    captions:list[str], # without repeats
-    max_sequence_length:int, # tokens
-    batch_size:int=8, # captions encoded at once
-) -> dict[str, Tensor]: # each (m, ...), on the CPU
-    "Prompt embeddings, a row for each caption."
-    parts = [family.encode_prompt(pipe, captions[i:i + batch_size], max_sequence_length) for i in tqdm(range(0, len(captions), batch_size), 'encoding captions', delay=2)]
-    return {key: torch.cat([o[key].cpu() for o in parts]) for key in parts[0]}
 
 # %% ../nbs/06_data.ipynb #ee0cd521
 def example_at(
