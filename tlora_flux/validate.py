@@ -23,15 +23,15 @@ from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
-# %% ../nbs/11a_validate.ipynb #aa98a748
+# %% ../nbs/11a_validate.ipynb #5b984d0c
 from .adapter import get_state, set_strength_
 from .checkpoint import save_tlora
 from .config import BadInput, SampleConfig, TrainConfig, public_values
-from .families import Family
+from .families import Family, refuse_unused
 from .files import WEIGHTS, atomic_write
 from .grid import Cell, Prompt, columns_of, contact_sheet, plan_cells, read_prompts, read_settings, save_cell
 from .hub import DTYPES, load_base
-from .sample import Grid, draw, shared_settings, training_photo, write_plan
+from .sample import Grid, draw, say_if_unused, shared_settings, training_photo, write_plan
 from .watch import StallWatch
 
 # %% ../nbs/11a_validate.ipynb #ebbb4566
@@ -60,7 +60,7 @@ class Validation:
     def lacks(self, step, file): # whether a picture that is due at this checkpoint is not there
         return self.due(step) and step <= self.last and any(read_settings(self.grid.folder/c.file) != c.settings for c in self.cells([(step, file)]))
 
-# %% ../nbs/11a_validate.ipynb #702eeb48
+# %% ../nbs/11a_validate.ipynb #878b4252
 def plan_validation(
     cfg:TrainConfig, # filled
     family:Family, # of the base
@@ -74,7 +74,10 @@ def plan_validation(
     base, stored = cfg.pretrained_model_name_or_path, cfg.quantization or 'none'
     shared = shared_settings(request, family, about, base, cfg.revision, stored) | dict(dtype=cfg.mixed_precision)
     grid = Grid(Path(cfg.output_dir)/'validation', Path(cfg.output_dir), base, cfg.revision, cfg.cache_dir, family, [], [], training_photo(cfg), cfg.other_parts)
-    return Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared)
+    validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared)
+    for c in validation.cells([]): refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
+    say_if_unused(validation.cells([]), family)
+    return validation
 
 # %% ../nbs/11a_validate.ipynb #909ef46b
 @contextmanager
