@@ -7,10 +7,11 @@ __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid',
            'loading_of', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches', 'missing_batches', 'draw_batches',
            'write_plan', 'twins', 'draw_grid', 'check_grid', 'sample']
 
-# %% ../nbs/08_sample.ipynb #1d6e38e5
+# %% ../nbs/08_sample.ipynb #312793a1
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
@@ -230,7 +231,7 @@ def missing_batches(
     "The batches that hold a cell which is not there, or was made with other settings."
     return [b for b in batches(grid.cells, batch_size) if any(read_settings(grid.folder/c.file)!=c.settings for c in b)]
 
-# %% ../nbs/08_sample.ipynb #0b10f465
+# %% ../nbs/08_sample.ipynb #82aecac1
 def draw_batches(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
@@ -238,18 +239,22 @@ def draw_batches(
     embeds:dict[str,dict], # from `encode_texts`
     device:torch.device, # where the pipeline computes
     tick:Callable[[],object]=lambda: None, # called after each denoising step
+    finished:Callable[[Cell],object]|None=None, # called for each cell on disk; who is told so needs no bar
 ) -> None:
-    "Draw and write cells, batch by batch, with a bar that counts denoising steps."
+    "Draw and write cells, batch by batch, each with its share of the time, and with a bar that counts denoising steps."
     def step_end(n): bar.update(n), tick()
-    with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2, disable=not PartialState().is_main_process) as bar:
+    with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2, disable=finished is not None or not PartialState().is_main_process) as bar:
         for n,batch in enumerate(todo):
+            begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
             if column.file: load_tlora_(pipe, column.file, column.strength, untrained=True)
             else: set_strength_(pipe.transformer, 0.)
             images = draw(pipe, [c.settings for c in batch], embeds, device, step_end)
+            seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
-                if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings)
+                if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings, seconds)
+                if finished: finished(cell)
 
 # %% ../nbs/08_sample.ipynb #4a6f2a3c
 GUIDANCE = dict(guidance_scale='guidance', true_cfg_scale='true CFG') # option -> its name on the sheet
