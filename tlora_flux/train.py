@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-# %% ../nbs/12_train.ipynb #e94abe22
+# %% ../nbs/12_train.ipynb #eb649ee4
 from .access import caches_at, check_versions
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
 from .cache import recall_photos, recall_prompts, shelf_for, weights_stamp
@@ -37,7 +37,7 @@ from .check import check, insist
 from .checkpoint import damage, read_tensors, save_tlora, write_manifest
 from .config import BadInput, TrainConfig, concept_dir, fill_defaults, load_config, public_values, save_config
 from .data import Photo, TrainingSet, step_examples, fingerprint, list_examples, preview_sheet, read_concept
-from .families import Family
+from .families import Family, refuse_unused
 from .files import WEIGHTS, atomic_write, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
 from .hub import DTYPES, base_folder, find_base, load_base
@@ -260,7 +260,7 @@ def check_adapter(
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #4057ad0c
+# %% ../nbs/12_train.ipynb #c551c28a
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
@@ -272,6 +272,9 @@ def plan(
     family = base.family
     if family.not_trainable: raise BadInput(family.not_trainable)
     cfg = apply_preset(cfg, family, figures_at_hand(base))
+    if cfg.compile and cfg.quantization in family.not_compiled:
+        raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
+    refuse_unused(family, guidance_scale=None if cfg.guidance_scale == 1 else cfg.guidance_scale)
     for option in ('quantization', 'text_encoders'): check_kind(getattr(cfg, option), option)
     mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2, family.defaults['num_inference_steps'])
     known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
