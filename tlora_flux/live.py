@@ -70,7 +70,7 @@ def latest_pictures(
         except BadInput: continue # its grid says that it is damaged
     return out
 
-# %% ../nbs/13a_live.ipynb #51676133
+# %% ../nbs/13a_live.ipynb #9184e992
 class Watcher:
     "A live view of a run's folder."
     def __init__(self, run:Path):
@@ -91,9 +91,11 @@ class Watcher:
 
     def follow(self, seconds):
         "The thread: refresh until the run is done."
-        try:
-            while not self.stopped and not self.refresh().done: time.sleep(seconds)
-        except (BadInput, OSError) as e: self.words.value = escape(str(e)) # the folder was moved, or a picture is damaged
+        while not self.stopped:
+            try:
+                if self.refresh().done: return
+            except (BadInput, OSError) as e: self.words.value = escape(str(e)) # a folder that is moved may come back, and a file that is being copied is whole in a while
+            time.sleep(seconds)
 
     def _repr_mimebundle_(self, **_):
         now = self.refresh()
@@ -120,7 +122,7 @@ def watch(
     if person_here(): threading.Thread(target=watcher.follow, args=(seconds,), daemon=True).start()
     return watcher
 
-# %% ../nbs/13a_live.ipynb #ec1c4724
+# %% ../nbs/13a_live.ipynb #1fc33c22
 def train_and_watch(
     cfg:TrainConfig, # of a new run, or of one to go on with
     seconds:float, # between looks
@@ -138,6 +140,9 @@ def train_and_watch(
         view.refresh()
         due = time.monotonic() + seconds
     try: train(replace(cfg, resume=not cfg.overwrite and (run/'config.yaml').is_file()), on_step=look)
-    except KeyboardInterrupt: raise Stopped(f'stopped; {list_checkpoints(run)[-1][1].parent.name} is saved, and this cell goes on from it when it is run again') from None
+    except KeyboardInterrupt:
+        saved = list_checkpoints(run)
+        where = f'{saved[-1][1].parent.name} is saved, and this cell goes on from it' if saved else 'no step was made yet, and this cell begins anew'
+        raise Stopped(f'stopped; {where} when it is run again') from None
     display(Watcher(run))
     return run
