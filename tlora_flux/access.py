@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['LIMIT', 'heard', 'LOADED', 'VARIANTS', 'requirements', 'version_problems', 'check_versions', 'local_base',
            'read_json', 'hub_cache', 'snapshot', 'caches_at', 'Later', 'Answer', 'answer_of', 'ask_hub', 'refusal',
-           'patterns', 'wanted', 'fetch']
+           'patterns', 'wanted', 'fetch', 'missing_files']
 
-# %% ../nbs/07_access.ipynb #e235c7dd
+# %% ../nbs/07_access.ipynb #a0791cea
 import errno
 import json
 import os
+import re
 import tempfile
 import threading
 import time
@@ -54,13 +55,15 @@ def check_versions() -> dict[str,str]: # installed version of each required pack
     for problem in version_problems(): raise BadInput(problem)
     return {r.name: metadata.version(r.name) for r in requirements()}
 
-# %% ../nbs/07_access.ipynb #d6c1eaae
+# %% ../nbs/07_access.ipynb #cab0d6ae
 def local_base(
     name:str, # `micro`, a folder, or a repository id
 ) -> Path|None: # its folder; None for a repository id
-    "A base that needs no Hub: one that comes with the package, or a folder."
+    "A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file."
     embedded,folder = Path(str(files('tlora_flux')))/'weights'/name,Path(name).expanduser()
-    return embedded if (embedded/'model_index.json').is_file() else folder if folder.is_dir() else None
+    if os.path.isfile(embedded/'model_index.json'): return embedded
+    if os.path.isfile(folder): raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a repository id')
+    return folder if os.path.isdir(folder) else None # nothing can be seen in a folder that is closed to this user
 
 # %% ../nbs/07_access.ipynb #a80293ac
 def read_json(
@@ -248,3 +251,18 @@ def fetch(
         why = 'the disk is full under {}; make room' if e.errno in (errno.ENOSPC, errno.EDQUOT) else f'{{}} cannot be written ({e.strerror or type(e).__name__}); make it yours'
         raise BadInput(f'{why.format(hub_cache(cache_dir))}, or set cache_dir to a folder on another disk') from None
     raise BadInput('{}; {}'.format(*refusal(name, error)))
+
+# %% ../nbs/07_access.ipynb #2635ad63
+def missing_files(
+    folder:Path, # of a diffusers pipeline
+    parts:tuple[str,...], # folders that are wanted
+) -> list[str]: # what a load would not find
+    "Parts and shards that are not there. Raises `BadInput` for an index that was cut short."
+    lost = [part for part in ('model_index.json', *parts) if not os.path.exists(folder/part)]
+    for part in (p for p in parts if os.path.isdir(folder/p)):
+        has_weights = not re.match('tokenizer|scheduler', part)
+        indices = list((folder/part).glob('*.safetensors.index.json'))
+        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}').get('weight_map', {'': '*.safetensors'}).values()}
+        lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set())) if not os.path.exists(folder/part/name)]
+        if has_weights and not indices and not any(f.exists() and wanted(f'{part}/{f.name}', (part,)) for f in (folder/part).glob('*.safetensors')): lost.append(f'{part}/*.safetensors')
+    return lost

@@ -191,7 +191,7 @@ def call_flux1(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #758d0246
+# %% ../nbs/04_families.ipynb #ee42986a
 @dataclass(frozen=True)
 class Family:
     "One kind of base model: facts, and functions with one signature in all families, so that no caller needs to ask which family it has."
@@ -211,14 +211,14 @@ class Family:
     latent_shape:Callable # (pipe, height, width) -> (c, h, w)
     call_kwargs:Callable # (embeds, latents, negative_embeds, guidance_scale, true_cfg_scale) -> pipeline arguments
     shift:Callable # (tokens of the image, steps) -> mu of the sampler's sigmas
-    figures:dict # sizes for the memory plan, fields of `check.Figures`; a base on this disk is counted instead
+    figures:dict # sizes for the memory plan, fields of `plan.Figures`; a base on this disk is counted instead
     tiny:Callable # (seed) -> a pipeline of this family made in memory, for tests
     adapters_from:tuple[str,...]=() # other families whose adapters fit
     not_trainable:str='' # why one should not train on it; empty where one can
     unused:tuple[str,...]=() # kinds of guidance that it has no use for; at the default, they are off
     not_compiled:tuple[str,...]=() # storages of the base with which it cannot be trained compiled
 
-# %% ../nbs/04_families.ipynb #ced66dcb
+# %% ../nbs/04_families.ipynb #acdb73ba
 FLUX1_DEV = Family(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'),
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config.get('guidance_embeds', False),
@@ -229,7 +229,7 @@ FLUX1_DEV = Family(
     encode_prompt=encode_prompt_flux1, encode_image=encode_image_kl, pack=pack_latents, unpack=unpack_latents,
     transformer_inputs=inputs_flux1, latent_shape=latent_shape_flux1, call_kwargs=call_flux1,
     figures=dict(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
-                 adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}),
+                 adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}, words=169_602_816, forward=40),
     shift=shift_flux1, tiny=partial(tiny_pipeline, guidance_embeds=True), not_compiled=('int8',))
 
 # %% ../nbs/04_families.ipynb #88ee1945
@@ -370,7 +370,7 @@ def call_klein(
     negative = {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
     return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale)
 
-# %% ../nbs/04_families.ipynb #47d74558
+# %% ../nbs/04_families.ipynb #95899057
 KLEIN_BASE_4B = Family(
     name='flux.2-klein-base-4b', bases=('black-forest-labs/FLUX.2-klein-base-4B',),
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel',
@@ -382,7 +382,7 @@ KLEIN_BASE_4B = Family(
     encode_prompt=encode_prompt_klein, encode_image=encode_image_klein, pack=pack_klein, unpack=unpack_klein,
     transformer_inputs=inputs_klein, latent_shape=latent_shape_klein, call_kwargs=call_klein,
     figures=dict(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
-                 adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}),
+                 adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}, words=388_956_160, forward=77),
     shift=shift_klein, tiny=tiny_klein, unused=('guidance_scale',))
 
 # %% ../nbs/04_families.ipynb #c7907a16
@@ -396,11 +396,11 @@ def distilled(
         defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.), unused=('guidance_scale','true_cfg_scale'), adapters_from=(base.name,), tiny=partial(base.tiny, is_distilled=True),
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
-# %% ../nbs/04_families.ipynb #92ec6a67
+# %% ../nbs/04_families.ipynb #07aaabbf
 KLEIN_BASE_9B = replace(KLEIN_BASE_4B,
     name='flux.2-klein-base-9b', bases=('black-forest-labs/FLUX.2-klein-base-9B',),
     matches=lambda config: not config.get('guidance_embeds', True) and config.get('joint_attention_dim', 15360)==12288 and not config.get('is_distilled'),
-    figures=dict(KLEIN_BASE_4B.figures, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24, adapter={'attention':1_441_792, 'all-linear':2_719_744}),
+    figures=dict(KLEIN_BASE_4B.figures, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24, adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712),
     tiny=partial(tiny_klein, text_width=4096))
 KLEIN_4B = distilled(KLEIN_BASE_4B, 'flux.2-klein-4b', 'black-forest-labs/FLUX.2-klein-4B')
 KLEIN_9B = distilled(KLEIN_BASE_9B, 'flux.2-klein-9b', 'black-forest-labs/FLUX.2-klein-9B')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DTYPES', 'base_folder', 'base_family', 'Base', 'find_base', 'default_device', 'quiet_loading', 'load_base']
 
-# %% ../nbs/07_hub.ipynb #cd253b81
-import json
+# %% ../nbs/07_hub.ipynb #f5e294e0
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from .access import check_versions, fetch, local_base
+from .access import check_versions, fetch, local_base, read_json
 from .config import BadInput
 from .families import Family, family_of
 from .quantised import pipeline_config
 from .single_file import load_transformer, transformer_config
 
-# %% ../nbs/07_hub.ipynb #66c29451
+# %% ../nbs/07_hub.ipynb #e3985148
 def base_folder(
     name_or_path:str, # `micro`, a diffusers folder, or a repository id
     folders:tuple[str,...]=(), # parts that are wanted, as folders; none for the configs alone
@@ -32,19 +32,21 @@ def base_folder(
     "Where a base is on this disk; fetches it where it is not. Raises `BadInput`."
     local = local_base(name_or_path)
     if local is None: return fetch(name_or_path, folders, revision, cache_dir)
-    if not (local/'model_index.json').is_file(): raise BadInput(f'{name_or_path} has no model_index.json; give a folder that a diffusers pipeline was saved to')
+    if not os.path.isfile(local/'model_index.json'): raise BadInput(f'{name_or_path} has no model_index.json; give a folder that a diffusers pipeline was saved to')
     return local
 
-# %% ../nbs/07_hub.ipynb #81564483
+# %% ../nbs/07_hub.ipynb #ff19629a
 def base_family(
     folder:Path, # from `base_folder`
+    name:str='', # what a person calls it; the folder's own name where nothing is given
 ) -> Family: # how to talk to it
     "The family of a base on disk. Raises `BadInput` if its configs are missing, broken, or of no known family."
-    try: pipeline,config = (json.loads((folder/f).read_text(encoding='utf-8')) for f in ('model_index.json','transformer/config.json'))
-    except FileNotFoundError as e: raise BadInput(f'{folder.name} has no {Path(e.filename).relative_to(folder)}; a base is a whole diffusers pipeline with a transformer') from None
-    except json.JSONDecodeError as e: raise BadInput(f'{folder.name}: model_index.json or transformer/config.json is broken ({e}); fetch it again') from None
-    family = family_of({**pipeline, **config})
-    if pipeline['_class_name']!=family.pipeline_class: raise BadInput(f'{folder.name} is a {pipeline["_class_name"]}, {family.name} needs a {family.pipeline_class}')
+    name = name or folder.name
+    pipeline,config = (read_json(folder, f, name) for f in ('model_index.json','transformer/config.json'))
+    try:
+        kind,family = pipeline['_class_name'],family_of({**pipeline, **config})
+    except KeyError as e: raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
+    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {kind}, {family.name} needs a {family.pipeline_class}')
     return family
 
 # %% ../nbs/07_hub.ipynb #25a488be
@@ -57,7 +59,7 @@ class Base:
     folder:Path # of these parts on this disk, perhaps only their configs yet
     file:Path|None=None # with the transformer, where that is a file by itself
 
-# %% ../nbs/07_hub.ipynb #f23ddc0f
+# %% ../nbs/07_hub.ipynb #3e22bba8
 def find_base(
     name_or_path:str, # `micro`, a diffusers folder, a repository id, or a .safetensors file
     revision:str|None=None, # branch, tag or commit, on the Hub
@@ -67,12 +69,12 @@ def find_base(
     "Read a base's configs, fetching them where they are not here. Raises `BadInput`; also if a file and its other parts are of two families."
     if not name_or_path.endswith('.safetensors'):
         folder = base_folder(name_or_path, (), revision, cache_dir)
-        return Base(base_family(folder), json.loads((folder/'transformer/config.json').read_text(encoding='utf-8')), name_or_path, folder)
+        return Base(base_family(folder, name_or_path), read_json(folder, 'transformer/config.json', name_or_path), name_or_path, folder)
     config,file = transformer_config(name_or_path),Path(name_or_path).expanduser()
     family = family_of(config)
     source = other_parts or family.bases[0]
     folder = base_folder(source, (), revision, cache_dir)
-    if (other := base_family(folder)) is not family: raise BadInput(f'{file.name} is {family.name}, {source} is {other.name}; set other_parts to the other parts of a {family.name}')
+    if (other := base_family(folder, source)) is not family: raise BadInput(f'{file.name} is {family.name}, {source} is {other.name}; set other_parts to the other parts of a {family.name}')
     return Base(family, config, source, folder, file)
 
 # %% ../nbs/07_hub.ipynb #188ad464
@@ -100,7 +102,7 @@ def quiet_loading(
             t.set_verbosity(before[0])
             for library,on in ((t, before[1]), (d, before[2])): (library.enable_progress_bar if on else library.disable_progress_bar)()
 
-# %% ../nbs/07_hub.ipynb #74157c82
+# %% ../nbs/07_hub.ipynb #73fa789d
 def load_base(
     name_or_path:str='micro', # `micro`, a diffusers folder, a repository id, or a .safetensors file with the transformer
     device:torch.device|str|None=None, # None is the GPU if there is one
@@ -116,12 +118,12 @@ def load_base(
     base = find_base(name_or_path, revision, cache_dir, other_parts)
     family,dtype = base.family,dtype or DTYPES[base.family.defaults['mixed_precision']]
     wanted = [f for part in (family.parts if parts=='all' else parts) for f in family.parts[part]]
+    if base.file and 'transformer' in wanted and quantization!='none': raise BadInput(f'quantization={quantization} needs a base that is a diffusers folder or repository, not the file {base.file.name}; use none')
     in_folder = [f for f in wanted if not (base.file and f=='transformer')]
     folder = base_folder(base.source, ('scheduler', *in_folder), revision, cache_dir)
     absent = {f: None for names in family.parts.values() for f in names if f not in in_folder}
     size,device = sum(f.stat().st_size for name in in_folder for f in (folder/name).glob('*')),torch.device(device or default_device())
     storage = pipeline_config(quantization, in_folder, dtype)
-    if base.file and 'transformer' in wanted and quantization!='none': raise BadInput(f'quantization={quantization} needs a base that is a diffusers folder or repository, not the file {base.file.name}; use none')
     import diffusers
     with quiet_loading(size<1e9):
         try: pipe = getattr(diffusers, family.pipeline_class).from_pretrained(folder, torch_dtype=dtype, device_map=device.type, quantization_config=storage, **absent)

@@ -16,7 +16,7 @@ import torch
 
 from .config import BadInput
 
-# %% ../nbs/07_single_file.ipynb #5e4a7f6f
+# %% ../nbs/07_single_file.ipynb #33c2aa18
 def read_shapes(
     file:str|Path, # a .safetensors file
 ) -> dict[str,tuple[str,list[int]]]: # name -> (type, shape), names without ComfyUI's prefix
@@ -28,7 +28,8 @@ def read_shapes(
             header = json.loads(f.read(length) if length < file.stat().st_size else '')
         tensors = {name: t for name,t in header.items() if name!='__metadata__'}
         size = 8 + length + max(t['data_offsets'][1] for t in tensors.values())
-    except (OSError, ValueError, AttributeError): raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers folder') from None
+    except (FileNotFoundError, NotADirectoryError): raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError): raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers folder') from None
     if file.stat().st_size!=size: raise BadInput(f'{file.name} is damaged: {file.stat().st_size:,} of its {size:,} bytes are there; fetch it again')
     return {name.removeprefix('model.diffusion_model.'): (t['dtype'], t['shape']) for name,t in tensors.items()}
 
