@@ -220,13 +220,13 @@ def make_validator(
     if main: pipe.register_modules(transformer=transformer), pipe.set_progress_bar_config(disable=True)
     return Validator(validation, pipe, embeds, device, about)
 
-# %% ../nbs/11a_validate.ipynb #58bebaee
+# %% ../nbs/11a_validate.ipynb #14bfb1d5
 def check_tracker(
     name:str, # `report_to`
 ) -> None:
     "Raises `BadInput` for a tracker whose package is not installed, or that this accelerate does not know."
     if name == 'none': return
-    if not find_spec(name): raise BadInput(f'report_to={name} needs a package that is not installed; pip install {name}')
+    if not getattr(find_spec(name), 'origin', None): raise BadInput(f'report_to={name} needs a package that is not installed; pip install {name}') # no origin: a folder of that name, as wandb leaves behind
     if name not in LoggerType.list(): raise BadInput(f'report_to={name} is unknown to the installed accelerate; pip install --upgrade accelerate')
 
 # %% ../nbs/11a_validate.ipynb #c1d388cf
