@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WORKSPACE', 'PIXEL', 'STATES', 'LADDER', 'DRAWING', 'OPTIONS', 'gb', 'Figures', 'adapter_parameters', 'activations',
-           'Want', 'want_of', 'Phase', 'weight_bytes', 'read_phase', 'plan_training', 'plan_sampling', 'figures_of',
-           'figures_listed', 'figures_for', 'with_rung', 'descend', 'as_yaml']
+           'Want', 'want_of', 'Phase', 'weight_bytes', 'read_phase', 'validation_phase', 'plan_training',
+           'plan_sampling', 'figures_of', 'figures_listed', 'figures_for', 'with_rung', 'descend', 'as_yaml']
 
 # %% ../nbs/07_plan.ipynb #f11febba
 import math
@@ -66,7 +66,7 @@ def activations(
     blocks = 2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double + single*figures.single
     return batch * tokens * figures.hidden * (blocks + figures.forward)
 
-# %% ../nbs/07_plan.ipynb #fd187e3f
+# %% ../nbs/07_plan.ipynb #de65eaff
 @dataclass(frozen=True)
 class Want:
     "What a run asks of the machine."
@@ -88,8 +88,10 @@ class Want:
     offload:str='none' # none, model, group or sequential
     quantization:str='none' # storage of the transformer: none, int8 or nf4
     text_encoders:str='gpu' # where text is encoded: gpu, cpu, or on the GPU in int8 or nf4
+    report_to:str='none' # tracker
+    validates:bool=False # draws pictures while it trains
 
-# %% ../nbs/07_plan.ipynb #ed90c32d
+# %% ../nbs/07_plan.ipynb #f5f8f024
 def want_of(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     defaults:dict, # the family's
@@ -104,7 +106,7 @@ def want_of(
         side = defaults['resolution']
         return Want(**shared, output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
     return Want(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
-                rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9))
+                rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts))
 
 # %% ../nbs/07_plan.ipynb #a4385e96
 @dataclass(frozen=True)
@@ -143,18 +145,29 @@ def read_phase(
     text,on_cpu = weight_bytes(figures, want)['text encoders'],want.text_encoders=='cpu'
     return Phase(task, name, ({} if on_cpu else {'text encoders': text}) | {'workspace': WORKSPACE}, text if on_cpu else 0.)
 
-# %% ../nbs/07_plan.ipynb #46634721
+# %% ../nbs/07_plan.ipynb #45f3f728
+def validation_phase(
+    figures:Figures, # of the base
+    want:Want, # of the run
+    steps:dict[str,float], # part -> bytes, while it takes steps
+) -> Phase:
+    "A picture of the training's size is drawn with all that training keeps; the autoencoder comes for the time being."
+    size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
+    drawing = max(size/2*(pixels//256 + want.text)*figures.hidden*figures.forward, size*PIXEL*figures.vae_channels*pixels)
+    return Phase('training', 'draw validation pictures', steps | {'autoencoder': size*figures.vae, 'activations': drawing, 'workspace': WORKSPACE})
+
+# %% ../nbs/07_plan.ipynb #5e35575c
 def plan_training(
     figures:Figures, # of the base
     want:Want, # of the run
 ) -> list[Phase]:
-    "Captions, photos one by one, then the steps."
+    "Captions, photos one by one, then the steps; validation pictures, one by one, between the steps."
     size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
     steps = {'transformer': weight_bytes(figures, want)['transformer'], 'adapter and optimizer': 4*(2 + STATES[want.optimizer])*adapter_parameters(figures, want.rank, want.targets),
              'activations': size/2*activations(figures, pixels//256 + want.text, want.batch, want.targets, want.gradient_checkpointing)}
     return [read_phase(figures, want, 'training', 'read the captions'),
             Phase('training', 'encode the photos', {'autoencoder': 4*figures.vae, 'activations': 4*PIXEL*figures.vae_channels*pixels, 'workspace': WORKSPACE}),
-            Phase('training', 'take steps', steps | {'workspace': WORKSPACE})]
+            Phase('training', 'take steps', steps | {'workspace': WORKSPACE}), *([validation_phase(figures, want, steps)] if want.validates else [])]
 
 # %% ../nbs/07_plan.ipynb #373c6ebf
 def plan_sampling(
