@@ -9,7 +9,7 @@ __all__ = ['logger', 'NETWORK', 'MARGIN', 'CARDS', 'TORCH_SIZE', 'OPTIONAL', 'Ro
            'report_on', 'output_size', 'access_rows', 'family_rows', 'disk_needs', 'Source', 'find_source', 'sizes_of',
            'settle', 'look', 'check', 'insist']
 
-# %% ../nbs/07a_check.ipynb #d93df0ba
+# %% ../nbs/07a_check.ipynb #9e5fe572
 import json
 import logging
 import os
@@ -26,7 +26,7 @@ from importlib import util
 from pathlib import Path
 
 from .access import LIMIT, Answer, Later, ask_hub, hub_cache, local_base, missing_files, refusal, snapshot, version_problems, wanted
-from .config import PRESETS, BadInput, SampleConfig, TrainConfig, concept_dir
+from .config import BadInput, SampleConfig, TrainConfig, concept_dir, public_values
 from .plan import DRAWING, LADDER, STATES, Figures, Phase, Want, adapter_parameters, as_yaml, descend, figures_for, gb, plan_sampling, plan_training, want_of, weight_bytes
 from .presets import apply_preset, roomiest
 from .quantised import KINDS, check_kind
@@ -445,7 +445,7 @@ def sizes_of(
     if source.folder or not lost: return figures, 0
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
 
-# %% ../nbs/07a_check.ipynb #46d15436
+# %% ../nbs/07a_check.ipynb #5f60b2cc
 def settle(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     family, # of the base
@@ -456,6 +456,7 @@ def settle(
     rows,base = [],cfg.pretrained_model_name_or_path or ''
     if base.endswith('.safetensors') and cfg.quantization in KINDS: rows.append(Row('config', 'fail', f'quantization={cfg.quantization} does not go with the single file {Path(base).name}', 'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
+    if cfg.cache_dir and not public_values(cfg)['cache_dir']: rows.append(Row('config', 'warn', f'cache_dir={cfg.cache_dir} is in the home of another person, so it is not written into the run', 'give tlora sample the same --cache-dir'))
     rows += refused('config', concept_dir, cfg.instance_data_dir)
     if cfg.targets not in family.targets:
         from tlora_flux.adapter import target_pattern

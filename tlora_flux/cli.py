@@ -59,12 +59,12 @@ def root(
     if version: print(f'tlora_flux {__version__}')
     elif context.invoked_subcommand is None: print(context.get_help())
 
-# %% ../nbs/15_cli.ipynb #5cd27270
+# %% ../nbs/15_cli.ipynb #53b38722
 def worker(
     name:str, # `check`, `train` or `sample`
 ) -> Callable: # the function of that name in the module of that name
     "What does the work. Raises `BadInput` for a library that is too old."
-    check_versions()
+    if name!='check': check_versions()
     return getattr(import_module(f'tlora_flux.{name}'), name)
 
 # %% ../nbs/15_cli.ipynb #7d27c2e4
@@ -145,12 +145,13 @@ def quickstart(
     grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
-# %% ../nbs/15_cli.ipynb #fec2216e
+# %% ../nbs/15_cli.ipynb #c7e17ccf
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
+    sys.stdout.reconfigure(errors='backslashreplace') # a terminal may know no letter of a name
     try: sys.exit(app(standalone_mode=False))
     except BadInput as e: message = str(e)
-    except typer.TyperException as e: message = e.format_message()
+    except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
     print(f'tlora: {message}', file=sys.stderr)
     sys.exit(2)
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
-           'loading_of', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches', 'missing_batches', 'draw_batches',
-           'write_plan', 'twins', 'draw_grid', 'check_grid', 'sample']
+           'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
+           'missing_batches', 'draw_batches', 'write_plan', 'twins', 'draw_grid', 'check_grid', 'sample']
 
-# %% ../nbs/08_sample.ipynb #312793a1
+# %% ../nbs/08_sample.ipynb #c71a5a04
 import hashlib
 import json
 import logging
@@ -26,12 +26,12 @@ from tqdm.auto import tqdm
 from .access import caches_at
 from .adapter import exact_sigma, scheduler_sigma, set_strength_
 from .cache import recall_prompts, shelf_for, weights_stamp
-from .check import check, insist
+from .check import Report, check, insist
 from .checkpoint import load_tlora_
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, load_config
 from .families import Family, family_of, refuse_unused
 from .files import atomic_write, list_images, open_image, read_about, to_rgb
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, plan_cells, read_prompts, read_settings, run_folder, save_cell, trained_config
+from .grid import Cell, Column, Prompt, columns_of, contact_sheet, find_adapters, plan_cells, read_prompts, read_settings, run_folder, save_cell, trained_config
 from .hub import DTYPES, base_folder, default_device, find_base, load_base
 from .quantised import by_layer, check_kind, text_options
 from .watch import StallWatch
@@ -110,17 +110,17 @@ def training_photo(
     except BadInput: return None
     return next(iter(list_images(folder).values()), None)
 
-# %% ../nbs/08_sample.ipynb #817c8c44
+# %% ../nbs/08_sample.ipynb #d63b6edf
 def base_of(
     cfg:SampleConfig, # may name a base
     trained:TrainConfig|None, # the run's config
     about:dict, # header of an adapter
 ) -> tuple[str,str|None,str|None]: # name, revision, cache_dir
     "The base to draw with. Raises `BadInput` if nobody names one."
-    cache_dir = trained and trained.cache_dir
+    cache_dir = cfg.cache_dir or (trained and trained.cache_dir)
     if cfg.pretrained_model_name_or_path: return cfg.pretrained_model_name_or_path, None, cache_dir
     if trained: return trained.pretrained_model_name_or_path, trained.revision, cache_dir
-    if about.get('base'): return about['base'], about.get('revision'), None
+    if about.get('base'): return about['base'], about.get('revision'), cache_dir
     raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained_model_name_or_path')
 
 # %% ../nbs/08_sample.ipynb #e079c87f
@@ -154,27 +154,50 @@ def loading_of(
     if cfg.compile and cfg.offload!='none': raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
     return dict(chosen, compile=cfg.compile, keep=trained is None or trained.cache_latents)
 
-# %% ../nbs/08_sample.ipynb #c3748a33
-def plan_grid(
+# %% ../nbs/08_sample.ipynb #2a18e4f1
+@dataclass
+class Request:
+    "What a person asked for, opened."
+    adapters:list[tuple[int|None,Path]] # (step, file)
+    run:Path # the run
+    about:dict # header of an adapter
+    trained:TrainConfig|None # the run's config
+    prompts:list[Prompt] # rows
+    base:str # what `load_base` is given
+    revision:str|None # of the base
+    cache_dir:str|None # where downloads are
+    other_parts:str|None # of a base that is a single file
+
+# %% ../nbs/08_sample.ipynb #263282ee
+def open_request(
     cfg:SampleConfig, # the request
-) -> Grid: # what will be drawn and where; nothing is written yet
-    "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used."
+) -> Request:
+    "Raises `BadInput` for adapters and prompts that cannot be read, and for a base that nobody names."
     adapters = find_adapters(cfg.run, cfg.checkpoint)
     run,about = run_folder(adapters[0][1]),read_about(adapters[0][1])
     trained = trained_config(run)
     base,revision,cache_dir = base_of(cfg, trained, about)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
     other_parts = cfg.other_parts or (trained.other_parts if trained and base==trained.pretrained_model_name_or_path else None)
+    return Request(adapters, run, about, trained, prompts, base, revision, cache_dir, other_parts)
+
+# %% ../nbs/08_sample.ipynb #8bd494a3
+def plan_grid(
+    cfg:SampleConfig, # the request
+) -> Grid: # what will be drawn and where; nothing is written yet
+    "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used."
+    o = open_request(cfg)
+    run,about,base,revision,cache_dir,other_parts = o.run,o.about,o.base,o.revision,o.cache_dir,o.other_parts
     family = find_base(base, revision, cache_dir, other_parts).family
     if about.get('family', family.name) not in (family.name, *family.adapters_from):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base} is {family.name}; draw with the base it was trained on, {about.get('base')}")
-    columns,loading = columns_of(adapters, cfg.strength),loading_of(cfg, trained)
-    cells = plan_cells(prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, family, about, base, revision, loading['quantization']))
+    columns,loading = columns_of(o.adapters, cfg.strength),loading_of(cfg, o.trained)
+    cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, family, about, base, revision, loading['quantization']))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
     stamp = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
     folder = Path(cfg.output_dir or f'outputs/infer_{run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
-    return Grid(folder, run, base, revision, cache_dir, family, columns, cells[:cfg.limit], training_photo(trained), other_parts, **loading)
+    return Grid(folder, run, base, revision, cache_dir, family, columns, cells[:cfg.limit], training_photo(o.trained), other_parts, **loading)
 
 # %% ../nbs/08_sample.ipynb #a3266815
 def encode_texts(
@@ -311,17 +334,18 @@ def draw_grid(
     finally:
         if state.is_main_process: atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
-# %% ../nbs/08_sample.ipynb #e7a385c0
+# %% ../nbs/08_sample.ipynb #f462e4ce
 def check_grid(
     cfg:SampleConfig, # the request
-    grid:Grid, # what it means
-) -> None:
-    "`tlora check` for a grid, at its largest picture. Raises `BadInput` for what would stop it."
-    side = {name: max(c.settings[name] for c in grid.cells) for name in ('height','width')}
-    report = check(replace(cfg, **side, quantization=grid.quantization, text_encoders=grid.text_encoders, limit=len(grid.cells), output_dir=str(grid.folder)), grid.base, grid.revision, grid.cache_dir, grid.other_parts)
-    insist(report, cfg.ignore_check)
+) -> Report: # as of `tlora check`
+    "What could stop a grid, at its largest picture, asked before anything else is asked of the base."
+    o = open_request(cfg)
+    loading,cells = loading_of(cfg, o.trained),len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
+    side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
+    asked = replace(cfg, **side, **{name: loading[name] for name in ('quantization','text_encoders')}, limit=min(cells, cfg.limit or cells))
+    return check(asked, o.base, o.revision, o.cache_dir, o.other_parts)
 
-# %% ../nbs/08_sample.ipynb #3359814b
+# %% ../nbs/08_sample.ipynb #d0331353
 def sample(
     cfg:SampleConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `SampleConfig`: `run` and `prompts` at least
@@ -329,9 +353,11 @@ def sample(
     "Draw prompts with each checkpoint of a run. Raises `BadInput` before anything is drawn; called again, it goes on where it was stopped."
     cfg = cfg or load_config(None, SampleConfig, **options)
     if cfg.offload!='none' and default_device().type=='cpu': raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
+    report = check_grid(cfg)
+    insist(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]), cfg.ignore_check)
     grid = plan_grid(cfg)
     todo = missing_batches(grid, cfg.batch_size)
-    if todo: check_grid(cfg, grid)
+    if todo: insist(report, cfg.ignore_check)
     with caches_at(grid.cache_dir): draw_grid(grid, todo, cfg.offload)
     if PartialState().is_main_process:
         for sentence in twins(grid): logger.warning(sentence)

@@ -260,7 +260,7 @@ def check_adapter(
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #c551c28a
+# %% ../nbs/12_train.ipynb #e16d91b1
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
@@ -271,7 +271,7 @@ def plan(
     base = find_base(cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts)
     family = base.family
     if family.not_trainable: raise BadInput(family.not_trainable)
-    cfg = apply_preset(cfg, family, figures_at_hand(base))
+    cfg = apply_preset(cfg, family, figures_at_hand(base, cfg.revision))
     if cfg.compile and cfg.quantization in family.not_compiled:
         raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
     refuse_unused(family, guidance_scale=None if cfg.guidance_scale == 1 else cfg.guidance_scale)
