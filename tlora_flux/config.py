@@ -161,7 +161,7 @@ class OptimFields(Config):
     weighting_scheme:str = opt('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = opt(1.0, 'Guidance told to a guidance-distilled model while training.', low=0, high=100)
 
-# %% ../nbs/00_config.ipynb #07b000c7
+# %% ../nbs/00_config.ipynb #9c5d4753
 @dataclass(kw_only=True)
 class RunFields(Config):
     "How long, how much at once, and where it is written."
@@ -172,7 +172,7 @@ class RunFields(Config):
     keep_every:int|None = opt(None, 'With keep_last: checkpoints at multiples of so many steps stay too.', low=1)
     train_batch_size:int = opt(1, 'Samples at once, on each device.', low=1)
     gradient_accumulation_steps:int = opt(1, 'Batches to an optimizer step.', low=1)
-    gradient_checkpointing:bool|None = opt(None, "Recompute activations in the backward pass: half the memory on FLUX.1-dev, about a third slower.", family=(False, True))
+    gradient_checkpointing:bool|None = opt(None, "Recompute activations in the backward pass: half the memory on FLUX.1-dev, for half as many products again (both computed, not measured).", family=(False, True))
     mixed_precision:str|None = opt(None, "Arithmetic of the frozen base; the adapter is always float32.", choices=('no', 'bf16', 'fp16'), family=('no', 'bf16'))
     seed:int = opt(0, 'Every random number is a function of seed, step, sample and purpose.', low=0)
     resume:bool = opt(False, "Go on from the run folder's newest checkpoint.")
