@@ -40,7 +40,7 @@ class Look(HasTraits):
         with self.hold_trait_notifications():
             for name,value in values.items(): setattr(self, name, value)
 
-# %% ../nbs/13_explore.ipynb #a9c04871
+# %% ../nbs/13_explore.ipynb #db106fce
 CSS = """<style>
 .tlx-cell.jupyter-button{padding:4px;margin:0;overflow:hidden;white-space:pre-line;line-height:1.25;font-size:11px;color:#666;
  background:#ececec center/contain no-repeat;border:3px solid transparent;border-radius:4px;background-clip:padding-box}
@@ -48,7 +48,6 @@ CSS = """<style>
 .tlx-cell.tlx-picture.jupyter-button{background-color:#fff;font-size:0}
 .tlx-cell.tlx-old.jupyter-button{border:3px dashed #e69138}
 .tlx-grid .widget-html{margin:0} .tlx-grid .widget-html-content{line-height:1.3;font-size:12px;overflow:hidden;overflow-wrap:anywhere}
-.tlx-grid .tlx-words .widget-html-content{max-height:150px;overflow:auto}
 .tlx-grid .note{color:#777;font-size:11px;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
 .tlx-wide{grid-column:1/-1}
 .tlx-head{position:sticky;top:0;z-index:2;background:var(--jp-layout-color0,#fff);text-align:center;padding:2px 0}
@@ -64,12 +63,12 @@ def cell_side(
     "How wide a cell is: a share of the browser's window, less what JupyterLab and the words take."
     return f'clamp(60px, calc((100vw - 640px)/{count}), 150px)'
 
-# %% ../nbs/13_explore.ipynb #5bfe655f
+# %% ../nbs/13_explore.ipynb #bef94e42
 class Row:
     "The cells of one prompt."
     def __init__(self, board:Board, prompt:int, count:int, choose:Callable[[int],object]):
         self.board,self.prompt,self.name = board,prompt,f'tlx{id(self):x}'
-        self.words,self.style = W.HTML(escape(board.prompts[prompt])).add_class('tlx-words'),W.HTML(layout=W.Layout(display='none'))
+        self.words,self.style = W.HTML(escape(board.prompts[prompt]), layout=W.Layout(max_height=cell_side(count), overflow='auto')).add_class('tlx-words'),W.HTML(layout=W.Layout(display='none'))
         self.cells = [W.Button(layout=W.Layout(width=cell_side(count), height=cell_side(count))) for _ in range(count)]
         for k,cell in enumerate(self.cells):
             for name in ('tlx-cell', f'{self.name}-{k}'): cell.add_class(name)
@@ -122,21 +121,20 @@ class GridView:
     def outline(self, _=None):
         for row in self.rows: row.outline(self.columns().index(self.look.column) if row.prompt==self.look.prompt else None)
 
-# %% ../nbs/13_explore.ipynb #88558438
+# %% ../nbs/13_explore.ipynb #43f76811
 class Viewer:
     "The cell in view at full size, and a wipe to any other."
     def __init__(self, board:Board, look:Look):
         self.board,self.look = board,look
         self.image,self.words = W.Image(format='jpeg', layout=W.Layout(width='100%', height='auto')),W.HTML().add_class('tlx-text')
-        self.step = W.SelectionSlider(options=self.steps(), description='step', continuous_update=True, layout=W.Layout(width='98%'))
+        self.step = W.SelectionSlider(options=self.steps(), description='step', continuous_update=True, layout=W.Layout(flex='1 1 auto', width='auto'))
         photo = [('the training photo', 'photo')] if (board.folder/'photo.jpg').is_file() else []
         self.other = W.Dropdown(options=[('nothing', -1), *photo, *((c.label, n) for n,c in enumerate(board.columns))], description='wipe with', layout=W.Layout(width='49%'))
         self.row = W.Dropdown(options=[('same prompt', -1), *numbered(board)], layout=W.Layout(width='49%'))
-        self.seed = W.Dropdown(options=[('same seed', -1), *((f'seed {n + 1}', n) for n in range(board.images))], layout=W.Layout(width='49%'))
+        self.seed = W.Dropdown(options=[('same seed', -1), *((f'seed {n + 1}', n) for n in range(board.images))], description='of', layout=W.Layout(width='49%'))
         self.full = W.ToggleButton(description='100 %', tooltip='one pixel of the picture to one of the screen', layout=W.Layout(width='auto'))
         self.edge = W.FloatSlider(value=.5, min=0, max=1, step=.01, readout=False, description='wipe', layout=W.Layout(width='98%'))
-        beside = W.HBox([self.row, *[self.seed]*(board.images>1), self.full], layout=W.Layout(flex_flow='row wrap'))
-        self.box = W.VBox([self.step, W.Box([self.image], layout=W.Layout(overflow='auto', flex='none')), self.other, beside, self.edge, self.words], layout=W.Layout(flex='1 1 380px', max_width='600px', min_width='320px'))
+        self.box = W.VBox([W.HBox([self.step, self.full]), W.Box([self.image], layout=W.Layout(overflow='auto', flex='none')), W.HBox([self.other, self.row]), *[self.seed]*(board.images>1), self.edge, self.words], layout=W.Layout(flex='1 1 380px', max_width='600px', min_width='320px'))
         self.step.observe(self.stepped, 'value')
         for control in (self.other, self.row, self.seed, self.edge, self.full): control.observe(self.show, 'value')
         look.observe(self.follow, ['column','strength'])
