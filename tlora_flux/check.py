@@ -9,7 +9,7 @@ __all__ = ['logger', 'NETWORK', 'MARGIN', 'CARDS', 'TORCH_SIZE', 'OPTIONAL', 'Ro
            'report_on', 'output_size', 'access_rows', 'family_rows', 'disk_needs', 'Source', 'find_source', 'sizes_of',
            'settle', 'look', 'check', 'insist']
 
-# %% ../nbs/07a_check.ipynb #9e5fe572
+# %% ../nbs/07a_check.ipynb #3656d070
 import json
 import logging
 import os
@@ -27,6 +27,7 @@ from pathlib import Path
 
 from .access import LIMIT, Answer, Later, ask_hub, hub_cache, local_base, missing_files, refusal, snapshot, version_problems, wanted
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, public_values
+from .files import check_run
 from .plan import DRAWING, LADDER, STATES, Figures, Phase, Want, adapter_parameters, as_yaml, descend, figures_for, gb, plan_sampling, plan_training, want_of, weight_bytes
 from .presets import apply_preset, roomiest
 from .quantised import KINDS, check_kind
@@ -34,7 +35,7 @@ from .quantised import KINDS, check_kind
 # %% ../nbs/07a_check.ipynb #68d94468
 logger = logging.getLogger(__name__)
 
-# %% ../nbs/07a_check.ipynb #1e00d8df
+# %% ../nbs/07a_check.ipynb #5855bb15
 @dataclass(frozen=True)
 class Row:
     "One finding."
@@ -42,6 +43,9 @@ class Row:
     state:str # pass, warn or fail
     what:str # what was found, with its numbers
     mend:str='' # what to do about it; empty for a pass
+
+    @property
+    def line(self) -> str: return f'{self.what}; {self.mend}' if self.mend else self.what
 
 # %% ../nbs/07a_check.ipynb #4f9431a2
 @dataclass
@@ -445,7 +449,7 @@ def sizes_of(
     if source.folder or not lost: return figures, 0
     return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
 
-# %% ../nbs/07a_check.ipynb #5f60b2cc
+# %% ../nbs/07a_check.ipynb #bad8db22
 def settle(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     family, # of the base
@@ -457,7 +461,7 @@ def settle(
     if base.endswith('.safetensors') and cfg.quantization in KINDS: rows.append(Row('config', 'fail', f'quantization={cfg.quantization} does not go with the single file {Path(base).name}', 'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
     if cfg.cache_dir and not public_values(cfg)['cache_dir']: rows.append(Row('config', 'warn', f'cache_dir={cfg.cache_dir} is in the home of another person, so it is not written into the run', 'give tlora sample the same --cache-dir'))
-    rows += refused('config', concept_dir, cfg.instance_data_dir)
+    rows += refused('config', concept_dir, cfg.instance_data_dir) + refused('config', check_run, cfg)
     if cfg.targets not in family.targets:
         from tlora_flux.adapter import target_pattern
         rows += refused('config', target_pattern, None, cfg.targets)
@@ -509,14 +513,14 @@ def check(
         rows = [Row('software', 'fail', *p.split('; ', 1)) for p in version_problems()] or [Row('software', 'fail', f'{e.name} cannot be imported ({e.msg})', f'install it anew: pip install --force-reinstall {e.name}')]
     return Report(f'tlora check: {base}', rows)
 
-# %% ../nbs/07a_check.ipynb #9fa1a854
+# %% ../nbs/07a_check.ipynb #4e1b179d
 def insist(
     report:Report, # from `check`
     ignore:bool=False, # the person insists too: failures are warnings
 ) -> Report: # the same
     "For the head of a run: raises `BadInput` with the first failure in one line, else logs the warnings; says nothing where all is well."
     for row in report.rows:
-        if row.state=='fail' and not ignore: raise BadInput(f'{row.what}; {row.mend}')
+        if row.state=='fail' and not ignore: raise BadInput(row.line)
     for row in report.rows:
-        if row.state!='pass': logger.warning(f'{row.what}; {row.mend}')
+        if row.state!='pass': logger.warning(row.line)
     return report
