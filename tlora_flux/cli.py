@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['app', 'as_flag', 'with_flags', 'root', 'worker', 'train', 'sample', 'page', 'check', 'quickstart', 'main']
 
-# %% ../nbs/15_cli.ipynb #624fc863
+# %% ../nbs/15_cli.ipynb #041eafd4
 import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -145,10 +146,10 @@ def quickstart(
     grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
-# %% ../nbs/15_cli.ipynb #c7e17ccf
+# %% ../nbs/15_cli.ipynb #748c17a1
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
-    sys.stdout.reconfigure(errors='backslashreplace') # a terminal may know no letter of a name
+    if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace') # a terminal may not know every letter of a name
     try: sys.exit(app(standalone_mode=False))
     except BadInput as e: message = str(e)
     except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
