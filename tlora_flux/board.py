@@ -67,7 +67,7 @@ class Board:
     @cached_property
     def concept(self): return concept_of(self.run)
 
-# %% ../nbs/12a_board.ipynb #5802f71c
+# %% ../nbs/12a_board.ipynb #022c1c50
 SETTINGS = dict(prompt=str, negative_prompt=str, seed=int, width=int, height=int, num_inference_steps=int, guidance_scale=(int,float), true_cfg_scale=(int,float), strength=(int,float))
 
 def valid_plan(
@@ -76,8 +76,8 @@ def valid_plan(
     "Whether it is a plan: texts, and cells with a picture's name, a column and settings each."
     def cell(v):
         return isinstance(v, dict) and re.fullmatch(r'\d+-\d+-[\w-]+\.png', str(v.get('file'))) and isinstance(v.get('row'), int) and v.get('column') in range(len(plan['columns'])) and \
-            {'step','adapter'}<=v.keys() and all(isinstance(v.get(k), kind) for k,kind in SETTINGS.items())
-    return isinstance(plan, dict) and all(isinstance(plan.get(k), str) for k in ('run','base','settings')) and all(isinstance(plan.get(k), list) and plan[k] for k in ('columns','cells')) and \
+            {'step','adapter'}<=v.keys() and all(isinstance(v.get(k), kind) for k,kind in SETTINGS.items()) and isfinite(v['strength'])
+    return isinstance(plan, dict) and all(isinstance(plan.get(k), str) for k in ('run','base','settings')) and Path(plan['run']).name==plan['run']!='..' and all(isinstance(plan.get(k), list) and plan[k] for k in ('columns','cells')) and \
         all(isinstance(c, str) for c in plan['columns']) and all(map(cell, plan['cells']))
 
 # %% ../nbs/12a_board.ipynb #bcec0c49
@@ -579,7 +579,7 @@ all.forEach((o,n)=>o.onclick=()=>show(n));big.onclick=()=>big.style.display='non
 onkeydown=e=>{{if(e.key=='ArrowRight')show(now+1);if(e.key=='ArrowLeft')show(now-1);if(e.key=='Escape')big.onclick()}}
 </script>"""
 
-# %% ../nbs/12a_board.ipynb #be1b0b57
+# %% ../nbs/12a_board.ipynb #59dbd9f9
 def about_cell(
     board:Board, # whose cell
     at:At, # a planned cell
@@ -588,7 +588,8 @@ def about_cell(
     s,column,other = board.cells[at].settings,board.columns[at[2]],''
     if state(board, at)=='outdated': s,other = (said_by(file := board.folder/board.cells[at].file, stamp_of(file))[0] or {}),' (NOT AS PLANNED)'
     if not SETTINGS.keys()<=s.keys(): return f'{column.label}: a picture from somewhere else'
-    return f"{column.label}{other}, seed {s['seed']}, {s['width']}x{s['height']}, {s['num_inference_steps']} steps, guidance {s['guidance_scale']:g}, true CFG {s['true_cfg_scale']:g}: {s['prompt']}"
+    guidance = f", guidance {s['guidance_scale']:g}" if s['guidance_scale'] else '' # 0 where the base has no use for it
+    return f"{column.label}{other}, seed {s['seed']}, {s['width']}x{s['height']}, {s['num_inference_steps']} steps{guidance}, true CFG {s['true_cfg_scale']:g}: {s['prompt']}"
 
 # %% ../nbs/12a_board.ipynb #18885ebf
 LIKE = 'Like the training photo' # heading of the first group

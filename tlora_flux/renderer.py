@@ -27,7 +27,7 @@ from .config import BadInput, SampleConfig
 from .files import atomic_write, read_about
 from .grid import Cell, fingerprint, trained_config
 
-# %% ../nbs/12b_renderer.ipynb #93dde7a3
+# %% ../nbs/12b_renderer.ipynb #1d717c2b
 def insist_same(
     board:Board, # a grid
     settings:dict, # of a cell that is to stand beside its own
@@ -35,7 +35,7 @@ def insist_same(
     "Raises `BadInput` where it would be drawn on another base."
     theirs = next(iter(board.cells.values())).settings
     if differing := [k for k in ('base','revision','quantization') if settings.get(k)!=theirs.get(k)]:
-        raise BadInput(f'{differing[0]}={theirs.get(differing[0])} of this grid is not the training\'s {settings.get(differing[0])}; draw it with the `tlora sample` command that planned it')
+        raise BadInput(f'{differing[0]}={theirs.get(differing[0], "none")} of this grid is not the training\'s {settings.get(differing[0], "none")}; draw it with the `tlora sample` command that planned it')
 
 # %% ../nbs/12b_renderer.ipynb #b1a44e03
 def wanted_grid(
