@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ANSWERS', 'any_scene', 'nothing', 'facts_of', 'draw_for_reader', 'Reader', 'to_pixels', 'roughen', 'through_vae',
            'reader_data', 'train_reader', 'load_reader', 'read_things', 'read_all', 'share_right', 'oracle_accuracy',
-           'surface', 'texture_statistic', 'measure', 'yardstick', 'concept_score']
+           'surface', 'texture_statistic', 'measure', 'measured', 'yardstick', 'score_of', 'concept_score']
 
 # %% ../nbs/09a_reader.ipynb #a92275b1
 from functools import lru_cache
@@ -111,17 +111,17 @@ def through_vae(
         out.append(((seen.float().clamp(-1, 1) + 1)*127.5).round().byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(out)
 
-# %% ../nbs/09a_reader.ipynb #677fee7d
+# %% ../nbs/09a_reader.ipynb #7504e814
 def reader_data(
     folder:Path, # `reader_pictures.npy` is written there, or mapped
-    vae, # AutoencoderKL: every third picture goes through it
+    vae, # AutoencoderKL: every second picture goes through it
     scenes:int, # 0 to scenes - 1 of `any_scene`
 ) -> tuple: # (n, 128, 128, 3) uint8; object (n,) and material (n,), int64
     "Pictures and answers to learn from."
     truth, path = [any_scene(k) for k in range(scenes)], Path(folder)/'reader_pictures.npy'
     if not path.exists():
         pictures = np.stack([draw_for_reader(scene) for scene in tqdm(truth, desc='drawing')])
-        pictures[::3] = through_vae(vae, pictures[::3])
+        pictures[::2] = through_vae(vae, pictures[::2])
         np.save(path, pictures)
     return np.load(path), *(torch.tensor(answers) for answers in zip(*map(facts_of, truth)))
 
@@ -230,31 +230,47 @@ def measure(
     "Both measures of each picture."
     return dict(texture=np.stack([texture_statistic(image) for image in images]), reader=torch.cat([load_reader()(part)[1] for part in to_pixels(images).split(64)]).numpy())
 
-# %% ../nbs/09a_reader.ipynb #b3ac7d53
+# %% ../nbs/09a_reader.ipynb #ae7ad07d
+@lru_cache
+def measured(
+    material:str, # a name in `MATERIALS`
+    count:int, # renders, each of an object and before a wall of chance
+) -> dict: # as of `measure`
+    "Both measures of a material's renders."
+    rng = np.random.default_rng([5, list(MATERIALS).index(material)])
+    return measure([render(Scene(str(rng.choice(list(OBJECTS))), material, str(rng.choice(list(BACKGROUNDS))), 'center', 'large', int(rng.integers(2**31)))) for _ in range(count)])
+
+# %% ../nbs/09a_reader.ipynb #f7a7472a
 @lru_cache
 def yardstick(
     material:str, # a name in `MATERIALS`
     count:int = 24, # renders of it; of each other material a sixth of that
 ) -> dict: # measure -> (centre (d,), spread (d,), ceiling, floor)
     "What pictures of a material look like, and how near others come."
-    rng = np.random.default_rng(5)
-    def some(name, n): return [render(Scene(str(rng.choice(list(OBJECTS))), name, str(rng.choice(list(BACKGROUNDS))), 'center', 'large', int(rng.integers(2**31)))) for _ in range(n)]
-    own, foreign = measure(some(material, count)), measure([image for name in MATERIALS if name != material for image in some(name, count//6)])
-    marks = {}
-    for kind in own:
-        centre, spread = own[kind].mean(0), np.concatenate([own[kind], foreign[kind]]).std(0)
-        near, far = (np.sqrt((((o[kind] - centre)/spread)**2).mean(1)).mean() for o in (own, foreign))
+    foreign, marks = [measured(name, count//6) for name in MATERIALS if name != material], {}
+    for kind, own in measured(material, count).items():
+        others = np.concatenate([o[kind] for o in foreign])
+        centre, spread = own.mean(0), np.concatenate([own, others]).std(0)
+        near, far = (np.sqrt((((o - centre)/spread)**2).mean(1)).mean() for o in (own, others))
         marks[kind] = centre, spread, near, far
     return marks
 
-# %% ../nbs/09a_reader.ipynb #ac1b8f21
-def concept_score(
-    images, # PIL images of 128 px
+# %% ../nbs/09a_reader.ipynb #70d84d78
+def score_of(
+    found:dict, # of `measure`, of n pictures
     material:str, # a name in `MATERIALS`, held out or not
 ) -> np.ndarray: # (n,): 1 as like it as its own renders, 0 as like it as other materials are; may lie outside
-    "How much each picture shows of a material: the mean of both measures on their yardsticks."
-    found, scores = measure(images), []
+    "How much of a material the measured pictures show: the mean of both measures on their yardsticks."
+    scores = []
     for kind, (centre, spread, ceiling, floor) in yardstick(material).items():
         distance = np.sqrt((((found[kind] - centre)/spread)**2).mean(1))
         scores.append((floor - distance)/(floor - ceiling))
     return np.mean(scores, 0)
+
+# %% ../nbs/09a_reader.ipynb #eb32d181
+def concept_score(
+    images, # PIL images of 128 px
+    material:str, # a name in `MATERIALS`, held out or not
+) -> np.ndarray: # (n,), see `score_of`
+    "How much each picture shows of a material."
+    return score_of(measure(images), material)
