@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import torch
 from PIL import Image
@@ -75,6 +75,9 @@ def start_lab(home):
     quiet = home/'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    kernel = home/'settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings'
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"autoStartDefaultKernel": true}') # no question which one
     repo = Path(__file__).resolve().parent.parent
     env = os.environ | dict(HOME=str(home), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), PYTHONPATH=str(repo), OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1')
     command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True', f'--ServerApp.root_dir={home}']
@@ -93,28 +96,26 @@ def answer(dialog):
     dialog.locator('.jp-mod-accept').click()
 
 
-FIRST = "document.querySelector('.jp-InputPrompt').textContent" # what stands beside the first cell: nothing, a star, a number
+BESIDE = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(o => o.textContent)" # what stands beside each cell: nothing, a star, a number
 
 
 def run_all(page):
-    "The menu's Run All Cells; returns when it was clicked. A kernel that has only just come up, or is exchanged for another, drops what it was sent: the first cell has to get a new number."
-    before = page.evaluate(FIRST)
+    "The menu's Run All Cells; returns when it was clicked. A kernel that has only just come up, or is exchanged for another, drops what it was sent: the first cell has to get a new number, the last one at least a star."
+    before = page.evaluate(BESIDE)
     for _ in range(10):
         begun = time.time()
         page.get_by_role('menuitem', name='Run', exact=True).click()
         page.locator('[data-command="runmenu:run-all"]').click()
         for _ in range(120):
             page.wait_for_timeout(500)
-            now = page.evaluate(FIRST)
-            if '*' not in now and now != before: return begun
-            if '*' not in now and time.time() - begun > 6: break
+            now = page.evaluate(BESIDE)
+            if '*' not in now[0] and all(a != b for a, b in zip(before, now)): return begun
+            if '*' not in ''.join(now) and time.time() - begun > 6: break
     raise AssertionError('the cells did not start')
 
 
 def open_notebook(page, address, name):
-    "Start its kernel first, so that a slow server does not ask which one is meant, then open it and wait."
-    session = dict(path=name, name=name, type='notebook', kernel=dict(name='python3'))
-    urlopen(Request(f'{address}/api/sessions', json.dumps(session).encode(), {'Content-Type': 'application/json'}), timeout=120).read()
+    "Open it and wait for its kernel, which starts without a question."
     page.goto(f'{address}/lab/tree/{name}?reset')
     page.wait_for_selector('.jp-NotebookPanel-toolbar')
     page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'")
@@ -302,7 +303,7 @@ def main():
             browser = p.chromium.launch(executable_path=chromium, args=flags) # its profile is empty and temporary
             page = browser.new_page(viewport=dict(width=1280, height=2100))
             page.set_default_timeout(240000)
-            page.add_locator_handler(page.locator('.jp-Dialog'), answer)
+            page.add_locator_handler(page.locator('.jp-Dialog'), answer, no_wait_after=True) # a second question may follow at once
             try:
                 drive(page, address, home, run, shots)
                 drive_page(page, home, shots)
