@@ -7,7 +7,7 @@ __all__ = ['MANIFEST', 'REFERENCE', 'NEEDED', 'public', 'header', 'save_tlora', 
            'reference_key', 'read_tensors', 'check_family', 'check_fit', 'check_header', 'check_trained',
            'fits_in_place', 'guarded_load', 'load_tlora_']
 
-# %% ../nbs/05_checkpoint.ipynb #2e7a639c
+# %% ../nbs/05_checkpoint.ipynb #2a4236e8
 import hashlib
 import json
 import os
@@ -26,7 +26,7 @@ from . import __version__
 from .adapter import add_tlora_, adapter_names, check_strength, get_state, refuse_peft, set_strength_, target_paths, tlora_layers, tlora_parameters
 from .config import BadInput
 from .families import family_of
-from .files import FORMAT, WEIGHTS, atomic_write, find_weights, list_checkpoints, read_about
+from .files import FORMAT, STATE, WEIGHTS, atomic_write, find_weights, list_checkpoints, read_about
 from .schedule import RankSchedule
 
 # %% ../nbs/05_checkpoint.ipynb #ac66f84f
@@ -86,17 +86,22 @@ def write_manifest(
     listed = {o.name: checksum(o) for o in sorted(folder.iterdir()) if o.name != MANIFEST}
     atomic_write(folder/MANIFEST, lambda part: part.write_text(json.dumps(listed, indent=1)))
 
-# %% ../nbs/05_checkpoint.ipynb #4f0f7870
+# %% ../nbs/05_checkpoint.ipynb #42851be3
 def damage(
     folder:Path, # of a checkpoint
+    may_lack:tuple[str,...]=(), # files that are no loss
 ) -> str: # what is wrong, in a few words; empty for nothing
     "Compare a folder with its manifest."
-    try: listed = json.loads((folder/MANIFEST).read_text())
-    except (OSError, ValueError): return f'no readable {MANIFEST}'
+    try: listed = json.loads((folder/MANIFEST).read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError): return f'no readable {MANIFEST}'
+    if not isinstance(listed, dict) or not {WEIGHTS, STATE} <= {*listed}: return f'{MANIFEST} does not list {WEIGHTS} and {STATE}'
     for name, wanted in listed.items():
-        if not (folder/name).is_file(): return f'{name} is gone'
-        if (size := (folder/name).stat().st_size) != wanted['size']: return f'{name} has {size} of {wanted["size"]} bytes'
-        if checksum(folder/name) != wanted: return f'{name} has changed'
+        try: found = checksum(folder/name)
+        except FileNotFoundError:
+            if name not in may_lack: return f'{name} is gone'
+            continue
+        except OSError as e: return f'{name} cannot be read ({e.strerror})'
+        if found != wanted: return f'{name} has changed, and has {found["size"]} bytes now'
     return ''
 
 # %% ../nbs/05_checkpoint.ipynb #dd100bd1
