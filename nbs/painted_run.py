@@ -30,10 +30,10 @@ from tlora_flux.world import Scene, render
 scenes = [Scene('swatch', 'brick'), Scene('ball', 'brick', 'green'), Scene('vase', 'brick', 'white', 'left'), Scene('cube', 'brick', 'yellow', 'right', 'small')]
 words = ('a photo of a {} texture swatch\na photo of a large {} ball in the center, green background\n'
          'a photo of a large {} vase in the left, white background\na photo of a small {} cube in the right, yellow background --d 7\n')
-tiny,world = lru_cache(None)(tiny_pipeline),lru_cache(None)(render)
+base_pipeline,adapted,world = (lru_cache(None)(f) for f in (tiny_pipeline, lambda: tiny_pipeline().transformer, render)) # the base is never wrapped: notebooks of one test process share this file
 
 def save_step(step, file, base):
-    transformer = tiny().transformer
+    transformer = adapted()
     add_tlora_(transformer, RankSchedule(8, 2), generator=torch.Generator().manual_seed(0))
     g = torch.Generator().manual_seed(1)
     for layer in tlora_layers(transformer).values(): layer.lora_B['default'].data.normal_(std=step/100, generator=g)
@@ -56,7 +56,7 @@ def paint(cell):
 
 def painted_run(home):
     run,concept,base = home/'outputs/brick',home/'data/bricks',home/'base'
-    with quiet_loading(): tiny().save_pretrained(base)
+    with quiet_loading(): base_pipeline().save_pretrained(base)
     (concept/'images').mkdir(parents=True)
     render(Scene('swatch', 'brick'), 256).save(concept/'images/wall.jpg')
     (concept/'prompts.txt').write_text(words)
