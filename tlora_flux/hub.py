@@ -102,7 +102,7 @@ def quiet_loading(
             t.set_verbosity(before[0])
             for library,on in ((t, before[1]), (d, before[2])): (library.enable_progress_bar if on else library.disable_progress_bar)()
 
-# %% ../nbs/07_hub.ipynb #73fa789d
+# %% ../nbs/07_hub.ipynb #89f59570
 def load_base(
     name_or_path:str='micro', # `micro`, a diffusers folder, a repository id, or a .safetensors file with the transformer
     device:torch.device|str|None=None, # None is the GPU if there is one
@@ -130,4 +130,6 @@ def load_base(
         except (OSError, SafetensorError) as e: raise BadInput(f'{name_or_path} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
     if len(in_folder)<len(wanted): pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
     pipe.hf_device_map = None # all of it is in one place, and may be moved and offloaded as ever
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module): vars(part).pop('hf_device_map', None) # or accelerate takes a base in 4 bits for one spread over GPUs, and refuses to train it
     return pipe

@@ -455,7 +455,7 @@ def encode(
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds[:len(captions)]]) for k in embeds[0]}, rows), dict(zip(texts, embeds))
 
-# %% ../nbs/12_train.ipynb #6f85df40
+# %% ../nbs/12_train.ipynb #6776d8aa
 def load_model(
     cfg:TrainConfig, # filled
     schedule:RankSchedule, # of the adapter
@@ -463,7 +463,6 @@ def load_model(
 ) -> nn.Module: # frozen transformer with a trainable adapter
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
     transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('transformer',), cfg.other_parts, cfg.quantization).transformer
-    vars(transformer).pop('hf_device_map', None) # accelerate would take a base in 4 bits for one spread over GPUs, and refuse it
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
