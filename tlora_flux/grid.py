@@ -40,7 +40,7 @@ class Prompt:
     true_cfg_scale:float|None=None # classifier-free guidance
     negative_prompt:str='' # what true CFG moves away from
 
-# %% ../nbs/07c_grid.ipynb #ef03f2d1
+# %% ../nbs/07c_grid.ipynb #fa56de0f
 def parse_prompt(
     line:str, # a prompt and its flags
     concept:str, # what `{}` becomes
@@ -50,10 +50,12 @@ def parse_prompt(
     text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
     if not text: raise BadInput(f'{where}: flags without a prompt; write the prompt first')
     if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
+    if word := re.search(r'\{(trigger|class)\}', text): raise BadInput(f'{where}: {word[0]} is for captions; in a prompt write {{}} for trigger and class, or the word itself')
     values = {}
     for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
         if flag not in FLAGS: raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS))
         name,kind = FLAGS[flag]
+        if name in values: raise BadInput(f'{where}: --{flag} is given twice; leave one out')
         try: values[name] = kind(value)
         except ValueError: raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
     check_prompt(values, where)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
            'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
-           'missing_batches', 'draw_batches', 'write_plan', 'twins', 'draw_grid', 'check_grid', 'sample']
+           'missing_batches', 'draw_batches', 'write_plan', 'twins', 'draw_grid', 'check_grid', 'refuse_other_run',
+           'sample']
 
 # %% ../nbs/08_sample.ipynb #c71a5a04
 import hashlib
@@ -345,7 +346,16 @@ def check_grid(
     asked = replace(cfg, **side, **{name: loading[name] for name in ('quantization','text_encoders')}, limit=min(cells, cfg.limit or cells))
     return check(asked, o.base, o.revision, o.cache_dir, o.other_parts)
 
-# %% ../nbs/08_sample.ipynb #d0331353
+# %% ../nbs/08_sample.ipynb #b2c6b531
+def refuse_other_run(
+    grid:Grid, # the plan
+) -> None:
+    "Raises `BadInput` where the folder holds the grid of another run."
+    try: other = json.loads((grid.folder/'grid.json').read_text(encoding='utf-8'))['run']
+    except (OSError, ValueError, KeyError, TypeError): return # no grid, or a file that was cut off and is written anew
+    if other!=grid.run.resolve().name: raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
+
+# %% ../nbs/08_sample.ipynb #97bb6c99
 def sample(
     cfg:SampleConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `SampleConfig`: `run` and `prompts` at least
@@ -355,7 +365,7 @@ def sample(
     if cfg.offload!='none' and default_device().type=='cpu': raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
     report = check_grid(cfg)
     insist(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]), cfg.ignore_check)
-    grid = plan_grid(cfg)
+    refuse_other_run(grid := plan_grid(cfg))
     todo = missing_batches(grid, cfg.batch_size)
     if todo: insist(report, cfg.ignore_check)
     with caches_at(grid.cache_dir): draw_grid(grid, todo, cfg.offload)

@@ -7,9 +7,9 @@ __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'Batch', 'draw_ba
            'make_accelerator', 'Guard', 'train_step', 'save_checkpoint', 'kept_by_hand', 'rotate_', 'newest_checkpoint',
            'load_checkpoint_', 'check_adapter', 'plan', 'clear_run_', 'way_on', 'writing', 'only_one', 'check_resume',
            'find_start', 'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log',
-           'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'out_of_memory',
-           'peers', 'leave_last', 'start_state', 'saver', 'Stopping', 'loop', 'finish', 'already', 'early_preview',
-           'summary', 'train_checked', 'train']
+           'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'preset_to_name',
+           'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver', 'Stopping', 'loop', 'finish', 'already',
+           'early_preview', 'summary', 'train_checked', 'train']
 
 # %% ../nbs/12_train.ipynb #6608556d
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-# %% ../nbs/12_train.ipynb #8a4be75e
+# %% ../nbs/12_train.ipynb #6fbd8809
 from .access import caches_at, check_versions
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
 from .cache import memory_for, recall_photos, recall_prompts, shelf_for, weights_stamp
@@ -40,7 +40,7 @@ from .families import Family, refuse_unused
 from .files import STATE, WEIGHTS, atomic_write, check_run, checkpoint_folders, list_checkpoints, read_about, sync
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
 from .hub import DTYPES, base_folder, find_base, load_base
-from .presets import apply_preset, figures_at_hand
+from .presets import apply_preset, figures_at_hand, lighter
 from .quantised import check_kind, text_options
 from .schedule import RankSchedule
 from .validate import Tracking, check_tracker, make_validator, plan_validation
@@ -132,7 +132,7 @@ class Guard:
     def state_dict(self): return dict(norms=self.norms, skipped=self.skipped)
     def load_state_dict(self, saved): self.norms, self.skipped = saved['norms'], saved['skipped']
 
-# %% ../nbs/12_train.ipynb #8c49fd5c
+# %% ../nbs/12_train.ipynb #9b1a2532
 def train_step(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared by it
@@ -154,12 +154,12 @@ def train_step(
             seen.append(torch.stack([loss.detach(), batch.sigma, live_ranks(transformer)['default'].float()], 1))
             accelerator.backward(loss.mean())
             if accelerator.sync_gradients:
+                loss, sigma, live_rank = accelerator.gather(torch.cat(seen)).mean(0).tolist() # before the update: another process can die in anything that is done together
                 norm = accelerator.clip_grad_norm_(tlora_parameters(transformer), cfg.max_grad_norm).item()
                 overflow = bool(accelerator.scaler) and not math.isfinite(norm)
                 guard.busy = overflow or guard.allows(norm)
                 if guard.busy: optimizer.step()
             optimizer.zero_grad()
-    loss, sigma, live_rank = accelerator.gather(torch.cat(seen)).mean(0).tolist()
     guard.count(norm, guard.busy and math.isfinite(loss))
     guard.busy = False
     return dict(loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=guard.skipped)
@@ -535,38 +535,54 @@ def say_if_skipped(
     logger.debug(line)
     raise BadInput(line)
 
-# %% ../nbs/12_train.ipynb #775b8718
+# %% ../nbs/12_train.ipynb #34be599d
 def leaner(
     cfg:TrainConfig, # what was too much
+    preset:str='', # that would fit, from `lighter`
 ) -> str: # what to do instead
     "The first setting that takes less memory."
-    if not cfg.gradient_checkpointing: return 'add --gradient-checkpointing --resume'
-    if cfg.train_batch_size > 1: return f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: the same steps in smaller bites'
-    size = '' if cfg.preset else ', or with --preset and the size of your card'
-    return f'start another run with --resolution {max(16, cfg.resolution*3//4//16*16)} or --rank {max(1, cfg.rank//2)}{size}; tlora check says what takes how much'
+    other = f'--preset {preset}' if preset else f'--resolution {max(16, cfg.resolution*3//4//16*16)} or --rank {max(1, cfg.rank//2)}'
+    if not cfg.gradient_checkpointing: way = 'add --gradient-checkpointing --resume'
+    elif cfg.train_batch_size > 1: way = f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: the same steps in smaller bites'
+    else: way = ''
+    return f"{way + ', or ' if way else ''}start another run with {other}; tlora check says what takes how much"
 
-# %% ../nbs/12_train.ipynb #239843d3
+# %% ../nbs/12_train.ipynb #7220b006
+def preset_to_name(
+    asked:TrainConfig, # as a person gave it
+    cfg:TrainConfig, # filled
+    family:Family, # of the base
+    accelerator:Accelerator, # engine
+) -> str: # empty without a CUDA device, and where no preset takes less
+    "The preset for a run that does not fit the card it is on."
+    if accelerator.device.type != 'cuda': return ''
+    base = find_base(asked.pretrained_model_name_or_path, asked.revision, asked.cache_dir, asked.other_parts)
+    return lighter(asked, cfg, family, figures_at_hand(base, asked.revision), torch.cuda.get_device_properties(accelerator.device).total_memory)
+
+# %% ../nbs/12_train.ipynb #a378bbe9
 def out_of_memory(
-    cfg:TrainConfig, # for the advice
+    advice:str, # what to do instead
     step:int, # steps done
     save:Callable[[], Path|None], # writes a checkpoint and returns its folder
 ): # context manager
     "Around a step. Raises `OutOfMemory`, after a checkpoint."
     def mend():
         saved = save()
-        return (f'{saved.name} is saved; ' if saved else '') + leaner(cfg)
+        return (f'{saved.name} is saved; ' if saved else '') + advice
     return memory_for(f'in step {step + 1}', mend)
 
-# %% ../nbs/12_train.ipynb #b0a856c8
+# %% ../nbs/12_train.ipynb #c354c1c0
 @contextmanager
 def peers(
     accelerator:Accelerator, # engine
     run:Path, # run folder
+    save:Callable[[], Path|None]=lambda: None, # writes a checkpoint, where there is something to save
 ):
     "Around all that processes do together. Raises `BadInput` when another process of the run has ended."
     try: yield
     except RuntimeError as e:
         if accelerator.num_processes == 1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        save()
         raise BadInput(f'another process of this run has ended, so this one ends too; {way_on(run)}') from None
 
 # %% ../nbs/12_train.ipynb #ba892584
@@ -628,7 +644,7 @@ class Stopping:
         logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {way_on(self.run)}')
         self.stop.leave()
 
-# %% ../nbs/12_train.ipynb #e9799ae5
+# %% ../nbs/12_train.ipynb #a6ad35bb
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -640,19 +656,21 @@ def loop(
     save:Callable[[int], Path|None], # called with the steps done when a checkpoint is due
     report:Callable[[dict], None], # called with each record
     show:Callable[[int, Callable[[], bool]], bool], # called with the steps done, and what tells whether to stop; draws what is due
+    advice:str, # for a step that finds no memory
 ) -> None:
     "Train to `max_train_steps`. Raises `BadInput` when it cannot go on, and `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
-    run, group, guard = Path(cfg.output_dir), state['optimizer'].param_groups[0], state['guard']
+    run, group, guard, done = Path(cfg.output_dir), state['optimizer'].param_groups[0], state['guard'], first
     def look(step): # after steps left out there is nothing new to see
         with writing(run), paused(watch):
             if (not guard.skipped or step == cfg.max_train_steps) and show(step, stopping.told): stopping.leave(step)
-    with StopSignals() as stop, StallWatch() as watch:
+    with StopSignals() as stop, StallWatch() as watch, peers(accelerator, run, lambda: save(done)):
         stopping = Stopping(accelerator, stop, save, run)
         look(first)
         for step in range(first, cfg.max_train_steps):
             began, lr = time.perf_counter(), group['lr']*group.get('d', 1) # d is Prodigy's own estimate
-            with out_of_memory(cfg, step, lambda: save(step)): record = dict(step=step + 1, **train_step(accelerator, model, state['optimizer'], family, data, cfg, step, guard), lr=lr)
+            with out_of_memory(advice, step, lambda: save(step)): record = dict(step=step + 1, **train_step(accelerator, model, state['optimizer'], family, data, cfg, step, guard), lr=lr)
             state['scheduler'].step()
+            done = step + 1
             report(record | dict(seconds=round(time.perf_counter() - began, 4)))
             say_if_skipped(record, guard, run)
             if stopping.told(): stopping.leave(step + 1)
@@ -709,14 +727,15 @@ def summary(
     return (f'{family.name}: rank {cfg.rank} to {cfg.min_rank} on {layers} linears, {size/1e6:.2f}M parameters; {len(data.latents)} examples from {len(photos)} photo(s) '
             f'at {cfg.resolution} px; steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
-# %% ../nbs/12_train.ipynb #b5a5f578
+# %% ../nbs/12_train.ipynb #9f2d871f
 def train_checked(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
 ) -> Path: # the run folder
     "Train, once `tlora check` has found nothing against it. Raises as `train` does."
-    cfg, family, schedule, photos = plan(cfg)
+    asked, (cfg, family, schedule, photos) = cfg, plan(cfg)
     validation, accelerator, run = plan_validation(cfg, family), make_accelerator(cfg), Path(cfg.output_dir)
+    advice = leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
     check_run(cfg)
     main, samples = accelerator.is_main_process, accelerator.num_processes*cfg.train_batch_size*cfg.gradient_accumulation_steps
     about = about_run(cfg, family, photos, samples)
@@ -736,7 +755,7 @@ def train_checked(
         with run_log(run) if main else nullcontext(), Reporter(accelerator, cfg, first, on_step) if main else nullcontext(lambda record: None) as report:
             if main: logger.info(summary(cfg, family, transformer, photos, data))
             if main and validator: validator.show = report.tracking.show
-            loop(accelerator, model, state, family, data, cfg, first, saver(accelerator, model, state, about, cfg), report, validator or (lambda step, told: False))
+            loop(accelerator, model, state, family, data, cfg, first, saver(accelerator, model, state, about, cfg), report, validator or (lambda step, told: False), advice)
             leave_last(accelerator)
             if main: finish(run, cfg.max_train_steps)
     return run
