@@ -644,7 +644,7 @@ class Stopping:
         logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {way_on(self.run)}')
         self.stop.leave()
 
-# %% ../nbs/12_train.ipynb #a6ad35bb
+# %% ../nbs/12_train.ipynb #62dec0a9
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -669,14 +669,12 @@ def loop(
         for step in range(first, cfg.max_train_steps):
             began, lr = time.perf_counter(), group['lr']*group.get('d', 1) # d is Prodigy's own estimate
             with out_of_memory(advice, step, lambda: save(step)): record = dict(step=step + 1, **train_step(accelerator, model, state['optimizer'], family, data, cfg, step, guard), lr=lr)
-            state['scheduler'].step()
-            done = step + 1
+            state['scheduler'].step(); done = step + 1
             report(record | dict(seconds=round(time.perf_counter() - began, 4)))
             say_if_skipped(record, guard, run)
             if stopping.told(): stopping.leave(step + 1)
             if step + 1 == cfg.max_train_steps or ((step + 1)%cfg.checkpointing_steps == 0 and not guard.skipped): save(step + 1)
-            watch.tick()
-            look(step + 1)
+            watch.tick(); look(step + 1)
 
 # %% ../nbs/12_train.ipynb #8563dfc0
 def finish(
@@ -727,7 +725,7 @@ def summary(
     return (f'{family.name}: rank {cfg.rank} to {cfg.min_rank} on {layers} linears, {size/1e6:.2f}M parameters; {len(data.latents)} examples from {len(photos)} photo(s) '
             f'at {cfg.resolution} px; steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
-# %% ../nbs/12_train.ipynb #9f2d871f
+# %% ../nbs/12_train.ipynb #3adf973e
 def train_checked(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
@@ -735,10 +733,9 @@ def train_checked(
     "Train, once `tlora check` has found nothing against it. Raises as `train` does."
     asked, (cfg, family, schedule, photos) = cfg, plan(cfg)
     validation, accelerator, run = plan_validation(cfg, family), make_accelerator(cfg), Path(cfg.output_dir)
-    advice = leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
     check_run(cfg)
     main, samples = accelerator.is_main_process, accelerator.num_processes*cfg.train_batch_size*cfg.gradient_accumulation_steps
-    about = about_run(cfg, family, photos, samples)
+    about, advice = about_run(cfg, family, photos, samples), leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
     with peers(accelerator, run), only_one(run) if main else nullcontext():
         first, checkpoint = find_start(cfg, photos, samples)
         if checkpoint and first >= cfg.max_train_steps and not (validation and validation.lacks(first, checkpoint/WEIGHTS)):
