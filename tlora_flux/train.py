@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'Batch', 'draw_batch', 'batch_loss', 'make_optimizer',
            'make_accelerator', 'Guard', 'train_step', 'save_checkpoint', 'kept_by_hand', 'rotate_', 'newest_checkpoint',
-           'load_checkpoint_', 'check_adapter', 'plan', 'clear_run_', 'way_on', 'writing', 'only_one', 'check_resume',
-           'find_start', 'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log',
-           'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter', 'say_if_skipped', 'leaner', 'preset_to_name',
-           'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver', 'Stopping', 'loop', 'finish', 'already',
-           'early_preview', 'summary', 'train_checked', 'train']
+           'load_checkpoint_', 'check_adapter', 'plan', 'clear_run_', 'way_on', 'writing', 'only_one', 'same_option',
+           'check_resume', 'find_start', 'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog',
+           'run_log', 'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter', 'say_if_skipped', 'leaner',
+           'preset_to_name', 'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver', 'Stopping', 'loop',
+           'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
 # %% ../nbs/12_train.ipynb #6608556d
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
@@ -217,16 +217,20 @@ def rotate_(
         os.replace(file.parent, part)
         shutil.rmtree(part)
 
-# %% ../nbs/12_train.ipynb #7bebd66b
+# %% ../nbs/12_train.ipynb #71d3e7e6
 def newest_checkpoint(
     run:Path, # run folder, existing or not
 ) -> tuple[int, Path|None]: # step and folder; 0 and None where there is none
-    "The last checkpoint that training can go on from; damaged ones are passed over, with a line for each."
+    "The last checkpoint that training can go on from; damaged ones are passed over, with a line for each and one for what follows."
+    passed = False
     for step, folder in reversed(checkpoint_folders(run)):
-        if not (wrong := damage(folder, may_lack=(STATE,))):
-            if (folder/STATE).exists(): return step, folder
-            continue
-        logger.warning(f'{folder.name} is damaged ({wrong}), so it is set aside and the one before it is used')
+        if wrong := damage(folder, may_lack=(STATE,)):
+            logger.warning(f'{folder.name} is damaged ({wrong}), so it is set aside')
+            passed = True
+        elif (folder/STATE).exists():
+            if passed: logger.warning(f'training goes on from {folder.name}')
+            return step, folder
+    if passed: logger.warning('no checkpoint is left to go on from, so training starts again at step 0')
     return 0, None
 
 # %% ../nbs/12_train.ipynb #0409cec5
@@ -278,15 +282,15 @@ def plan(
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
 
-# %% ../nbs/12_train.ipynb #c0f609f2
+# %% ../nbs/12_train.ipynb #097b2a19
 RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*'} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, 'checkpoint-[0-9]*', '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
 ) -> None:
     "Remove the files of a run, but not the lock, which is held by whoever may do this."
-    own = [run/name for name, sign in RUN_FOLDERS.items() if any((run/name).glob(sign))]
+    own = [run/name for name, sign in RUN_FOLDERS.items() if any((run/name).glob(sign))] + [folder for _, folder in checkpoint_folders(run)]
     for path in own + [o for pattern in RUN_FILES for o in run.glob(pattern)]: shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 # %% ../nbs/12_train.ipynb #e6fe1d3f
@@ -320,10 +324,20 @@ def only_one(
     try: yield
     finally: lock.release()
 
-# %% ../nbs/12_train.ipynb #5c5ee495
-MAY_CHANGE = {'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
+# %% ../nbs/12_train.ipynb #36e6ab4a
+MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
               'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'train_batch_size', 'gradient_accumulation_steps'}
 
+def same_option(
+    name:str, # of the option
+    old, # its value in the run's config
+    new, # its value now
+) -> bool:
+    "Whether nothing has changed. A folder counts by its last name: from another working directory it has another path."
+    place = name in ('pretrained_model_name_or_path', 'other_parts') and old and new and Path(new).expanduser().exists()
+    return old == new or bool(place and Path(old).name == Path(new).name)
+
+# %% ../nbs/12_train.ipynb #580bc5a3
 def check_resume(
     cfg:TrainConfig, # filled
     photos:list[Photo], # of the concept
@@ -333,7 +347,7 @@ def check_resume(
     "Raises `BadInput` if the run in the folder is another one."
     old, new = public_values(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), public_values(cfg)
     for name in new:
-        if name not in MAY_CHANGE and old[name] != new[name]: raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose another output_dir')
+        if name not in MAY_CHANGE and not same_option(name, old[name], new[name]): raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose another output_dir')
     if old['max_train_steps'] != new['max_train_steps'] and not new['lr_scheduler'].startswith('constant'):
         raise BadInput(f"{cfg.output_dir} was planned for {old['max_train_steps']} steps, and lr_scheduler={new['lr_scheduler']} follows the plan; resume with the same max_train_steps")
     if not checkpoint: return
@@ -341,16 +355,18 @@ def check_resume(
     if about['data'] != fingerprint(photos): raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
     if about['samples'] != samples: raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
 
-# %% ../nbs/12_train.ipynb #f9529c4d
+# %% ../nbs/12_train.ipynb #af5e08ff
 def find_start(
     cfg:TrainConfig, # filled
     photos:list[Photo], # of the concept
     samples:int, # of an optimizer step, over all processes
 ) -> tuple[int, Path|None]: # steps done and the checkpoint to go on from
     "Where the run begins. Raises `BadInput` if the folder is in use, or holds another run."
-    if not check_run(cfg): return 0, None
-    step, checkpoint = newest_checkpoint(Path(cfg.output_dir))
-    check_resume(cfg, photos, samples, checkpoint)
+    if not check_run(cfg):
+        if cfg.resume: logger.warning(f'{cfg.output_dir} holds no run yet, so a new one starts there')
+        return 0, None
+    step, checkpoint = newest_checkpoint(run := Path(cfg.output_dir))
+    if checkpoint or (run/'config.yaml').exists(): check_resume(cfg, photos, samples, checkpoint)
     return step, checkpoint
 
 # %% ../nbs/12_train.ipynb #25dda1f0
@@ -414,14 +430,14 @@ class RunLog(WatchedFileHandler):
 
     def handleError(self, record): pass
 
-# %% ../nbs/12_train.ipynb #86999c82
+# %% ../nbs/12_train.ipynb #c6150840
 @contextmanager
 def run_log(
     run:Path, # run folder, existing
 ):
     "While open, what the package has to say goes to the screen and to `train.log`; steps go to the file only."
     package = logging.getLogger('tlora_flux')
-    level, screen, file = package.level, ScreenLog(logging.INFO), RunLog(run/'train.log', encoding='utf-8')
+    with writing(run): level, screen, file = package.level, ScreenLog(logging.INFO), RunLog(run/'train.log', encoding='utf-8')
     file.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%Y-%m-%d %H:%M:%S'))
     for handler in (screen, file): package.addHandler(handler)
     package.setLevel(logging.DEBUG)
@@ -431,7 +447,7 @@ def run_log(
         for handler in (screen, file): package.removeHandler(handler)
         file.close()
 
-# %% ../nbs/12_train.ipynb #01fe18dd
+# %% ../nbs/12_train.ipynb #c6979460
 def encode(
     cfg:TrainConfig, # filled
     family:Family, # of the base
@@ -440,7 +456,7 @@ def encode(
     also:list[str]=(), # other texts to encode
 ) -> tuple[TrainingSet, dict[str, dict]]: # examples, and the embedding of each text, batch 1; on the CPU
     "Captions through the text encoders, then crops through the VAE; each is loaded only for what the cache lacks, and freed after use."
-    name, where, dtype = cfg.pretrained_model_name_or_path, (cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision]
+    name, where, dtype, before = cfg.pretrained_model_name_or_path, (cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision], fingerprint(photos)
     captions, examples = sorted({o.caption for o in photos}), list_examples(photos, cfg)
     texts = list(dict.fromkeys([*captions, *also]))
     source = find_base(name, *where, cfg.other_parts).source
@@ -452,6 +468,7 @@ def encode(
         clear_device_cache(garbage_collection=True)
         latents, masks = recall_photos(shelf, family, photos, examples, load('vae', torch.float32, device), weights=stamp('vae'))
     clear_device_cache(garbage_collection=True)
+    if fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds[:len(captions)]]) for k in embeds[0]}, rows), dict(zip(texts, embeds))
 
@@ -571,17 +588,17 @@ def out_of_memory(
         return (f'{saved.name} is saved; ' if saved else '') + advice
     return memory_for(f'in step {step + 1}', mend)
 
-# %% ../nbs/12_train.ipynb #c354c1c0
+# %% ../nbs/12_train.ipynb #1ebeede7
 @contextmanager
 def peers(
-    accelerator:Accelerator, # engine
+    count:int, # processes of the run
     run:Path, # run folder
     save:Callable[[], Path|None]=lambda: None, # writes a checkpoint, where there is something to save
 ):
     "Around all that processes do together. Raises `BadInput` when another process of the run has ended."
     try: yield
     except RuntimeError as e:
-        if accelerator.num_processes == 1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        if count == 1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
         save()
         raise BadInput(f'another process of this run has ended, so this one ends too; {way_on(run)}') from None
 
@@ -611,7 +628,7 @@ def start_state(
     if checkpoint: load_checkpoint_(checkpoint, transformer, state)
     return state
 
-# %% ../nbs/12_train.ipynb #a9bc8881
+# %% ../nbs/12_train.ipynb #020119a6
 def saver(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared
@@ -622,7 +639,7 @@ def saver(
     "What saves: in the main process, and not before the first step. After an update that was cut short the weights are no step's, and nothing is written."
     def save(step):
         if not step or state['guard'].busy or not accelerator.is_main_process: return None
-        with writing(run := Path(cfg.output_dir)):
+        with writing(run := Path(cfg.output_dir)), memory_for('while a checkpoint was written', lambda: f'close other programs that use it, then {way_on(run)}'):
             folder = save_checkpoint(run, step, extract_model_from_parallel(model), state, about, cfg)
             rotate_(run, cfg, step)
         return folder
@@ -644,7 +661,7 @@ class Stopping:
         logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {way_on(self.run)}')
         self.stop.leave()
 
-# %% ../nbs/12_train.ipynb #62dec0a9
+# %% ../nbs/12_train.ipynb #1788d2fb
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -663,7 +680,7 @@ def loop(
     def look(step): # after steps left out there is nothing new to see
         with writing(run), paused(watch):
             if (not guard.skipped or step == cfg.max_train_steps) and show(step, stopping.told): stopping.leave(step)
-    with StopSignals() as stop, StallWatch() as watch, peers(accelerator, run, lambda: save(done)):
+    with StopSignals() as stop, StallWatch() as watch, peers(accelerator.num_processes, run, lambda: save(done)):
         stopping = Stopping(accelerator, stop, save, run)
         look(first)
         for step in range(first, cfg.max_train_steps):
@@ -685,14 +702,17 @@ def finish(
     with writing(run): atomic_write(run/WEIGHTS, lambda part: shutil.copyfile(run/f'checkpoint-{step}'/WEIGHTS, part))
     logger.info(f'{run.name}/{WEIGHTS} is the adapter after {step} steps')
 
-# %% ../nbs/12_train.ipynb #9fc60b0e
+# %% ../nbs/12_train.ipynb #b33e35ee
 def already(
-    run:Path, # run folder
+    cfg:TrainConfig, # of the run
     step:int, # steps done
 ) -> None:
-    "Say that nothing is left to do. A run that was killed between its last checkpoint and its result gets the result."
-    print(f'{run} has {step} steps already; raise max_train_steps to train on')
-    if not (run/WEIGHTS).exists() or read_about(run/WEIGHTS)['step'] != step: finish(run, step)
+    "Say that nothing is left to do. A run that was killed between its last checkpoint and its result gets the result, as does one whose result was damaged."
+    run, more = Path(cfg.output_dir), '; raise max_train_steps to train on' if cfg.lr_scheduler.startswith('constant') else f', all that lr_scheduler={cfg.lr_scheduler} was planned for'
+    print(f'{run} has {step} steps already{more}')
+    try: written = read_about(run/WEIGHTS)['step']
+    except BadInput: written = None
+    if written != step: finish(run, step)
 
 # %% ../nbs/12_train.ipynb #31ac866d
 @contextmanager
@@ -725,7 +745,7 @@ def summary(
     return (f'{family.name}: rank {cfg.rank} to {cfg.min_rank} on {layers} linears, {size/1e6:.2f}M parameters; {len(data.latents)} examples from {len(photos)} photo(s) '
             f'at {cfg.resolution} px; steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
-# %% ../nbs/12_train.ipynb #3adf973e
+# %% ../nbs/12_train.ipynb #78813b72
 def train_checked(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
@@ -736,10 +756,10 @@ def train_checked(
     check_run(cfg)
     main, samples = accelerator.is_main_process, accelerator.num_processes*cfg.train_batch_size*cfg.gradient_accumulation_steps
     about, advice = about_run(cfg, family, photos, samples), leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
-    with peers(accelerator, run), only_one(run) if main else nullcontext():
+    with only_one(run) if main else nullcontext():
         first, checkpoint = find_start(cfg, photos, samples)
         if checkpoint and first >= cfg.max_train_steps and not (validation and validation.lacks(first, checkpoint/WEIGHTS)):
-            if main: already(run, first)
+            if main: already(cfg, first)
             return run
         preview = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution)
         with early_preview(run, preview, main), memory_for('while loading', 'close other programs that use it, or set quantization or a preset; tlora check says what fits'):
@@ -757,11 +777,11 @@ def train_checked(
             if main: finish(run, cfg.max_train_steps)
     return run
 
-# %% ../nbs/12_train.ipynb #9308f708
+# %% ../nbs/12_train.ipynb #dde31477
 def train(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
 ) -> Path: # the run folder
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
     insist(check(cfg), cfg.ignore_check)
-    with caches_at(cfg.cache_dir): return train_checked(cfg, on_step)
+    with caches_at(cfg.cache_dir), peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir)): return train_checked(cfg, on_step)
