@@ -9,8 +9,8 @@ __all__ = ['TOKEN', 'PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'chec
            'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
            'fill_defaults', 'concept_dir']
 
-# %% ../nbs/00_config.ipynb #aeff7cea
-import math, os, re, yaml
+# %% ../nbs/00_config.ipynb #909b79b0
+import math, os, re, sys, yaml
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
@@ -45,14 +45,14 @@ def opt(
     if isinstance(default, list): return field(default_factory=default.copy, metadata=meta)
     return field(default=default, metadata=meta)
 
-# %% ../nbs/00_config.ipynb #058a2422
+# %% ../nbs/00_config.ipynb #ebaeb165
 def fit_one(
     name:str, # field name, for the message
     kind:type, # str, int, float or bool
     value, # what was given
 ): # the value, as `kind`
     "`value` if it is of type `kind`. Raises `BadInput`."
-    if kind is float and type(value) is int: return float(value)
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max: return float(value)
     if kind is str and isinstance(value, PurePath): return value.as_posix()
     if type(value) is kind and not (kind is float and not math.isfinite(value)) and value != '': return value
     want = {str: 'text', int: 'a whole number', float: 'a finite number', bool: 'true or false'}[kind]
@@ -284,10 +284,16 @@ class SampleConfig(LoadFields):
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
 
-# %% ../nbs/00_config.ipynb #1251bd6c
+# %% ../nbs/00_config.ipynb #e083e49c
 class CoreLoader(yaml.SafeLoader):
     "Safe YAML with the plain scalars of YAML 1.2; a key given twice is an error."
     yaml_implicit_resolvers = {}
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent): raise yaml.composer.ComposerError(problem=f'*{event.anchor} stands for another value; write that value here', problem_mark=event.start_mark)
+        if event.tag: raise yaml.composer.ComposerError(problem=f'{event.tag} says how to read a value; leave it out', problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -303,7 +309,7 @@ CoreLoader.add_implicit_resolver('tag:yaml.org,2002:bool', re.compile(r'(true|Tr
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(r'[-+]?(0|[1-9][0-9]*)$'), list('-+0123456789'))
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
 
-# %% ../nbs/00_config.ipynb #ecd09532
+# %% ../nbs/00_config.ipynb #808e7a69
 def read_yaml(
     path:str|Path, # a YAML file of `key: value` lines
 ) -> dict: # as written, unchecked; {} for an empty file
@@ -312,6 +318,8 @@ def read_yaml(
     except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e: raise BadInput(f'{path}: {e.strerror}; give the path of a readable .yaml file') from None
     except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
+    except ValueError: raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None
+    except RecursionError: raise BadInput(f'{path} has brackets in brackets, too deep to read; write one `key: value` a line') from None
     except yaml.YAMLError as e:
         mark, problem = getattr(e, 'problem_mark', None), getattr(e, 'problem', None) or 'unreadable character'
         raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; write one `key: value` a line") from None
