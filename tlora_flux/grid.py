@@ -169,18 +169,19 @@ def plan_cells(
                       for c,(name,mark) in enumerate(zip(names, marks))]
     return cells
 
-# %% ../nbs/07c_grid.ipynb #84ff744b
+# %% ../nbs/07c_grid.ipynb #c2f22bf1
 def save_cell(
     image:Image.Image, # the picture
     path:Path, # PNG to write
     settings:dict, # goes into its text
     seconds:float|None=None, # that it took to draw; None is not known
 ) -> None:
-    "Write one cell, atomically, with its settings, its time and the versions that made it."
+    "Write one cell, atomically, with its settings, its time and the versions that made it; a folder that was removed meanwhile is made again."
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
+    path.parent.mkdir(exist_ok=True)
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
 
 # %% ../nbs/07c_grid.ipynb #b0db7d5c

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
            'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
-           'missing_batches', 'draw_batches', 'write_plan', 'twins', 'draw_grid', 'check_grid', 'refuse_other_run',
-           'sample']
+           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'draw_grid', 'check_grid',
+           'refuse_other_run', 'sample']
 
 # %% ../nbs/08_sample.ipynb #c71a5a04
 import hashlib
@@ -283,16 +283,27 @@ def draw_batches(
 # %% ../nbs/08_sample.ipynb #4a6f2a3c
 GUIDANCE = dict(guidance_scale='guidance', true_cfg_scale='true CFG') # option -> its name on the sheet
 
-# %% ../nbs/08_sample.ipynb #e432498e
+# %% ../nbs/08_sample.ipynb #5b46953d
+def hang_photo_(
+    grid:Grid, # the plan; it forgets a photo that cannot be read
+) -> None:
+    "Make the folder, with a copy of the training photo, once. Nothing that is drawn needs it: one that was moved away or damaged meanwhile is only said."
+    grid.folder.mkdir(parents=True, exist_ok=True)
+    if not grid.photo or (grid.folder/'photo.jpg').is_file(): return
+    photo = grid.photo
+    try: image = to_rgb(open_image(photo))
+    except BadInput:
+        grid.photo = None
+        return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need it')
+    image.thumbnail((512,512))
+    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90))
+
+# %% ../nbs/08_sample.ipynb #8996c655
 def write_plan(
     grid:Grid, # the plan
 ) -> None:
     "Make the folder, with `grid.json` and a copy of the training photo."
-    grid.folder.mkdir(parents=True, exist_ok=True)
-    if grid.photo:
-        photo = to_rgb(open_image(grid.photo))
-        photo.thumbnail((512,512))
-        atomic_write(grid.folder/'photo.jpg', lambda part: photo.save(part, 'JPEG', quality=90))
+    hang_photo_(grid)
     rows = {c.row: c.settings['prompt'] + f" [seed {c.settings['seed']}]" for c in grid.cells}
     first = grid.cells[0].settings
     words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])

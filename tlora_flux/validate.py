@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'PRIVATE', 'Validation', 'plan_validation', 'adapter_file', 'along_row', 'drawn_before', 'gathered',
-           'borrowed', 'easel', 'begin_validation', 'Validator', 'add_cell', 'make_validator', 'check_tracker',
-           'told_to_tracker', 'Tracking', 'show_sheet']
+           'borrowed', 'easel', 'begin_validation', 'Validator', 'lay_out', 'add_cell', 'make_validator',
+           'check_tracker', 'told_to_tracker', 'Tracking', 'show_sheet']
 
 # %% ../nbs/11a_validate.ipynb #c3b6099c
 import json, logging, re, threading, torch
@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
-# %% ../nbs/11a_validate.ipynb #fad1a7b8
+# %% ../nbs/11a_validate.ipynb #26ae2f2a
 from .adapter import get_state, set_strength_
 from .cache import OutOfMemory, memory_for
 from .checkpoint import save_tlora
@@ -32,7 +32,7 @@ from .families import Family, refuse_unused
 from .files import WEIGHTS, atomic_write
 from .grid import Cell, Prompt, columns_of, contact_sheet, plan_cells, read_prompts, read_settings, save_cell
 from .hub import DTYPES, load_base
-from .sample import Grid, draw, say_if_unused, shared_settings, training_photo, write_plan
+from .sample import Grid, draw, hang_photo_, say_if_unused, shared_settings, training_photo, write_plan
 from .watch import StallWatch
 
 # %% ../nbs/11a_validate.ipynb #ebbb4566
@@ -165,7 +165,7 @@ def easel(
     finally:
         with suppress(OSError): bar.close()
 
-# %% ../nbs/11a_validate.ipynb #bfec1497
+# %% ../nbs/11a_validate.ipynb #bb725e3d
 def begin_validation(
     validation:Validation, # what to draw
     step:int, # optimizer steps done
@@ -175,10 +175,11 @@ def begin_validation(
     "Write the plan of the grid so far."
     with adapter_file(validation.grid.run, step, transformer, about) if step else nullcontext() as file:
         cells = validation.cells([(step, file)] if step else [])
+    hang_photo_(validation.grid) # here, where a photo that is gone is forgotten for the whole run
     write_plan(gathered(validation.grid, cells, step))
     return sorted(cells, key=lambda c: c.column)
 
-# %% ../nbs/11a_validate.ipynb #e65c26dd
+# %% ../nbs/11a_validate.ipynb #43e41e19
 @dataclass
 class Validator:
     "Draws what is due after a step. Raises `OSError` if it cannot be written."
@@ -189,10 +190,14 @@ class Validator:
     about:dict # header values of the adapter
     show:Callable[[Image.Image, int], None]=lambda sheet, step: None # is given each sheet
     able:bool=True # False once memory has run out
+    tidy:bool=False # True once what a killed process left behind is removed
 
     def __call__(self, step:int, told:Callable[[], bool]) -> bool: # `told` is asked after each picture; whether it said stop
         if not self.validation.due(step): return False
         folder, stop = self.validation.grid.folder, False
+        if self.pipe and not self.tidy:
+            for part in folder.glob('.*.part'): part.unlink()
+        self.tidy = True
         cells = begin_validation(self.validation, step, self.pipe.transformer, self.about) if self.pipe else [None]*self.validation.count(step)
         todo = [c for c in cells if c and read_settings(folder/c.file) != c.settings]
         with easel(self.pipe, self.embeds, self.device, todo) if todo else nullcontext() as paint:
@@ -200,10 +205,21 @@ class Validator:
                 if cell in todo and self.able: self.able = add_cell(cell, paint, folder)
                 if stop := told(): break
         if self.pipe:
-            sheet = contact_sheet(folder)
-            atomic_write(folder/'sheet.jpg', lambda part: sheet.save(part, 'JPEG', quality=90))
+            sheet = lay_out(self.validation.grid, cells, step)
             if todo and self.able: logger.info(f'validation pictures after {step} steps: {folder.parent.name}/{folder.name}/sheet.jpg'), self.show(sheet, step)
         return stop
+
+# %% ../nbs/11a_validate.ipynb #a387635f
+def lay_out(
+    grid:Grid, # of the run
+    cells:list[Cell], # of the base and of this step
+    step:int, # optimizer steps done
+) -> Image.Image: # the sheet
+    "Write the sheet; and once more the plan, where somebody has removed it meanwhile with all that it told of."
+    if not (grid.folder/'grid.json').is_file(): write_plan(gathered(grid, cells, step))
+    sheet = contact_sheet(grid.folder)
+    atomic_write(grid.folder/'sheet.jpg', lambda part: sheet.save(part, 'JPEG', quality=90))
+    return sheet
 
 # %% ../nbs/11a_validate.ipynb #e42be99f
 def add_cell(
