@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['At', 'SETTINGS', 'THUMB', 'MARKS', 'FIELDS', 'PAGE', 'LIKE', 'Board', 'valid_plan', 'read_plan', 'step_of',
-           'adapters_of', 'board_of', 'find_grids', 'plan_first', 'fullest', 'open_board', 'jpeg_bytes', 'no_larger',
-           'stamp_of', 'shrunk', 'thumb', 'thumb_image', 'said_by', 'state', 'shows', 'seconds_per_cell', 'duration',
-           'decoded', 'card', 'picture', 'absence', 'renderable', 'lacking', 'wipe', 'is_like', 'trained_here',
-           'concept_of', 'valid_picks', 'read_picks', 'change_pick', 'pick_key', 'usual', 'prompt_lines', 'keep',
-           'as_record', 'read_log', 'smooth', 'Curve', 'plot_run', 'curve_of', 'data_url', 'about_cell', 'groups',
-           'shown_photos', 'page_row', 'head_html', 'page', 'save_page', 'paste_row', 'board_sheet', 'sheet_jpeg',
-           'across', 'short', 'photo_of', 'viewed', 'difference', 'describe', 'numbered']
+           'adapters_of', 'board_of', 'stamp_of', 'mark_of', 'drawn_with', 'find_grids', 'plan_first', 'fullest',
+           'open_board', 'jpeg_bytes', 'no_larger', 'shrunk', 'thumb', 'thumb_image', 'said_by', 'state', 'shows',
+           'seconds_per_cell', 'duration', 'decoded', 'card', 'picture', 'absence', 'renderable', 'lacking', 'wipe',
+           'is_like', 'trained_here', 'concept_of', 'valid_picks', 'read_picks', 'change_pick', 'pick_key', 'usual',
+           'prompt_lines', 'keep', 'as_record', 'read_log', 'smooth', 'Curve', 'plot_run', 'curve_of', 'data_url',
+           'about_cell', 'groups', 'shown_photos', 'page_row', 'head_html', 'page', 'save_page', 'paste_row',
+           'board_sheet', 'sheet_jpeg', 'across', 'short', 'photo_of', 'viewed', 'difference', 'describe', 'numbered']
 
 # %% ../nbs/12a_board.ipynb #75248ace
 import base64
@@ -29,7 +29,7 @@ from pathlib import Path
 from shlex import quote
 from statistics import median
 
-# %% ../nbs/12a_board.ipynb #3ecc4cde
+# %% ../nbs/12a_board.ipynb #77cc0a58
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, portable_path
 from .files import WEIGHTS, atomic_write, caption_of, find_weights, list_checkpoints, list_images, open_image, read_about, to_rgb
-from .grid import FLAGS, Cell, Column, read_cell, trained_config, wrap
+from .grid import FLAGS, Cell, Column, fingerprint, read_cell, trained_config, wrap
 
 # %% ../nbs/12a_board.ipynb #bcdcb4a6
 At = tuple[int,int,int] # prompt, image of that prompt, column; each from 0
@@ -80,13 +80,14 @@ def valid_plan(
     return isinstance(plan, dict) and all(isinstance(plan.get(k), str) for k in ('run','base','settings')) and Path(plan['run']).name==plan['run']!='..' and all(isinstance(plan.get(k), list) and plan[k] for k in ('columns','cells')) and \
         all(isinstance(c, str) for c in plan['columns']) and all(map(cell, plan['cells']))
 
-# %% ../nbs/12a_board.ipynb #bcec0c49
+# %% ../nbs/12a_board.ipynb #eaf86121
 def read_plan(
     folder:Path, # of a grid
 ) -> dict: # `grid.json`
     "The plan of a grid. Raises `BadInput` if there is none, or it is not whole."
     try: plan = json.loads((folder/'grid.json').read_text(encoding='utf-8'))
     except FileNotFoundError: raise BadInput(f'{folder} holds neither checkpoints nor a grid.json; give a run folder, or a folder that `tlora sample` made') from None
+    except OSError as e: raise BadInput(f'{folder}/grid.json cannot be read ({e.strerror}); make it readable') from None
     except (json.JSONDecodeError, UnicodeDecodeError): plan = {}
     if not valid_plan(plan): raise BadInput(f'{folder}/grid.json is broken; repeat its `tlora sample` command with --output-dir {folder}: pictures that are there are kept')
     return plan
@@ -110,14 +111,15 @@ def adapters_of(
     if final: found.setdefault(step_of(final), final)
     return found
 
-# %% ../nbs/12a_board.ipynb #9d099dff
+# %% ../nbs/12a_board.ipynb #7c99bf1a
 def board_of(
     folder:Path, # of a grid
-    run:Path|None=None, # its run; None looks beside the grid
+    run:Path|None=None, # its run; None looks beside the grid, and around `validation`
 ) -> Board: # ready to be looked at
     "Open a grid. Raises `BadInput` for a plan that is missing or broken."
     plan = read_plan(folder)
-    beside = folder.parent/plan['run']
+    beside,place = folder.parent/plan['run'],folder.resolve()
+    if (place.parent.name,place.name)==(plan['run'],'validation'): beside = place.parent # a training's own pictures lie in its run
     run = run or (beside if beside.is_dir() else None)
     used = sorted({entry['column'] for entry in plan['cells']}) # `tlora sample --limit` may leave columns without a cell
     adapters,columns,cells = adapters_of(run),[Column(plan['columns'][n]) for n in used],{}
@@ -130,15 +132,44 @@ def board_of(
         columns[place] = Column(columns[place].label, settings['step'], settings['strength'], adapters.get(settings['step']) if settings['adapter'] else None)
     return Board(folder, run, columns, cells, plan['settings'], plan['base'])
 
-# %% ../nbs/12a_board.ipynb #bf0d3e57
+# %% ../nbs/12a_board.ipynb #543df3f1
+def stamp_of(
+    file:Path, # that is there
+) -> tuple[int,int]: # changes when the file does
+    "Its time of change and its size."
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size
+
+# %% ../nbs/12a_board.ipynb #bd4bcb83
+@lru_cache(1024)
+def mark_of(
+    file:Path, # an adapter
+    stamp:tuple[int,int], # from `stamp_of`
+) -> str: # as a grid's plan has it
+    "What tells an adapter from others, read once."
+    return fingerprint(file)
+
+# %% ../nbs/12a_board.ipynb #066f5521
+def drawn_with(
+    run:Path, # run folder
+    plan:dict, # from `read_plan`
+) -> bool:
+    "Whether an adapter of the run is among those of a grid."
+    marks = {(c['step'],c['adapter']) for c in plan['cells']}
+    return any((step, mark_of(file, stamp_of(file))) in marks for step,file in adapters_of(run).items())
+
+# %% ../nbs/12a_board.ipynb #f6346e33
 def find_grids(
     run:Path, # run folder
 ) -> list[Path]: # newest first
-    "The grids that were drawn from a run and lie beside it."
+    "The grids that were drawn from a run: beside it, in `outputs`, and in its `validation`."
+    run = run.resolve()
+    near = {*run.parent.glob('*/grid.json'), *run.glob('validation/grid.json')}
     def mine(file):
-        try: return read_plan(file.parent)['run']==run.resolve().name
+        try: plan = read_plan(file.parent)
         except BadInput: return False # a broken one must not hide the others
-    return [f.parent for f in sorted(run.resolve().parent.glob('*/grid.json'), key=lambda f: -f.stat().st_mtime) if mine(f)]
+        return plan['run']==run.name and (file in near or drawn_with(run, plan))
+    return [f.parent for f in sorted(near | {*Path('outputs').resolve().glob('*/grid.json')}, key=lambda f: -f.stat().st_mtime) if mine(f)]
 
 # %% ../nbs/12a_board.ipynb #c99d6e17
 def plan_first(
@@ -155,25 +186,28 @@ def plan_first(
     write_plan(grid)
     return grid.folder
 
-# %% ../nbs/12a_board.ipynb #cbc0884b
+# %% ../nbs/12a_board.ipynb #944aa586
 def fullest(
     run:Path, # run folder
+    drawn:bool=False, # only grids with a picture
 ) -> Board|None: # None where no grid is worth opening
-    "Of the run's grids that with the most checkpoints, and of equals the newest. A plan without a picture that newer checkpoints have overtaken is passed over."
+    "Of the run's grids that with the most checkpoints, and of equals the newest; the pictures of its training come last. A plan without a picture that newer checkpoints have overtaken is passed over."
     boards,steps = [board_of(folder, run) for folder in find_grids(run)],adapters_of(run).keys()
-    return max((b for b in boards if b.steps>=steps or any(b.folder.glob('*.png'))), key=lambda b: len(b.steps), default=None)
+    return max((b for b in boards if not drawn and b.steps>=steps or any(b.folder.glob('*.png'))), key=lambda b: (b.folder.name!='validation', len(b.steps)), default=None)
 
-# %% ../nbs/12a_board.ipynb #2baa15c3
+# %% ../nbs/12a_board.ipynb #9f07b234
 def open_board(
     path:str|Path, # run folder or grid folder
+    drawn:bool=False, # refuse what has no picture, in place of planning a grid
 ) -> Board: # the fullest grid of a run
     "Open what a person names. Raises `BadInput`."
     path = Path(path).expanduser()
     if not path.is_dir(): raise BadInput(f'{path} is no folder; give a run folder or a grid folder')
-    if (path/'grid.json').exists(): return board_of(path)
-    if board := fullest(path): return board
-    if not adapters_of(path): read_plan(path) # says what a folder must hold
-    return board_of(plan_first(path), path)
+    board = board_of(path) if (path/'grid.json').exists() else fullest(path, drawn)
+    if not (board or adapters_of(path)): read_plan(path) # says what a folder must hold
+    if drawn and not (board and any(board.folder.glob('*.png'))):
+        raise BadInput(f'{path} has no picture yet, nor has a grid beside it or in ./outputs; draw some with `tlora sample {quote(str(board.run or "RUN") if board else str(path))} --prompts FILE`, or give the folder that holds them')
+    return board or board_of(plan_first(path), path)
 
 # %% ../nbs/12a_board.ipynb #e6929851
 def jpeg_bytes(
@@ -192,14 +226,6 @@ def no_larger(
 ) -> Image.Image: # the same image if it is small enough
     "Made smaller where needed, never larger."
     return ImageOps.contain(image, (side,side)) if max(image.size)>side else image
-
-# %% ../nbs/12a_board.ipynb #543df3f1
-def stamp_of(
-    file:Path, # that is there
-) -> tuple[int,int]: # changes when the file does
-    "Its time of change and its size."
-    about = file.stat()
-    return about.st_mtime_ns, about.st_size
 
 # %% ../nbs/12a_board.ipynb #062c4070
 THUMB = 192 # pixels of a thumbnail's longer side
@@ -655,13 +681,17 @@ def page(
     photos = ''.join(f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board))
     return PAGE.format(title=escape(board.title), settings=escape(board.settings), photos=photos, rows=rows)
 
-# %% ../nbs/12a_board.ipynb #fafd877a
+# %% ../nbs/12a_board.ipynb #9d3919c4
 def save_page(
     path:str|Path, # run folder or grid folder
 ) -> Path: # `grid.html` in the grid's folder
-    "Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid."
-    board = open_board(path)
-    return atomic_write(board.folder/'grid.html', lambda part: part.write_text(page(board), encoding='utf-8'))
+    "Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid, for one without a picture, and where the page cannot be written."
+    board = open_board(path, drawn=True)
+    file,html = board.folder/'grid.html',page(board)
+    try: return atomic_write(file, lambda part: part.write_text(html, encoding='utf-8'))
+    except OSError as e:
+        mend = 'move that folder away' if file.is_dir() else 'make room or make its folder writable, or give a copy of the grid in another place'
+        raise BadInput(f'{file} cannot be written ({e.strerror or e}); {mend}') from None
 
 # %% ../nbs/12a_board.ipynb #b04ffd18
 def paste_row(
