@@ -92,7 +92,7 @@ def read_reference(
         transformer='FluxTransformer2DModel', family='flux.1-dev', base=said['pretrained_model_name_or_path'], trigger=said['placeholder_token'], class_name=said['class_name'],
         max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said}) # 512 tokens is what the reference trains with if nobody says otherwise
 
-# %% ../nbs/04a_files.ipynb #a51a2565
+# %% ../nbs/04a_files.ipynb #5696f3ec
 def read_about(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> dict: # format, schedule, targets, family, trigger, step, ...
@@ -103,7 +103,7 @@ def read_about(
         with safe_open(file, 'np') as f: about = json.loads(f.metadata()['tlora'])
         version = about['format']
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
-    except (KeyError, TypeError, ValueError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; convert it first') from None
+    except (KeyError, TypeError, ValueError, RecursionError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; convert it first') from None
     if version != FORMAT: raise BadInput(f'{file} has format {version}, this version reads {FORMAT}; upgrade tlora_flux')
     return about
 
