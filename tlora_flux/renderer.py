@@ -37,15 +37,16 @@ def insist_same(
     if differing := [k for k in ('base','revision','quantization') if settings.get(k)!=theirs.get(k)]:
         raise BadInput(f'{differing[0]}={theirs.get(differing[0], "none")} of this grid is not the training\'s {settings.get(differing[0], "none")}; draw it with the `tlora sample` command that planned it')
 
-# %% ../nbs/12b_renderer.ipynb #b1a44e03
+# %% ../nbs/12b_renderer.ipynb #1b3c921c
 def wanted_grid(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render
     offload:str='none', # see `render_cells`
 ): # a `Grid` of only the columns and cells in question
-    "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned."
+    "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned, and for a grid that was removed."
     from tlora_flux.hub import find_base
     from tlora_flux.sample import Grid, base_of, loading_of, shared_settings
+    if not (board.folder/'grid.json').is_file(): raise BadInput(f'{board.folder.name} was removed since this grid was opened; put it back, or open another grid')
     files = [c for c in board.columns if c.file and c.file.is_file()]
     if gone := [at for at in wanted if not renderable(board, at)]: raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
     columns = sorted({at[2] for at in wanted} | {board.columns.index(files[-1])}) # the base is drawn with an adapter at strength 0
@@ -189,7 +190,7 @@ def save_prompts(
     if not file.parent.is_dir(): raise BadInput(f'{file.parent} is no folder; choose one that exists')
     return atomic_write(file, lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
 
-# %% ../nbs/12b_renderer.ipynb #cc618507
+# %% ../nbs/12b_renderer.ipynb #d0be11f7
 def replan(
     board:Board, # of a run that is here
     file:Path, # prompt file
@@ -201,7 +202,8 @@ def replan(
     if not (steps or every): raise BadInput('the checkpoints of this grid are gone, so no other prompts can be rendered')
     shared = {k: usual(board, k) for k in (*FIELDS,'seed')}
     grid = plan_grid(SampleConfig(run=str(board.run), prompts=str(file), checkpoint=steps, strength=board.strengths, images=board.images, **shared))
-    grid = replace(grid, folder=board.folder.parent/grid.folder.name)
+    beside = board.run if board.folder.resolve().parent==board.run.resolve() else board.folder # a training's own pictures lie in its run, where no grid is looked for
+    grid = replace(grid, folder=beside.resolve().parent/grid.folder.name)
     insist_same(board, grid.cells[0].settings)
     write_plan(grid)
     if not grid.photo and (photo := board.folder/'photo.jpg').is_file(): shutil.copy2(photo, grid.folder) # the concept is not where it was
