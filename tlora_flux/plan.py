@@ -66,7 +66,7 @@ def activations(
     blocks = 2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double + single*figures.single
     return batch * tokens * figures.hidden * (blocks + figures.forward)
 
-# %% ../nbs/07_plan.ipynb #de65eaff
+# %% ../nbs/07_plan.ipynb #efaaa066
 @dataclass(frozen=True)
 class Want:
     "What a run asks of the machine."
@@ -85,13 +85,15 @@ class Want:
     gradient_checkpointing:bool=False # recompute instead of keep
     optimizer:str='adamw' # adamw or prodigy
     saves:int=1 # checkpoints, or images, that are written
+    begun:int|None=None # trainer states that lie there already, where a run is resumed
+    keeps:bool=True # what was encoded, for the next time
     offload:str='none' # none, model, group or sequential
     quantization:str='none' # storage of the transformer: none, int8 or nf4
     text_encoders:str='gpu' # where text is encoded: gpu, cpu, or on the GPU in int8 or nf4
     report_to:str='none' # tracker
     validates:bool=False # draws pictures while it trains
 
-# %% ../nbs/07_plan.ipynb #f5f8f024
+# %% ../nbs/07_plan.ipynb #c642ac63
 def want_of(
     cfg:TrainConfig|SampleConfig, # what a person asked for
     defaults:dict, # the family's
@@ -106,7 +108,7 @@ def want_of(
         side = defaults['resolution']
         return Want(**shared, output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
     return Want(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
-                rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts))
+                rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 
 # %% ../nbs/07_plan.ipynb #a4385e96
 @dataclass(frozen=True)

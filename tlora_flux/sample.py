@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
            'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
-           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'draw_grid', 'check_grid',
-           'refuse_other_run', 'sample']
+           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'going_on', 'draw_grid',
+           'check_grid', 'refuse_other_run', 'sample']
 
-# %% ../nbs/08_sample.ipynb #c71a5a04
+# %% ../nbs/08_sample.ipynb #da585562
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from pathlib import Path
@@ -101,15 +103,14 @@ class Grid:
     compile:bool=False # the transformer's blocks
     keep:bool=True # encoded prompts, for the next time
 
-# %% ../nbs/08_sample.ipynb #b3f4481c
+# %% ../nbs/08_sample.ipynb #43407074
 def training_photo(
     trained:TrainConfig|None, # the run's config
 ) -> Path|None: # the first photo by name; None where the concept is not on this machine
     "A photo to set the pictures against."
     if trained is None: return None
-    try: folder = concept_dir(trained.instance_data_dir)/'images'
-    except BadInput: return None
-    return next(iter(list_images(folder).values()), None)
+    try: return next(iter(list_images(concept_dir(trained.instance_data_dir)/'images').values()), None)
+    except (BadInput, OSError): return None # moved or changed since: the pictures are drawn without it
 
 # %% ../nbs/08_sample.ipynb #d63b6edf
 def base_of(
@@ -325,28 +326,42 @@ def twins(
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a][row] for row in pixels[b])]
 
-# %% ../nbs/08_sample.ipynb #5be01b4f
+# %% ../nbs/08_sample.ipynb #941b71b8
+@contextmanager
+def going_on(
+    grid:Grid, # whose pictures are drawn
+    state:PartialState, # this process among all
+):
+    "Around the drawing. Raises `BadInput` where a file cannot be written, and where another process has ended."
+    try: yield
+    except KeyboardInterrupt:
+        if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
+        raise
+    except OSError as e: raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; once that is mended, the same command goes on from what is drawn') from None
+    except RuntimeError as e:
+        if state.num_processes==1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
+
+# %% ../nbs/08_sample.ipynb #8e9ff0e6
 def draw_grid(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
     offload:str='none', # none, model, group, sequential
 ) -> None:
-    "Load the base, draw this process's share of the batches, and make the sheet."
-    state,device = PartialState(),default_device()
+    "Load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
+    state,device = PartialState(cpu=not torch.accelerator.is_available()),default_device()
     mine = todo[state.process_index::state.num_processes]
     embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
-    if state.is_main_process: write_plan(grid)
-    state.wait_for_everyone()
-    try:
-        with StallWatch() as watch: draw_batches(grid, mine, pipe, embeds, device, watch.tick)
+    with going_on(grid, state):
+        if state.is_main_process: write_plan(grid)
         state.wait_for_everyone()
-    except KeyboardInterrupt:
-        if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
-        raise
-    finally:
-        if state.is_main_process: atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
+        try:
+            with StallWatch() as watch: draw_batches(grid, mine, pipe, embeds, device, watch.tick)
+            state.wait_for_everyone()
+        finally:
+            if state.is_main_process: atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
-# %% ../nbs/08_sample.ipynb #f462e4ce
+# %% ../nbs/08_sample.ipynb #ca2bd244
 def check_grid(
     cfg:SampleConfig, # the request
 ) -> Report: # as of `tlora check`
@@ -355,7 +370,7 @@ def check_grid(
     loading,cells = loading_of(cfg, o.trained),len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
     asked = replace(cfg, **side, **{name: loading[name] for name in ('quantization','text_encoders')}, limit=min(cells, cfg.limit or cells))
-    return check(asked, o.base, o.revision, o.cache_dir, o.other_parts)
+    return check(asked, o.base, o.revision, o.cache_dir, o.other_parts, loading['keep'])
 
 # %% ../nbs/08_sample.ipynb #b2c6b531
 def refuse_other_run(
