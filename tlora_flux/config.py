@@ -121,7 +121,7 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #7cc00364
+# %% ../nbs/00_config.ipynb #a5434edc
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
@@ -135,37 +135,37 @@ class ConceptFields(Config):
     random_flip:bool = opt(False, 'Train on mirror images too; not where left and right differ, as in writing.')
     random_crop:bool = opt(False, 'Train on random crops instead of the centre: for large texture photos.')
     crop_scale:float = opt(1.0, "Smallest random crop, as a fraction of the photo's short side.", low=0.01, high=1)
-    crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1)
+    crop_count:int = opt(256, 'Random crops cut and encoded before training, shared among the photos.', low=1, high=100_000)
     max_sequence_length:int|None = opt(None, "Length of the prompt, tokens; FLUX attends to padding, so sampling must use the same.", low=1, high=512, family=(32, 77))
 
-# %% ../nbs/00_config.ipynb #e28622b1
+# %% ../nbs/00_config.ipynb #31e6d059
 @dataclass(kw_only=True)
 class AdapterFields(Config):
     "The base model, and the shape of what is added to it."
     pretrained_model_name_or_path:str = opt('micro', 'Base model: "micro" (comes with the package), a Hub id, a diffusers folder, or a .safetensors file with the transformer alone.', path=True)
     other_parts:str|None = opt(None, "For a .safetensors base: diffusers folder or Hub id with its other parts; None is the family's repository.", path=True)
     revision:str|None = opt(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
-    rank:int = opt(32, 'Ranks live at sigma 0, the clean end.', low=1)
-    min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0)
+    rank:int = opt(32, 'Ranks live at sigma 0, the clean end.', low=1, high=16384)
+    min_rank:int = opt(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0, high=16384)
     rank_schedule:str = opt('paper', 'How the live rank falls from rank to min_rank as sigma grows.', choices=('paper', 'constant', 'shifted', 'cosine'))
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
-# %% ../nbs/00_config.ipynb #d2356a57
+# %% ../nbs/00_config.ipynb #8f5c2d48
 @dataclass(kw_only=True)
 class OptimFields(Config):
     "How a step is taken, and which noise levels it sees."
     optimizer:str = opt('adamw', 'Optimizer; prodigy needs the package prodigyopt.', choices=('adamw', 'prodigy'))
-    learning_rate:float|None = opt(None, 'Step size; with prodigy None is 1.', low=0, family=(2e-3, 1e-4))
+    learning_rate:float|None = opt(None, 'Step size; with prodigy None is 1.', low=0, high=1e30, family=(2e-3, 1e-4))
     lr_scheduler:str = opt('constant', 'Learning rate over the steps.', choices=('constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'))
-    lr_warmup_steps:int = opt(0, 'Steps over which the learning rate rises from 0.', low=0)
+    lr_warmup_steps:int = opt(0, 'Steps over which the learning rate rises from 0.', low=0, high=10**6)
     adam_beta1:float = opt(0.9, 'Decay of the mean of gradients.', low=0, high=.9999)
     adam_beta2:float = opt(0.999, 'Decay of the mean of squared gradients.', low=0, high=.9999)
-    adam_weight_decay:float = opt(1e-4, 'Decoupled weight decay.', low=0)
-    adam_epsilon:float = opt(1e-8, "Added to the root of the squared gradients' mean.", low=0)
-    max_grad_norm:float = opt(1.0, 'Gradients are scaled down to this norm.', low=.001)
-    max_grad_factor:float = opt(100.0, 'A step whose gradient norm is above so many medians of the last 100, or is not finite, is left out.', low=2)
-    max_skipped_steps:int = opt(5, 'Steps left out in a row before the run stops.', low=1)
+    adam_weight_decay:float = opt(1e-4, 'Decoupled weight decay.', low=0, high=1000)
+    adam_epsilon:float = opt(1e-8, "Added to the root of the squared gradients' mean.", low=0, high=1)
+    max_grad_norm:float = opt(1.0, 'Gradients are scaled down to this norm.', low=.001, high=1e9)
+    max_grad_factor:float = opt(100.0, 'A step whose gradient norm is above so many medians of the last 100, or is not finite, is left out.', low=2, high=1e9)
+    max_skipped_steps:int = opt(5, 'Steps left out in a row before the run stops.', low=1, high=10**6)
     sigma_sampling:str = opt('uniform', 'Which noise levels are trained.', choices=('uniform', 'logit_normal', 'shifted'))
     sigma_mu:float|None = opt(None, "Shift of sigma_sampling=shifted, above 0 is noisier; None is the sampler's at this resolution, 1.15 for FLUX.1 at 1024 px.", low=-10, high=10)
     logit_mean:float = opt(0.0, 'Mean of the logit of sigma_sampling=logit_normal; above 0 is noisier.', low=-10, high=10)
@@ -173,32 +173,32 @@ class OptimFields(Config):
     weighting_scheme:str = opt('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = opt(1.0, 'Guidance told to a guidance-distilled model while training.', low=0, high=100)
 
-# %% ../nbs/00_config.ipynb #9c5d4753
+# %% ../nbs/00_config.ipynb #a0115ea3
 @dataclass(kw_only=True)
 class RunFields(Config):
     "How long, how much at once, and where it is written."
     output_dir:str = opt(MISSING, 'Run folder; must be new, unless resume or overwrite is set.', path=True)
-    max_train_steps:int|None = opt(None, 'Optimizer steps in all.', low=1, family=(300, 500))
-    checkpointing_steps:int|None = opt(None, 'Optimizer steps between checkpoints.', low=1, family=(100, 100))
-    keep_last:int|None = opt(None, 'Checkpoints that stay, counted from the newest; None keeps all. A starred, chosen or recommended one always stays.', low=2)
-    keep_every:int|None = opt(None, 'With keep_last: checkpoints at multiples of so many steps stay too.', low=1)
-    train_batch_size:int = opt(1, 'Samples at once, on each device.', low=1)
-    gradient_accumulation_steps:int = opt(1, 'Batches to an optimizer step.', low=1)
+    max_train_steps:int|None = opt(None, 'Optimizer steps in all.', low=1, high=10**6, family=(300, 500))
+    checkpointing_steps:int|None = opt(None, 'Optimizer steps between checkpoints.', low=1, high=10**6, family=(100, 100))
+    keep_last:int|None = opt(None, 'Checkpoints that stay, counted from the newest; None keeps all. A starred, chosen or recommended one always stays.', low=2, high=10**6)
+    keep_every:int|None = opt(None, 'With keep_last: checkpoints at multiples of so many steps stay too.', low=1, high=10**6)
+    train_batch_size:int = opt(1, 'Samples at once, on each device.', low=1, high=1024)
+    gradient_accumulation_steps:int = opt(1, 'Batches to an optimizer step.', low=1, high=10_000)
     gradient_checkpointing:bool|None = opt(None, "Recompute activations in the backward pass: half the memory on FLUX.1-dev, for half as many products again (both computed, not measured).", family=(False, True))
     mixed_precision:str|None = opt(None, "Arithmetic of the frozen base; the adapter is always float32.", choices=('no', 'bf16', 'fp16'), family=('no', 'bf16'))
-    seed:int = opt(0, 'Every random number is a function of seed, step, sample and purpose.', low=0)
+    seed:int = opt(0, 'Every random number is a function of seed, step, sample and purpose.', low=0, high=10**18)
     resume:bool = opt(False, "Go on from the run folder's newest checkpoint.")
     overwrite:bool = opt(False, 'Delete the earlier run in that folder first.')
     ignore_check:bool = opt(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
-# %% ../nbs/00_config.ipynb #a976c041
+# %% ../nbs/00_config.ipynb #9e7911d8
 @dataclass(kw_only=True)
 class ViewFields(Config):
     "What a run shows of itself while it goes on; it has no part in what is learned."
     report_to:str = opt('none', 'Tracker that gets the numbers of each step and the validation pictures; its package must be installed.', choices=('none', 'tensorboard', 'wandb', 'trackio'))
     validation_prompts:str|None = opt(None, "Prompts drawn during the run, the base model first: a text file as for tlora sample, or material, object, person or style. None draws nothing.", path=True)
-    validation_steps:int|None = opt(None, 'Optimizer steps between validation pictures; the last step is always drawn. None is checkpointing_steps.', low=1)
-    num_validation_images:int = opt(1, 'Images per validation prompt; noise of image i is drawn with seed i.', low=1)
+    validation_steps:int|None = opt(None, 'Optimizer steps between validation pictures; the last step is always drawn. None is checkpointing_steps.', low=1, high=10**6)
+    num_validation_images:int = opt(1, 'Images per validation prompt; noise of image i is drawn with seed i.', low=1, high=1000)
 
 # %% ../nbs/00_config.ipynb #90a7bc31
 PRESETS = ('80gb', '48gb', '24gb', '16gb', '12gb') # by the card's memory; what each sets is in the notebook on presets
@@ -265,24 +265,24 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterField
             if not self.validation_prompts and getattr(self, name) != plain: raise BadInput(f'{name}={getattr(self, name)} does nothing without validation_prompts; name a prompt file')
         if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
 
-# %% ../nbs/00_config.ipynb #9e43636b
+# %% ../nbs/00_config.ipynb #d9877cde
 @dataclass(kw_only=True)
 class SampleConfig(LoadFields):
     "Every option of a sampled grid."
     run:str = opt(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
     prompts:str = opt(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>". Or material, object, person or style: that subject\'s first prompts.', path=True)
-    checkpoint:list[int] = opt([], 'Steps to show, one column each; none given shows all.', low=0)
-    images:int = opt(1, 'Images per prompt, each with its own noise.', low=1)
-    limit:int|None = opt(None, 'Cells to draw in all; None draws every one.', low=1)
-    strength:list[float] = opt([1.0], 'Factor on the adapter: 1 as trained, 0 off; several make several columns.')
-    num_inference_steps:int|None = opt(None, 'Denoising steps.', low=1, family=(20, 28))
+    checkpoint:list[int] = opt([], 'Steps to show, one column each; none given shows all.', low=0, high=10**6)
+    images:int = opt(1, 'Images per prompt, each with its own noise.', low=1, high=1000)
+    limit:int|None = opt(None, 'Cells to draw in all; None draws every one.', low=1, high=10**6)
+    strength:list[float] = opt([1.0], 'Factor on the adapter: 1 as trained, 0 off; several make several columns.', low=-100, high=100)
+    num_inference_steps:int|None = opt(None, 'Denoising steps.', low=1, high=1000, family=(20, 28))
     guidance_scale:float|None = opt(None, 'Distilled guidance.', low=0, high=100, family=(0., 3.5))
     true_cfg_scale:float|None = opt(None, 'Classifier-free guidance with an empty prompt, twice the work; 1 is none.', low=0, high=100, family=(2., 1.))
     height:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     width:int|None = opt(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
-    seed:int = opt(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0)
+    seed:int = opt(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0, high=10**18)
     output_dir:str|None = opt(None, 'Grid folder; None makes outputs/infer_<run>_<what>_<stamp>.', path=True)
-    batch_size:int = opt(1, 'Images denoised at once.', low=1)
+    batch_size:int = opt(1, 'Images denoised at once.', low=1, high=1024)
     pretrained_model_name_or_path:str|None = opt(None, "Base model; None is the one in the adapter file's header.", path=True)
     other_parts:str|None = opt(None, "For a .safetensors base: diffusers folder or Hub id with its other parts; None is the training's.", path=True)
     offload:str = opt('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.', choices=('none', 'model', 'group', 'sequential'))
