@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TOKEN', 'PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'check_choice', 'fit', 'check_limits', 'check_path',
            'Config', 'ConceptFields', 'AdapterFields', 'OptimFields', 'RunFields', 'ViewFields', 'LoadFields',
-           'MemoryFields', 'refuse_idle_parts', 'check_words', 'TrainConfig', 'SampleConfig', 'CoreLoader', 'read_yaml',
-           'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper', 'public_values', 'save_config',
-           'fill_defaults', 'concept_dir']
+           'MemoryFields', 'refuse_idle_parts', 'holds_word', 'check_words', 'TrainConfig', 'SampleConfig',
+           'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper',
+           'public_values', 'save_config', 'fill_defaults', 'concept_dir']
 
 # %% ../nbs/00_config.ipynb #909b79b0
 import math, os, re, sys, yaml
@@ -226,7 +226,16 @@ def refuse_idle_parts(
     if cfg.other_parts and not cfg.pretrained_model_name_or_path.endswith('.safetensors'):
         raise BadInput(f'other_parts={cfg.other_parts} does nothing with the base {cfg.pretrained_model_name_or_path}, which is whole; it is for a .safetensors file')
 
-# %% ../nbs/00_config.ipynb #fd1f4684
+# %% ../nbs/00_config.ipynb #b445af5b
+def holds_word(
+    text:str, # a caption
+    word:str, # the trigger
+) -> bool: # whether it stands there by itself
+    "A letter or digit of ASCII beside an end of `word` that is one too makes another word; scripts without spaces have no such ends."
+    before, after = (r'\b' if re.match(r'\w', o, re.ASCII) else '' for o in (word[0], word[-1]))
+    return bool(re.search(before + re.escape(word) + after, text, re.ASCII))
+
+# %% ../nbs/00_config.ipynb #191b7b48
 def check_words(
     cfg:Config, # with `placeholder_token`, `class_name` and `instance_prompt`
 ) -> None:
@@ -235,7 +244,7 @@ def check_words(
         text = getattr(cfg, name)
         if not text.isprintable() or not text.strip(): raise BadInput(f'{name}={text!r} must be words on one line')
         if name != 'instance_prompt' and set('{}') & set(text): raise BadInput(f'{name}={text!r} has a brace in it; braces belong into instance_prompt, where {{}} becomes trigger and class')
-    if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}', cfg.placeholder_token)):
+    if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}')) and not holds_word(cfg.instance_prompt, cfg.placeholder_token):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
 # %% ../nbs/00_config.ipynb #a7c3c9b2
