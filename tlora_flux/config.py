@@ -9,7 +9,7 @@ __all__ = ['TOKEN', 'PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'chec
            'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper',
            'public_values', 'save_config', 'fill_defaults', 'concept_dir']
 
-# %% ../nbs/00_config.ipynb #909b79b0
+# %% ../nbs/00_config.ipynb #7138de75
 import math, os, re, sys, yaml
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from types import UnionType
 from typing import get_args, get_origin
-from .subjects import SUBJECTS, subject_options
+from .subjects import SUBJECTS, advice_beside, subject_options
 
 # %% ../nbs/00_config.ipynb #bf0340c6
 TOKEN = re.compile(r'\b(hf|ghp|gho|github_pat|sk)[_-]\w{16,}') # what access tokens look like
@@ -247,18 +247,18 @@ def check_words(
     if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}')) and not holds_word(cfg.instance_prompt, cfg.placeholder_token):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
-# %% ../nbs/00_config.ipynb #a7c3c9b2
+# %% ../nbs/00_config.ipynb #4e91c0a8
 @dataclass(kw_only=True)
 class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
     def __new__(cls, **given):
         self = super().__new__(cls)
-        if given: self._given = given.keys() # an option at its default may have been left open, or meant
+        if given: self._given = given # an option at its default may have been left open, or meant
         return self
 
     def __post_init__(self):
         given = vars(self).pop('_given')
-        if self.subject in SUBJECTS: vars(self).update({k: v for k, v in SUBJECTS[self.subject].options.items() if k not in given})
+        if self.subject in SUBJECTS: vars(self).update(advice_beside(self.subject, given))
         super().__post_init__()
 
     def cross_check(self):
