@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TOKEN', 'PRESETS', 'core_float', 'BadInput', 'opt', 'fit_one', 'check_choice', 'fit', 'check_limits', 'check_path',
            'Config', 'ConceptFields', 'AdapterFields', 'OptimFields', 'RunFields', 'ViewFields', 'LoadFields',
-           'MemoryFields', 'refuse_idle_parts', 'holds_word', 'check_words', 'TrainConfig', 'SampleConfig',
-           'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config', 'portable_path', 'CoreDumper',
-           'public_values', 'save_config', 'fill_defaults', 'concept_dir']
+           'MemoryFields', 'refuse_idle_parts', 'refuse_idle', 'holds_word', 'check_words', 'TrainConfig',
+           'SampleConfig', 'CoreLoader', 'read_yaml', 'refuse_secrets', 'check_keys', 'load_config', 'portable_path',
+           'CoreDumper', 'public_values', 'save_config', 'fill_defaults', 'concept_dir']
 
 # %% ../nbs/00_config.ipynb #7138de75
 import math, os, re, sys, yaml
@@ -121,11 +121,11 @@ class Config:
 
     def cross_check(self): "Rules about more than one option; a subclass adds them."
 
-# %% ../nbs/00_config.ipynb #a5434edc
+# %% ../nbs/00_config.ipynb #2b7cbff0
 @dataclass(kw_only=True)
 class ConceptFields(Config):
     "What is learned, from which photos, under which words."
-    instance_data_dir:str = opt(MISSING, 'Concept folder: images/, same-name .txt captions or a metadata.jsonl, optional masks/. Or the name of a concept that comes with the package.', path=True)
+    instance_data_dir:str = opt(MISSING, 'Concept folder: images/, in it same-name .txt captions or a metadata.jsonl, beside it optional masks/. Or the name of a concept that comes with the package.', path=True)
     class_name:str = opt(MISSING, 'Plain word for what the photos show, as in "brick texture".')
     subject:str|None = opt(None, 'Kind of concept: advice for steps, rank, crops and caption where these are not given. None is no advice.', choices=tuple(SUBJECTS))
     placeholder_token:str = opt('sks', 'Trigger: a rare word that will mean the concept.')
@@ -226,6 +226,20 @@ def refuse_idle_parts(
     if cfg.other_parts and not cfg.pretrained_model_name_or_path.endswith('.safetensors'):
         raise BadInput(f'other_parts={cfg.other_parts} does nothing with the base {cfg.pretrained_model_name_or_path}, which is whole; it is for a .safetensors file')
 
+# %% ../nbs/00_config.ipynb #c9972f65
+def refuse_idle(
+    cfg:Config, # a `TrainConfig`
+) -> None:
+    "Raises `BadInput` for an option, not at its default, that the others leave without effect. Nobody can tell a `sigma_mu` that was given from the family's, so that one passes."
+    crops, logit = (cfg.random_crop, 'without random_crop; set random_crop: true'), (cfg.sigma_sampling == 'logit_normal', f'with sigma_sampling={cfg.sigma_sampling}; use logit_normal')
+    pictures = cfg.validation_prompts, 'without validation_prompts; name a prompt file'
+    needs = dict(crop_scale=crops, crop_count=crops, logit_mean=logit, logit_std=logit, validation_steps=pictures, num_validation_images=pictures,
+        lr_warmup_steps=(cfg.lr_scheduler != 'constant', 'with lr_scheduler=constant; use constant_with_warmup'),
+        keep_every=(cfg.keep_last, 'without keep_last, which keeps all; set keep_last'))
+    for f in fields(cfg):
+        met, why = needs.get(f.name, (True, ''))
+        if not met and getattr(cfg, f.name) != f.default: raise BadInput(f'{f.name}={getattr(cfg, f.name)} does nothing {why}')
+
 # %% ../nbs/00_config.ipynb #b445af5b
 def holds_word(
     text:str, # a caption
@@ -247,7 +261,7 @@ def check_words(
     if not any(o in cfg.instance_prompt for o in ('{}', '{trigger}')) and not holds_word(cfg.instance_prompt, cfg.placeholder_token):
         raise BadInput(f'instance_prompt={cfg.instance_prompt!r} names neither {{}} nor the trigger {cfg.placeholder_token!r}, so nothing would be learned under it; put {{}} where trigger and class belong')
 
-# %% ../nbs/00_config.ipynb #4e91c0a8
+# %% ../nbs/00_config.ipynb #a4223d28
 @dataclass(kw_only=True)
 class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
@@ -265,14 +279,10 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterField
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.resume and self.overwrite: raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
         refuse_idle_parts(self)
+        refuse_idle(self)
         check_words(self)
         if self.resolution and self.resolution % 16: raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16 or 16}')
-        if self.crop_scale < 1 and not self.random_crop: raise BadInput(f'crop_scale={self.crop_scale} does nothing without random_crop; set random_crop: true')
-        if self.lr_warmup_steps and self.lr_scheduler == 'constant':
-            raise BadInput(f'lr_warmup_steps={self.lr_warmup_steps} does nothing with lr_scheduler=constant; use constant_with_warmup')
-        for name, plain in (('validation_steps', None), ('num_validation_images', 1)):
-            if not self.validation_prompts and getattr(self, name) != plain: raise BadInput(f'{name}={getattr(self, name)} does nothing without validation_prompts; name a prompt file')
-        if self.keep_every and not self.keep_last: raise BadInput(f'keep_every={self.keep_every} does nothing without keep_last, which keeps all; set keep_last')
+        if self.learning_rate == 0: raise BadInput("learning_rate=0 trains nothing; leave it out for the family's")
 
 # %% ../nbs/00_config.ipynb #d9877cde
 @dataclass(kw_only=True)
