@@ -372,13 +372,16 @@ def check_grid(
     asked = replace(cfg, **side, **{name: loading[name] for name in ('quantization','text_encoders')}, limit=min(cells, cfg.limit or cells))
     return check(asked, o.base, o.revision, o.cache_dir, o.other_parts, loading['keep'])
 
-# %% ../nbs/08_sample.ipynb #b2c6b531
+# %% ../nbs/08_sample.ipynb #fe59264b
 def refuse_other_run(
     grid:Grid, # the plan
 ) -> None:
-    "Raises `BadInput` where the folder holds the grid of another run."
+    "Raises `BadInput` where the folder holds the grid of another run, or a person's own sheet."
     try: other = json.loads((grid.folder/'grid.json').read_text(encoding='utf-8'))['run']
-    except (OSError, ValueError, KeyError, TypeError): return # no grid, or a file that was cut off and is written anew
+    except FileNotFoundError:
+        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder') from None
+        return
+    except (OSError, ValueError, KeyError, TypeError): return # cut off: it is written anew
     if other!=grid.run.resolve().name: raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
 
 # %% ../nbs/08_sample.ipynb #97bb6c99
