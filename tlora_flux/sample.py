@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
            'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
-           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'going_on', 'draw_grid',
+           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'drawing', 'draw_grid',
            'check_grid', 'refuse_other_run', 'sample']
 
 # %% ../nbs/08_sample.ipynb #da585562
@@ -326,9 +326,9 @@ def twins(
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a][row] for row in pixels[b])]
 
-# %% ../nbs/08_sample.ipynb #941b71b8
+# %% ../nbs/08_sample.ipynb #ca33a5fe
 @contextmanager
-def going_on(
+def drawing(
     grid:Grid, # whose pictures are drawn
     state:PartialState, # this process among all
 ):
@@ -342,7 +342,7 @@ def going_on(
         if state.num_processes==1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
         raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
 
-# %% ../nbs/08_sample.ipynb #8e9ff0e6
+# %% ../nbs/08_sample.ipynb #176d9491
 def draw_grid(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
@@ -352,7 +352,7 @@ def draw_grid(
     state,device = PartialState(cpu=not torch.accelerator.is_available()),default_device()
     mine = todo[state.process_index::state.num_processes]
     embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
-    with going_on(grid, state):
+    with drawing(grid, state):
         if state.is_main_process: write_plan(grid)
         state.wait_for_everyone()
         try:
