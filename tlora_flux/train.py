@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'Batch', 'draw_batch', 'batch_loss', 'make_optimizer',
            'make_accelerator', 'Guard', 'train_step', 'save_checkpoint', 'kept_by_hand', 'rotate_', 'newest_checkpoint',
-           'load_checkpoint_', 'check_adapter', 'plan', 'clear_run_', 'way_on', 'writing', 'only_one', 'same_option',
-           'check_resume', 'find_start', 'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog',
-           'run_log', 'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter', 'say_if_skipped', 'leaner',
-           'preset_to_name', 'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver', 'Stopping', 'loop',
-           'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
+           'load_checkpoint_', 'check_adapter', 'say_if_idle', 'plan', 'clear_run_', 'way_on', 'writing', 'only_one',
+           'same_option', 'check_resume', 'find_start', 'trim_log', 'open_run', 'set_aside_', 'save_preview',
+           'ScreenLog', 'RunLog', 'run_log', 'encode', 'load_model', 'StopSignals', 'about_run', 'Reporter',
+           'say_if_skipped', 'leaner', 'preset_to_name', 'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver',
+           'Stopping', 'loop', 'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
 # %% ../nbs/12_train.ipynb #6608556d
 import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
@@ -259,7 +259,16 @@ def check_adapter(
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
 
-# %% ../nbs/12_train.ipynb #e16d91b1
+# %% ../nbs/12_train.ipynb #0f636ff4
+def say_if_idle(
+    cfg:TrainConfig, # filled
+    mu:float, # the sampler's, with which every run without another one is saved
+) -> None:
+    "Warn of a warmup that outlasts the run, and of a `sigma_mu` that is not used."
+    if cfg.lr_warmup_steps >= cfg.max_train_steps: logger.warning(f'lr_warmup_steps={cfg.lr_warmup_steps} is not below max_train_steps={cfg.max_train_steps}: the run never reaches learning_rate={cfg.learning_rate:g}')
+    if cfg.sigma_mu != mu and cfg.sigma_sampling != 'shifted': logger.warning(f'sigma_mu={cfg.sigma_mu:g} does nothing with sigma_sampling={cfg.sigma_sampling}; use shifted')
+
+# %% ../nbs/12_train.ipynb #4bb627fb
 def plan(
     cfg:TrainConfig, # as a person gave it
 ) -> tuple[TrainConfig, Family, RankSchedule, list[Photo]]: # the config without gaps, and what it means
@@ -280,6 +289,7 @@ def plan(
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
+    say_if_idle(cfg, mu)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
 
 # %% ../nbs/12_train.ipynb #097b2a19
