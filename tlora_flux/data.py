@@ -8,7 +8,7 @@ __all__ = ['logger', 'Photo', 'check_belonging', 'bucket_sizes', 'train_size', '
            'list_examples', 'cut', 'to_pixels', 'tile', 'preview_sheet', 'TrainingSet', 'cut_mask', 'encode_examples',
            'example_at', 'step_examples', 'fingerprint']
 
-# %% ../nbs/06_data.ipynb #f0b25935
+# %% ../nbs/06_data.ipynb #fbb67fe8
 import logging, math, textwrap, torch
 import numpy as np
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm.auto import tqdm
 from .config import BadInput, TrainConfig, concept_dir
-from .files import caption_of, is_transparent, list_images, open_image, read_metadata, to_rgb
+from .files import caption_of, is_transparent, list_images, open_image, opened, read_bytes, read_metadata, readable, to_rgb
 from .flow import keyed_generator
 
 # %% ../nbs/06_data.ipynb #6b6781c7
@@ -35,14 +35,14 @@ class Photo:
     size:tuple[int, int] # width and height in pixels, upright
     repeats:int=1 # how often it is seen for once that another is
 
-# %% ../nbs/06_data.ipynb #383dd0be
+# %% ../nbs/06_data.ipynb #19b7cf5b
 def check_belonging(
     folder:Path, # concept folder
     photos:dict, # names of the photos
 ) -> dict[str, Path]: # name -> mask file
     "The masks. Raises `BadInput` for a caption or a mask without its photo."
     for path in sorted((folder/'images').glob('*.txt')):
-        if path.stem not in photos: raise BadInput(f'{path} has no photo of that name; rename or remove it')
+        if path.stem not in photos and not path.name.startswith('.'): raise BadInput(f'{path} has no photo of that name; rename or remove it')
     if (folder/'masks').exists() and not (folder/'masks').is_dir(): raise BadInput(f'{folder}/masks is a file; make it a folder, with a mask of the same name for each photo that has one')
     masks = list_images(folder/'masks') if (folder/'masks').is_dir() else {}
     for name, path in masks.items():
@@ -101,29 +101,31 @@ def eight_bit(
     if image.mode[0] in 'IF': raise BadInput(f'{path} has more than 8 bits a channel; save it as 8-bit')
     return image
 
-# %% ../nbs/06_data.ipynb #fae87d0d
+# %% ../nbs/06_data.ipynb #f9d10745
 def frame_count(
-    path:Path, # image file, checked
+    path:Path, # image file
 ) -> int: # 1 for a still image
-    "Frames of an animation, or pages."
-    with Image.open(path) as image: return getattr(image, 'n_frames', 1)
+    "Frames of an animation, or pages. Raises `BadInput` where a later one is cut short."
+    with opened(path) as image: return getattr(image, 'n_frames', 1)
 
-# %% ../nbs/06_data.ipynb #3d15da80
+# %% ../nbs/06_data.ipynb #a798ce46
 def check_mask(
     path:Path, # grey image
     size:tuple[int, int], # of its photo
 ) -> None:
     "Raises `BadInput` for a mask of another size, and for one that leaves nothing to train."
-    grey = eight_bit(path).convert('L')
+    if (image := eight_bit(path)).mode == 'LAB': raise BadInput(f'{path} is LAB, which has no plain grey; save it as grey')
+    grey = image.convert('L')
     if grey.size != size: raise BadInput(f'{path} is {grey.width} x {grey.height}, its photo {size[0]} x {size[1]}; give both one size')
     if not grey.getextrema()[1]: raise BadInput(f'{path} is all black, so nothing would be trained; white is what counts')
 
-# %% ../nbs/06_data.ipynb #9e38c0e3
+# %% ../nbs/06_data.ipynb #133b4661
 def read_concept(
     cfg:TrainConfig, # `instance_data_dir`, the words, `resolution` and crops
 ) -> list[Photo]: # sorted by name
     "The photos of a concept, every one checked. Raises `BadInput`; warns of photos that must be enlarged."
     folder = concept_dir(cfg.instance_data_dir)
+    with readable(folder): (folder/'images').exists() # says if the folder is closed
     if not (folder/'images').is_dir(): raise BadInput(f'{folder} has no folder images; make it and move the photos there')
     found = list_images(folder/'images')
     if not found: raise BadInput(f'{folder}/images is empty; put at least one photo there')
@@ -306,12 +308,12 @@ def step_examples(
     before = turn*len(bucket) + sum(shapes[i] == shapes[order[place]] for i in order[:place])
     return [bucket[example_at(before*global_batch + i, len(bucket), seed)] for i in indices]
 
-# %% ../nbs/06_data.ipynb #441ce976
+# %% ../nbs/06_data.ipynb #ef76d10a
 def fingerprint(
     photos:list[Photo], # of the concept
 ) -> str: # 16 hex digits
     "A hash of all bytes and captions; file names do not count."
     h = blake2b(digest_size=8)
     for o in photos:
-        for part in (o.path.read_bytes(), o.caption.encode(), o.mask.read_bytes() if o.mask else b'', str(o.repeats).encode()): h.update(blake2b(part).digest())
+        for part in (read_bytes(o.path), o.caption.encode(), read_bytes(o.mask) if o.mask else b'', str(o.repeats).encode()): h.update(blake2b(part).digest())
     return h.hexdigest()

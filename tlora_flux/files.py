@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'STATE', 'FORMAT', 'EARLY', 'sync', 'atomic_write', 'checkpoint_folders', 'list_checkpoints',
-           'find_weights', 'read_reference', 'read_about', 'open_image', 'is_transparent', 'to_rgb', 'fill_words',
-           'read_text', 'list_images', 'read_metadata', 'caption_of', 'check_run']
+           'find_weights', 'read_reference', 'read_about', 'opened', 'open_image', 'is_transparent', 'to_rgb',
+           'fill_words', 'readable', 'read_bytes', 'read_text', 'list_images', 'read_metadata', 'caption_of',
+           'check_run']
 
-# %% ../nbs/04a_files.ipynb #252bcdf2
+# %% ../nbs/04a_files.ipynb #26c65f23
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -65,15 +67,15 @@ def list_checkpoints(
     "The checkpoints of a run that have weights."
     return [(step, folder/WEIGHTS) for step, folder in checkpoint_folders(run) if (folder/WEIGHTS).exists()]
 
-# %% ../nbs/04a_files.ipynb #ea57ab39
+# %% ../nbs/04a_files.ipynb #363823c2
 def find_weights(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> Path: # the file itself
     "Raises `BadInput` if there is none; a run without a final file names its checkpoints."
     path = Path(path).expanduser()
     for file in (path, path/WEIGHTS, path/'lora.pt'):
-        if file.is_file(): return file
-    if not path.is_dir(): raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')
+        if os.path.isfile(file): return file
+    if not os.path.isdir(path): raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')
     if steps := list_checkpoints(path): raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
@@ -107,25 +109,34 @@ def read_about(
     if version != FORMAT: raise BadInput(f'{file} has format {version}, this version reads {FORMAT}; upgrade tlora_flux')
     return about
 
-# %% ../nbs/04a_files.ipynb #c4bb4360
+# %% ../nbs/04a_files.ipynb #5fbced1c
+@contextmanager
+def opened(
+    path:Path, # image file
+) -> Iterator[Image.Image]: # as Pillow has it, read on demand
+    "Raises `BadInput` for whatever goes wrong within the `with`."
+    try:
+        with Image.open(path) as image: yield image
+    except UnidentifiedImageError: raise BadInput(f'{path} is no image; take it out of the folder, or save it as JPEG or PNG') from None
+    except Image.DecompressionBombError: raise BadInput(f'{path} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller') from None
+    except MemoryError: raise
+    except Exception as e:
+        if getattr(e, 'strerror', None): raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
+        raise BadInput(f"{path} is damaged or cut short ({' '.join(str(e).split()) or type(e).__name__}); replace it") from None
+
+# %% ../nbs/04a_files.ipynb #5a76adad
 def open_image(
     path:Path, # image file
 ) -> Image.Image: # upright, in the mode it was stored in
     "A whole image, turned as its EXIF note says. Raises `BadInput`."
-    try:
-        with Image.open(path) as image: return ImageOps.exif_transpose(image)
-    except UnidentifiedImageError: raise BadInput(f'{path} is no image; take it out of the folder, or save it as JPEG or PNG') from None
-    except Image.DecompressionBombError: raise BadInput(f'{path} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller') from None
-    except (OSError, SyntaxError, ValueError, EOFError) as e:
-        if getattr(e, 'strerror', None): raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
-        raise BadInput(f'{path} is damaged or cut short ({e}); replace it') from None
+    with opened(path) as image: return ImageOps.exif_transpose(image)
 
-# %% ../nbs/04a_files.ipynb #287df519
+# %% ../nbs/04a_files.ipynb #f39f4cbc
 def is_transparent(
     image:Image.Image, # any mode
 ) -> bool: # whether it has an alpha channel or a transparent colour
     "Pillow keeps transparency in one of two places."
-    return 'A' in image.getbands() or 'transparency' in image.info
+    return image.mode != 'LAB' and 'A' in image.getbands() or 'transparency' in image.info # there A is a colour
 
 # %% ../nbs/04a_files.ipynb #ad304a9e
 def to_rgb(
@@ -148,35 +159,52 @@ def fill_words(
         return words[found[0]]
     return re.sub(r'\{\w*\}', word, text)
 
-# %% ../nbs/04a_files.ipynb #501617bd
+# %% ../nbs/04a_files.ipynb #60ad3c9d
+@contextmanager
+def readable(
+    path:Path, # a file or folder of the concept
+) -> Iterator[None]:
+    "Raises `BadInput` where the disk gives an error within the `with`: a file that has gone meanwhile, a folder that is closed."
+    try: yield
+    except OSError as e: raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); replace or remove it, or open it to this user') from None
+
+# %% ../nbs/04a_files.ipynb #8d197d23
+def read_bytes(
+    path:Path, # a photo or mask
+) -> bytes:
+    "All of it. Raises `BadInput`: it was there when the run began, and may have gone while the text encoders were read."
+    with readable(path): return path.read_bytes()
+
+# %% ../nbs/04a_files.ipynb #678f79f3
 def read_text(
     file:Path, # a text file
 ) -> str:
     "UTF-8 text, with or without a byte-order mark. Raises `BadInput`."
-    try: return file.read_text(encoding='utf-8-sig')
+    try:
+        with readable(file): return file.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError: raise BadInput(f'{file} is not UTF-8 text; save it as UTF-8') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); replace or remove it') from None
 
-# %% ../nbs/04a_files.ipynb #3986c87b
+# %% ../nbs/04a_files.ipynb #b5bb23d7
 def list_images(
     folder:Path, # `images` or `masks` of a concept
 ) -> dict[str, Path]: # name without suffix -> file, sorted; dot-files and captions left out
-    "The image files of a folder. Raises `BadInput` for two files of one name, and for a folder among them."
+    "The image files of a folder. Raises `BadInput` for two files of one name, for a folder among them, and for a folder that is closed."
     found = {}
-    for path in sorted(folder.iterdir()):
+    with readable(folder): names = sorted(folder.iterdir())
+    for path in names:
         if path.name.startswith('.') or path.suffix == '.txt' or path.name == 'metadata.jsonl': continue
-        if path.is_dir(): raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {folder}, or take it out')
+        if os.path.isdir(path): raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {folder}, or take it out')
         if path.stem in found: raise BadInput(f'{path} and {found[path.stem].name} share a name, and so a caption; rename one')
         found[path.stem] = path
     return found
 
-# %% ../nbs/04a_files.ipynb #61a00cc8
+# %% ../nbs/04a_files.ipynb #598ac419
 def read_metadata(
     folder:Path, # with the photos
 ) -> dict[str, dict]: # file name -> its row
     "The rows of metadata.jsonl, checked; {} without one. Raises `BadInput`, with the line."
     file, rows = folder/'metadata.jsonl', {}
-    if not file.exists(): return rows
+    if not os.path.exists(file): return rows
     photos = {o.name for o in list_images(folder).values()}
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip(): continue
@@ -186,7 +214,7 @@ def read_metadata(
         if name in rows: raise BadInput(f'{file} line {number}: {name} has a line already; remove one')
         text, repeats = row.get('text', 'x'), row.get('repeats', 1)
         if not isinstance(text, str) or not text.strip(): raise BadInput(f'{file} line {number}: text={text!r} is no caption; write one, or leave text out to use instance_prompt')
-        if type(repeats) is not int or repeats < 1: raise BadInput(f'{file} line {number}: repeats={repeats!r} must be a whole number, 1 or more')
+        if type(repeats) is not int or not 1 <= repeats <= 1000: raise BadInput(f'{file} line {number}: repeats={repeats!r} must be a whole number, 1 to 1000')
         rows[name] = row
     return rows
 
@@ -204,7 +232,7 @@ def caption_of(
     if not text: raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
     return fill_words(text, cfg, file)
 
-# %% ../nbs/04a_files.ipynb #b3075a86
+# %% ../nbs/04a_files.ipynb #dad76413
 EARLY = ('.lock', 'preview.jpg', '.*.part')
 
 def check_run(
@@ -214,8 +242,8 @@ def check_run(
     run = Path(cfg.output_dir)
     if os.path.isfile(run): raise BadInput(f'output_dir={run} is a file; choose a folder')
     try: holds = [o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY)] if os.path.isdir(run) else []
-    except PermissionError: raise BadInput(f'output_dir={run} is closed to you; choose a folder of your own') from None
-    if cfg.overwrite and (run/'images').is_dir(): raise BadInput(f'{run} holds images/, so it is a concept and no run, and --overwrite would take its config.yaml; choose another output_dir')
+    except OSError as e: raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); choose a folder of your own') from None
+    if os.path.isdir(run/'images'): raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
     if not holds or cfg.overwrite: return False
     if not cfg.resume: raise BadInput(f'{run} is not empty; --resume goes on with the run in it, --overwrite starts it anew, or choose another output_dir')
     if (run/'config.yaml').exists() or checkpoint_folders(run): return True
