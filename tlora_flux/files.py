@@ -146,18 +146,18 @@ def to_rgb(
     if not is_transparent(image): return image.convert('RGB')
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image.convert('RGBA')).convert('RGB')
 
-# %% ../nbs/04a_files.ipynb #81486601
+# %% ../nbs/04a_files.ipynb #4a16b94e
 def fill_words(
     text:str, # a caption
     cfg:TrainConfig, # `placeholder_token`, `class_name`
     where:str|Path, # whose caption, for the message
 ) -> str: # without braces
-    "Put the concept's words in. Raises `BadInput` for another word in braces."
+    "Put the concept's words in. Raises `BadInput` for another word in braces, and for a single brace."
     words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
     def word(found):
-        if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {{trigger}}, {{class}}, or {{}} for both')
+        if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {{trigger}}, {{class}}, or {{}} for both, without blanks in it')
         return words[found[0]]
-    return re.sub(r'\{\w*\}', word, text)
+    return re.sub(r'\{[^{}]*\}|\{[\w-]*|\}', word, text)
 
 # %% ../nbs/04a_files.ipynb #60ad3c9d
 @contextmanager
