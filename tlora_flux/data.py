@@ -8,7 +8,7 @@ __all__ = ['logger', 'Photo', 'check_belonging', 'bucket_sizes', 'train_size', '
            'check_mask', 'check_cuts', 'read_concept', 'say_if_enlarged', 'tile', 'preview_sheet', 'TrainingSet',
            'encode_examples', 'example_at', 'step_examples', 'fingerprint']
 
-# %% ../nbs/06_data.ipynb #fbb67fe8
+# %% ../nbs/06_data.ipynb #29e0b931
 import logging, math, textwrap, torch
 import numpy as np
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm.auto import tqdm
-from .config import BadInput, TrainConfig, concept_dir
+from .config import BadInput, TrainConfig, concept_dir, holds_word
 from .files import caption_of, is_transparent, list_images, open_image, opened, read_bytes, read_metadata, readable, to_rgb
 from .flow import keyed_generator
 
@@ -149,7 +149,7 @@ def to_pixels(
     "A PIL image as the VAE takes it."
     return rearrange(torch.from_numpy(np.asarray(image).astype(np.float32))/127.5 - 1, 'h w c -> c h w')
 
-# %% ../nbs/06_data.ipynb #e82a1aa9
+# %% ../nbs/06_data.ipynb #fb564b33
 def read_photo(
     path:Path, # image file
     mask:Path|None, # its mask
@@ -161,7 +161,7 @@ def read_photo(
     if is_transparent(image): logger.warning(f'{path.name} is transparent in places; they become white. To keep them out of training, put a mask into masks/')
     if image.mode == 'CMYK': logger.warning(f'{path.name} is CMYK, made for print; its colours are turned into RGB and may shift. Save it as RGB to be sure')
     if (frames := frame_count(path)) > 1: logger.warning(f'{path.name} has {frames} frames; only the first is used')
-    if cfg.placeholder_token not in caption: logger.warning(f'the caption of {path.name} does not hold the trigger {cfg.placeholder_token!r}: "{caption[:60]}"')
+    if not holds_word(caption, cfg.placeholder_token): logger.warning(f'the caption of {path.name} does not hold the trigger {cfg.placeholder_token!r}: "{caption[:60]}"')
     if mask: check_mask(mask, image.size)
     return Photo(path, caption, mask, image.size, rows.get(path.name, {}).get('repeats', 1))
 
