@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['logger', 'Photo', 'check_belonging', 'bucket_sizes', 'train_size', 'widest_box', 'Example', 'centre_box',
            'random_box', 'list_examples', 'cut', 'cut_mask', 'to_pixels', 'read_photo', 'eight_bit', 'frame_count',
-           'check_mask', 'check_cuts', 'read_concept', 'say_if_enlarged', 'tile', 'preview_sheet', 'TrainingSet',
-           'encode_examples', 'example_at', 'step_examples', 'fingerprint']
+           'read_mask', 'check_mask', 'check_cuts', 'read_concept', 'say_if_enlarged', 'tile', 'preview_sheet',
+           'TrainingSet', 'encode_examples', 'example_at', 'step_examples', 'fingerprint']
 
 # %% ../nbs/06_data.ipynb #29e0b931
 import logging, math, textwrap, torch
@@ -181,24 +181,34 @@ def frame_count(
     "Frames of an animation, or pages. Raises `BadInput` where a later one is cut short."
     with opened(path) as image: return getattr(image, 'n_frames', 1)
 
-# %% ../nbs/06_data.ipynb #a798ce46
+# %% ../nbs/06_data.ipynb #8338d948
+def read_mask(
+    path:Path, # an image of 8 bits a channel
+) -> Image.Image: # mode L, 255 counts
+    "Its transparency where that varies, else its brightness. Raises `BadInput` as `eight_bit` does."
+    if (image := eight_bit(path)).mode == 'LAB': raise BadInput(f'{path} is LAB, which has no plain grey; save it as grey')
+    alpha = image.convert('RGBA').getchannel('A') if is_transparent(image) else None
+    return image.convert('L') if alpha is None or len(alpha.getcolors()) == 1 else alpha
+
+# %% ../nbs/06_data.ipynb #5519ecb8
 def check_mask(
     path:Path, # grey image
     size:tuple[int, int], # of its photo
 ) -> None:
-    "Raises `BadInput` for a mask of another size, and for one that leaves nothing to train."
-    if (image := eight_bit(path)).mode == 'LAB': raise BadInput(f'{path} is LAB, which has no plain grey; save it as grey')
-    grey = image.convert('L')
+    "Raises `BadInput` for a mask of another size, and for one that leaves nothing to train or next to nothing, such as one of 0 and 1."
+    grey = read_mask(path)
+    most = grey.getextrema()[1]
     if grey.size != size: raise BadInput(f'{path} is {grey.width} x {grey.height}, its photo {size[0]} x {size[1]}; give both one size')
-    if not grey.getextrema()[1]: raise BadInput(f'{path} is all black, so nothing would be trained; white is what counts')
+    if not most: raise BadInput(f'{path} is all black, so nothing would be trained; white is what counts')
+    if most < 8: raise BadInput(f'{path} is nowhere brighter than {most} of 255, and counts as little; use 255 for white')
 
-# %% ../nbs/06_data.ipynb #c2ab4fc1
+# %% ../nbs/06_data.ipynb #64678d9e
 def check_cuts(
     photo:Photo, # with a mask
     examples:list[Example], # its crops
 ) -> int: # crops without white
     "Raises `BadInput` where no crop has any white, not even in one of its 16 x 16 pixels; warns where some have none."
-    grey, crops = open_image(photo.mask).convert('L'), list(dict.fromkeys(examples))
+    grey, crops = read_mask(photo.mask), list(dict.fromkeys(examples))
     black = sum(not cut_mask(grey, o, (o.size[0]//16, o.size[1]//16)).any() for o in tqdm(crops, 'cutting masks', delay=2))
     if black == len(crops): raise BadInput(f'{photo.mask} is black in {"each" if black > 1 else "the only"} crop of {photo.path.name}, so nothing would be trained; use random_crop, aspect_ratio_buckets, a larger crop_scale, or another mask')
     if black: logger.warning(f'{photo.mask.name} is black in {black} of the {len(crops)} crops of {photo.path.name}, and nothing is learned from those; use a larger crop_scale or a larger mask')
@@ -235,7 +245,7 @@ def say_if_enlarged(
                        f'expect blur; use a larger photo, or resolution={max(16, int(cfg.resolution/factor)//16*16)}')
     return factor
 
-# %% ../nbs/06_data.ipynb #716e57a2
+# %% ../nbs/06_data.ipynb #c4e6a509
 def tile(
     photo:Photo, # the photo of the example
     example:Example, # its crop
@@ -245,7 +255,7 @@ def tile(
     size = tuple(round(side*o/max(example.size)) for o in example.size)
     shown = cut(to_rgb(open_image(photo.path)), example, example.size).resize(size, Image.Resampling.BICUBIC)
     if photo.mask:
-        mask = cut(open_image(photo.mask).convert('L'), example, size, Image.Resampling.BOX)
+        mask = cut(read_mask(photo.mask), example, size, Image.Resampling.BOX)
         shown = Image.composite(shown, Image.blend(shown.convert('L').convert('RGB'), Image.new('RGB', shown.size, 'white'), .7), mask)
     out = Image.new('RGB', (side, side + 48), 'white')
     out.paste(shown, ((side - size[0])//2, (side - size[1])//2))
@@ -280,7 +290,7 @@ class TrainingSet:
     embeds:dict[str, Tensor] # each (m, ...), one row a caption
     rows:Tensor # (n,), int64, the caption's row of each example
 
-# %% ../nbs/06_data.ipynb #b48f38fc
+# %% ../nbs/06_data.ipynb #2626cbd1
 def encode_examples(
     family, # `Family`, for `encode_image`
     vae, # of the family
@@ -290,7 +300,7 @@ def encode_examples(
     "Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."
     latents, masks = {}, {}
     for i, o in tqdm(enumerate(photos), 'encoding photos', len(photos), delay=2):
-        image, grey = to_rgb(open_image(o.path)), open_image(o.mask).convert('L') if o.mask else None
+        image, grey = to_rgb(open_image(o.path)), read_mask(o.mask) if o.mask else None
         own = list(dict.fromkeys(e for e in examples if e.photo == i)) # of one size, that of the photo
         for e in tqdm(own, 'encoding crops', delay=2, leave=False): latents[e] = family.encode_image(vae, to_pixels(cut(image, e, e.size))[None], None)[0].float().cpu()
         masks |= {e: cut_mask(grey, e, latents[e].shape[:0:-1]) for e in own}
