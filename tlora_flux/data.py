@@ -35,12 +35,16 @@ class Photo:
     size:tuple[int, int] # width and height in pixels, upright
     repeats:int=1 # how often it is seen for once that another is
 
-# %% ../nbs/06_data.ipynb #19b7cf5b
+# %% ../nbs/06_data.ipynb #16bb6448
 def check_belonging(
     folder:Path, # concept folder
     photos:dict, # names of the photos
 ) -> dict[str, Path]: # name -> mask file
-    "The masks. Raises `BadInput` for a caption or a mask without its photo."
+    "The masks. Raises `BadInput` for a caption or a mask without its photo, and for one that lies where nothing looks for it."
+    for path in sorted(folder.iterdir()):
+        if path.name == 'metadata.jsonl' or path.suffix == '.txt' and path.stem in photos: raise BadInput(f'{path} is not read there; move it into {folder}/images')
+        if path.is_dir() and path.name.lower() in ('caption', 'captions', 'mask', 'masks') and path.name != 'masks':
+            raise BadInput(f'{path} is not read; ' + ('rename it to masks' if path.name[0] in 'mM' else f'move the captions into {folder}/images'))
     for path in sorted((folder/'images').glob('*.txt')):
         if path.stem not in photos and not path.name.startswith('.'): raise BadInput(f'{path} has no photo of that name; rename or remove it')
     if (folder/'masks').exists() and not (folder/'masks').is_dir(): raise BadInput(f'{folder}/masks is a file; make it a folder, with a mask of the same name for each photo that has one')
@@ -214,7 +218,7 @@ def check_cuts(
     if black: logger.warning(f'{photo.mask.name} is black in {black} of the {len(crops)} crops of {photo.path.name}, and nothing is learned from those; use a larger crop_scale or a larger mask')
     return black
 
-# %% ../nbs/06_data.ipynb #186190ae
+# %% ../nbs/06_data.ipynb #1e2af781
 def read_concept(
     cfg:TrainConfig, # `instance_data_dir`, the words, `resolution` and crops
 ) -> list[Photo]: # sorted by name
@@ -225,6 +229,8 @@ def read_concept(
     found = list_images(folder/'images')
     if not found: raise BadInput(f'{folder}/images is empty; put at least one photo there')
     masks, rows = check_belonging(folder, found), read_metadata(folder/'images')
+    bare = [name for name, row in rows.items() if not {'text', 'repeats'} & row.keys()]
+    if bare: logger.warning(f'{len(bare)} line(s) of metadata.jsonl, the first for {bare[0]}, have neither text nor repeats and say nothing; a caption is in the column text')
     photos = [read_photo(path, masks.get(name), cfg, rows) for name, path in tqdm(found.items(), 'reading photos', delay=2)]
     examples = list_examples(photos, cfg)
     for i, o in enumerate(photos):
