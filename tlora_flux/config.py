@@ -151,12 +151,12 @@ class AdapterFields(Config):
     init:str = opt('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = opt('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
-# %% ../nbs/00_config.ipynb #8f5c2d48
+# %% ../nbs/00_config.ipynb #9e60d039
 @dataclass(kw_only=True)
 class OptimFields(Config):
     "How a step is taken, and which noise levels it sees."
     optimizer:str = opt('adamw', 'Optimizer; prodigy needs the package prodigyopt.', choices=('adamw', 'prodigy'))
-    learning_rate:float|None = opt(None, 'Step size; with prodigy None is 1.', low=0, high=1e30, family=(2e-3, 1e-4))
+    learning_rate:float|None = opt(None, 'Step size; with prodigy None is 1.', low=0, high=1e38, family=(2e-3, 1e-4))
     lr_scheduler:str = opt('constant', 'Learning rate over the steps.', choices=('constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'))
     lr_warmup_steps:int = opt(0, 'Steps over which the learning rate rises from 0.', low=0, high=10**6)
     adam_beta1:float = opt(0.9, 'Decay of the mean of gradients.', low=0, high=.9999)

@@ -48,7 +48,7 @@ STYLE = Subject(
 # %% ../nbs/00a_subjects.ipynb #140afd7e
 SUBJECTS = dict(material=MATERIAL, object=OBJECT, person=PERSON, style=STYLE)
 
-# %% ../nbs/00a_subjects.ipynb #d9f6aa04
+# %% ../nbs/00a_subjects.ipynb #ec9a4bc4
 def advice_beside(
     name:str, # a key of `SUBJECTS`
     given:dict, # options that a person wrote, unchecked
@@ -56,7 +56,7 @@ def advice_beside(
     "A subject's options that fill what is left open."
     advice = {k: v for k,v in SUBJECTS[name].options.items() if k not in given}
     if given.get('random_crop') is False: advice.pop('crop_scale', None)
-    if 'min_rank' in advice and type(given.get('rank')) is int: advice['min_rank'] = min(advice['min_rank'], given['rank']//2)
+    if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0): advice['min_rank'] = rank//2 # as large as the rank would be no T-LoRA
     return advice
 
 # %% ../nbs/00a_subjects.ipynb #d907a3d0
