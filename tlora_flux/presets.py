@@ -64,7 +64,7 @@ def roomiest(
     "The first preset that fits a card of this size."
     return next((preset for preset,_ in fitting(cfg, family, figures, memory)), '')
 
-# %% ../nbs/07d_presets.ipynb #c6c16ada
+# %% ../nbs/07d_presets.ipynb #f07f6860
 def lighter(
     asked:TrainConfig, # as a person gave it
     used:TrainConfig, # the same, filled: what was too much
@@ -73,7 +73,8 @@ def lighter(
     memory:float, # of the GPU, bytes
 ) -> str: # empty where none helps
     "The largest preset for a card of this size that takes less than what was used."
-    return next((preset for preset,takes in fitting(asked, family, figures, memory) if takes < peak_of(used, family, figures)), '')
+    most = peak_of(used, family, figures)
+    return next((preset for preset,takes in fitting(asked, family, figures, memory) if takes < most), '')
 
 # %% ../nbs/07d_presets.ipynb #3d802c3a
 def figures_at_hand(

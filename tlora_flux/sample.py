@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
            'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
-           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'drawing', 'draw_grid',
-           'check_grid', 'refuse_other_run', 'sample']
+           'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'peer_is_gone', 'drawing',
+           'draw_grid', 'check_grid', 'refuse_other_run', 'sample']
 
 # %% ../nbs/08_sample.ipynb #da585562
 import hashlib
@@ -326,7 +326,15 @@ def twins(
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a][row] for row in pixels[b])]
 
-# %% ../nbs/08_sample.ipynb #ca33a5fe
+# %% ../nbs/08_sample.ipynb #23890f27
+def peer_is_gone(
+    error:RuntimeError, # of torch
+    count:int, # processes
+) -> bool:
+    "Whether the error is that another process has closed its connection."
+    return count > 1 and bool(re.search('gloo|NCCL|[Cc]onnection', str(error)))
+
+# %% ../nbs/08_sample.ipynb #3702ccef
 @contextmanager
 def drawing(
     grid:Grid, # whose pictures are drawn
@@ -339,7 +347,7 @@ def drawing(
         raise
     except OSError as e: raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; once that is mended, the same command goes on from what is drawn') from None
     except RuntimeError as e:
-        if state.num_processes==1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        if not peer_is_gone(e, state.num_processes): raise
         raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
 
 # %% ../nbs/08_sample.ipynb #176d9491

@@ -11,8 +11,8 @@ __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'Batch', 'draw_ba
            'say_if_skipped', 'leaner', 'preset_to_name', 'out_of_memory', 'peers', 'leave_last', 'start_state', 'saver',
            'Stopping', 'loop', 'finish', 'already', 'early_preview', 'summary', 'train_checked', 'train']
 
-# %% ../nbs/12_train.ipynb #6608556d
-import io, json, logging, math, os, re, shutil, signal, statistics, threading, time, diffusers, torch
+# %% ../nbs/12_train.ipynb #accc8a58
+import io, json, logging, math, os, shutil, signal, statistics, threading, time, diffusers, torch
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-# %% ../nbs/12_train.ipynb #6fbd8809
+# %% ../nbs/12_train.ipynb #236971f5
 from .access import caches_at, check_versions
 from .adapter import add_tlora_, checkpointing_func, exact_sigma, live_ranks, tlora_layers, tlora_parameters
 from .cache import memory_for, recall_photos, recall_prompts, shelf_for, weights_stamp
@@ -41,6 +41,7 @@ from .files import STATE, WEIGHTS, atomic_write, check_run, checkpoint_folders, 
 from .flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
 from .hub import DTYPES, base_folder, find_base, load_base
 from .presets import apply_preset, figures_at_hand, lighter
+from .sample import peer_is_gone
 from .quantised import check_kind, text_options
 from .schedule import RankSchedule
 from .validate import Tracking, check_tracker, make_validator, plan_validation
@@ -586,19 +587,19 @@ def preset_to_name(
     base = find_base(asked.pretrained_model_name_or_path, asked.revision, asked.cache_dir, asked.other_parts)
     return lighter(asked, cfg, family, figures_at_hand(base, asked.revision), torch.cuda.get_device_properties(accelerator.device).total_memory)
 
-# %% ../nbs/12_train.ipynb #a378bbe9
+# %% ../nbs/12_train.ipynb #dbed13ef
 def out_of_memory(
-    advice:str, # what to do instead
+    advice:Callable[[], str], # says what to do instead
     step:int, # steps done
     save:Callable[[], Path|None], # writes a checkpoint and returns its folder
 ): # context manager
     "Around a step. Raises `OutOfMemory`, after a checkpoint."
     def mend():
         saved = save()
-        return (f'{saved.name} is saved; ' if saved else '') + advice
+        return (f'{saved.name} is saved; ' if saved else '') + advice()
     return memory_for(f'in step {step + 1}', mend)
 
-# %% ../nbs/12_train.ipynb #1ebeede7
+# %% ../nbs/12_train.ipynb #8db9dffa
 @contextmanager
 def peers(
     count:int, # processes of the run
@@ -608,7 +609,7 @@ def peers(
     "Around all that processes do together. Raises `BadInput` when another process of the run has ended."
     try: yield
     except RuntimeError as e:
-        if count == 1 or not re.search('gloo|NCCL|[Cc]onnection', str(e)): raise
+        if not peer_is_gone(e, count): raise
         save()
         raise BadInput(f'another process of this run has ended, so this one ends too; {way_on(run)}') from None
 
@@ -671,7 +672,7 @@ class Stopping:
         logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {way_on(self.run)}')
         self.stop.leave()
 
-# %% ../nbs/12_train.ipynb #1788d2fb
+# %% ../nbs/12_train.ipynb #dcaeceaa
 def loop(
     accelerator:Accelerator, # engine
     model:nn.Module, # prepared, with its adapter
@@ -683,7 +684,7 @@ def loop(
     save:Callable[[int], Path|None], # called with the steps done when a checkpoint is due
     report:Callable[[dict], None], # called with each record
     show:Callable[[int, Callable[[], bool]], bool], # called with the steps done, and what tells whether to stop; draws what is due
-    advice:str, # for a step that finds no memory
+    advice:Callable[[], str], # asked by a step that finds no memory
 ) -> None:
     "Train to `max_train_steps`. Raises `BadInput` when it cannot go on, and `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     run, group, guard, done = Path(cfg.output_dir), state['optimizer'].param_groups[0], state['guard'], first
@@ -755,7 +756,7 @@ def summary(
     return (f'{family.name}: rank {cfg.rank} to {cfg.min_rank} on {layers} linears, {size/1e6:.2f}M parameters; {len(data.latents)} examples from {len(photos)} photo(s) '
             f'at {cfg.resolution} px; steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
-# %% ../nbs/12_train.ipynb #78813b72
+# %% ../nbs/12_train.ipynb #0201cab2
 def train_checked(
     cfg:TrainConfig, # options; those at None take the family's defaults
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
@@ -765,7 +766,7 @@ def train_checked(
     validation, accelerator, run = plan_validation(cfg, family), make_accelerator(cfg), Path(cfg.output_dir)
     check_run(cfg)
     main, samples = accelerator.is_main_process, accelerator.num_processes*cfg.train_batch_size*cfg.gradient_accumulation_steps
-    about, advice = about_run(cfg, family, photos, samples), leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
+    about, advice = about_run(cfg, family, photos, samples), lambda: leaner(cfg, preset_to_name(asked, cfg, family, accelerator))
     with only_one(run) if main else nullcontext():
         first, checkpoint = find_start(cfg, photos, samples)
         if checkpoint and first >= cfg.max_train_steps and not (validation and validation.lacks(first, checkpoint/WEIGHTS)):
