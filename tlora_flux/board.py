@@ -9,8 +9,8 @@ __all__ = ['At', 'SETTINGS', 'THUMB', 'MARKS', 'FIELDS', 'PAGE', 'LIKE', 'Board'
            'seconds_per_cell', 'duration', 'decoded', 'card', 'picture', 'absence', 'renderable', 'lacking', 'wipe',
            'is_like', 'trained_here', 'concept_of', 'valid_picks', 'read_picks', 'change_pick', 'pick_key', 'usual',
            'prompt_lines', 'keep', 'as_record', 'read_log', 'smooth', 'Curve', 'plot_run', 'curve_of', 'data_url',
-           'about_cell', 'groups', 'shown_photos', 'page_row', 'head_html', 'page', 'save_page', 'paste_row',
-           'board_sheet', 'sheet_jpeg', 'across', 'short', 'photo_of', 'viewed', 'difference', 'describe', 'numbered']
+           'about_cell', 'groups', 'shown_photos', 'page_row', 'head_html', 'page', 'save_page', 'sheet_jpeg', 'across',
+           'short', 'photo_of', 'viewed', 'difference', 'describe', 'numbered']
 
 # %% ../nbs/12a_board.ipynb #75248ace
 import base64
@@ -37,7 +37,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, portable_path
 from .files import WEIGHTS, atomic_write, caption_of, find_weights, list_checkpoints, list_images, open_image, read_about, to_rgb
-from .grid import FLAGS, Cell, Column, fingerprint, read_cell, trained_config, wrap
+from .grid import FLAGS, SMALLEST, Cell, Column, Sheet, draw_sheet, fingerprint, read_cell, row_words, trained_config
 
 # %% ../nbs/12a_board.ipynb #bcdcb4a6
 At = tuple[int,int,int] # prompt, image of that prompt, column; each from 0
@@ -693,46 +693,22 @@ def save_page(
         mend = 'move that folder away' if file.is_dir() else 'make room or make its folder writable, or give a copy of the grid in another place'
         raise BadInput(f'{file} cannot be written ({e.strerror or e}); {mend}') from None
 
-# %% ../nbs/12a_board.ipynb #b04ffd18
-def paste_row(
-    sheet:Image.Image, # written to
-    board:Board, # a grid
-    row:tuple[int,int], # prompt and image
-    corner:tuple[int,int], # pixels, where the first cell goes
-    side:int, # pixels of a cell
-) -> None:
-    "Draw one row of the contact sheet; its words stand left of the corner."
-    pen,font,(x,y) = ImageDraw.Draw(sheet),ImageFont.load_default(11),corner
-    pen.multiline_text((6,y), wrap(board.prompts[row[0]] + (f' [{row[1] + 1}]' if board.images>1 else ''), font, x - 12, max(1, side//15)), 'black', font, spacing=2)
-    for c in range(len(board.columns)):
-        at,place = (*row,c),(x + c*(side + 4), y)
-        pen.rectangle((*place, place[0] + side - 1, y + side - 1), fill=(236,236,236))
-        if shows(board, at): sheet.paste(ImageOps.contain(thumb_image(board, at), (side,side)), place)
-        elif side>=72: pen.multiline_text((place[0] + side/2, y + side/2), absence(board, at), (90,90,90), ImageFont.load_default(max(7, side//14)), anchor='mm', align='center')
-
 # %% ../nbs/12a_board.ipynb #7a6db470
-def board_sheet(
+def sheet_of(
     board:Board, # a grid
-    side:int=160, # pixels of a cell
-) -> Image.Image: # RGB
-    "The labelled contact sheet: photos, groups, marks, and why a cell is empty."
-    picks,left,font,small = read_picks(board.home)[0],180,ImageFont.load_default(13),ImageFont.load_default(max(8, side//11))
-    parts = groups(board, picks)
-    rows = sum(len(p) for p in parts.values())*board.images
-    sheet = Image.new('RGB', (left + len(board.columns)*(side + 4) + 4, side + 56 + 22*len(parts) + rows*(side + 4)), 'white')
-    pen,y = ImageDraw.Draw(sheet),side + 52
-    for n,photo in enumerate(shown_photos(board, side)): sheet.paste(Image.open(io.BytesIO(photo)), (6 + n*(side + 4), 26))
-    pen.text((6,4), f'{board.title}, {board.settings}', 'black', font)
-    for c,column in enumerate(board.columns):
+) -> Sheet: # for `draw_sheet`
+    "The contact sheet: photos, groups, marks, and why a cell is empty."
+    picks,rows,headings = read_picks(board.home)[0],[],{}
+    settings = {at[:2]: cell.settings for at,cell in board.cells.items()}
+    for heading,prompts in groups(board, picks).items():
+        headings[len(rows)] = heading
+        rows += [(p,i) for p in prompts for i in range(board.images) if (p,i) in settings] # `tlora sample --limit` may end within a prompt
+    def label(column):
         mark = picks['columns'].get(pick_key(column), {}).get('mark')
-        pen.multiline_text((left + c*(side + 4), y - 3), wrap(column.label + (f' ({mark})' if mark else ''), small, side, 2), 'black', small, anchor='ld', spacing=1)
-    for heading,prompts in parts.items():
-        pen.text((6, y + 3), heading, 'black', font)
-        y += 22
-        for row in ((p,i) for p in prompts for i in range(board.images)):
-            paste_row(sheet, board, row, (left,y), side)
-            y += side + 4
-    return sheet
+        return f'{column.label} ({mark})' if mark else column.label
+    def look(r, c): return thumb_image(board, at) if shows(board, at := (*rows[r],c)) else absence(board, at)
+    photos = [Image.open(io.BytesIO(photo)) for photo in shown_photos(board)]
+    return Sheet(board.title, board.settings, [label(c) for c in board.columns], [row_words(settings[row]) for row in rows], look, photos, headings)
 
 # %% ../nbs/12a_board.ipynb #3c1554b2
 def sheet_jpeg(
@@ -741,9 +717,10 @@ def sheet_jpeg(
     limit:int=10**9, # bytes; cells get smaller until the sheet does
     quality:int=85, # of the JPEG, 1 to 95
 ) -> bytes: # JPEG
-    "The contact sheet, as small as a mail or a notebook likes it."
-    out = jpeg_bytes(board_sheet(board, side), quality)
-    return out if len(out)<=limit or side<=48 else sheet_jpeg(board, max(48, int(.85*side*sqrt(limit/len(out)))), limit, quality)
+    "The contact sheet, as small as a mail or a notebook likes it. Raises `BadInput` for more pictures than it can hold."
+    sheet = sheet_of(board)
+    while len(out := jpeg_bytes(draw_sheet(sheet, side), quality))>limit and side>SMALLEST: side = max(SMALLEST, int(.85*side*sqrt(limit/len(out))))
+    return out
 
 # %% ../nbs/12a_board.ipynb #8f3811d1
 def across(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import fill
 
 # %% ../nbs/13_explore.ipynb #80079e38
 import ipywidgets as W
@@ -20,7 +21,7 @@ from fastcore.basics import patch
 from IPython import get_ipython
 from traitlets import Float, HasTraits, Int
 
-from .board import LIKE, MARKS, Board, about_cell, absence, across, adapters_of, board_of, change_pick, curve_of, data_url, describe, duration, find_grids, groups, head_html, jpeg_bytes, keep, \
+from .board import LIKE, MARKS, Board, about_cell, absence, across, adapters_of, board_of, card, change_pick, curve_of, data_url, describe, duration, find_grids, groups, head_html, jpeg_bytes, keep, \
     lacking, numbered, open_board, page, pick_key, prompt_lines, read_picks, seconds_per_cell, sheet_jpeg, short, shown_photos, shows, state, thumb, viewed
 from .config import BadInput, portable_path
 from .files import atomic_write
@@ -236,7 +237,10 @@ class KeepBar:
         try: self.said.value = f'Copied to chosen/. To use it:<pre>{escape(keep(self.board, self.look.column))}</pre>'
         except (BadInput, OSError) as e: self.said.value = f'not kept: {escape(getattr(e, "strerror", None) or str(e))}'
 
-    def sheet(self, _): self.save('sheet-picks.jpg', sheet_jpeg(self.board, 192))
+    def sheet(self, _):
+        try: self.save('sheet-picks.jpg', sheet_jpeg(self.board, 192))
+        except BadInput as e: self.said.value = f'not saved: {escape(str(e))}'
+
     def page(self, _): self.save('grid.html', page(self.board).encode())
 
     def save(self, name, data):
@@ -388,7 +392,9 @@ class Explorer:
         self.box.children = [self.grids.box, W.HTML(CSS + top_html(board)).add_class('tlx-photos'), W.Box([self.viewer.box, side], layout=W.Layout(flex_flow='row wrap')), self.rendering.box, self.grid.box, prompts]
         EXPLORERS[board.folder.resolve()] = self
 
-    def _repr_mimebundle_(self, **_): return bundle(self.box, sheet_jpeg(self.board, limit=32_000, quality=26))
+    def _repr_mimebundle_(self, **_):
+        try: return bundle(self.box, sheet_jpeg(self.board, limit=45_000, quality=26))
+        except BadInput as e: return bundle(self.box, jpeg_bytes(card(fill(str(e), 36)))) # widgets need no sheet
 
 # %% ../nbs/13_explore.ipynb #1bd5a8b7
 def top_html(

@@ -34,7 +34,7 @@ from .checkpoint import load_tlora_
 from .config import BadInput, SampleConfig, TrainConfig, concept_dir, load_config
 from .families import Family, family_of, refuse_unused
 from .files import atomic_write, list_images, open_image, read_about, to_rgb
-from .grid import Cell, Column, Prompt, columns_of, contact_sheet, find_adapters, plan_cells, read_prompts, read_settings, run_folder, save_cell, trained_config
+from .grid import Cell, Column, Prompt, columns_of, contact_sheet, find_adapters, fit_side, plan_cells, read_prompts, read_settings, row_words, run_folder, save_cell, trained_config
 from .hub import DTYPES, base_folder, default_device, find_base, load_base
 from .quantised import by_layer, check_kind, text_options
 from .watch import StallWatch
@@ -187,7 +187,7 @@ def open_request(
 def plan_grid(
     cfg:SampleConfig, # the request
 ) -> Grid: # what will be drawn and where; nothing is written yet
-    "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used."
+    "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used, and for more pictures than one sheet can hold."
     o = open_request(cfg)
     run,about,base,revision,cache_dir,other_parts = o.run,o.about,o.base,o.revision,o.cache_dir,o.other_parts
     family = find_base(base, revision, cache_dir, other_parts).family
@@ -197,6 +197,7 @@ def plan_grid(
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, family, about, base, revision, loading['quantization']))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
+    fit_side(len(columns), cells[:cfg.limit][-1].row + 1) # the sheet comes last, and must not be what fails
     stamp = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
     folder = Path(cfg.output_dir or f'outputs/infer_{run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
     return Grid(folder, run, base, revision, cache_dir, family, columns, cells[:cfg.limit], training_photo(o.trained), other_parts, **loading)
@@ -305,7 +306,7 @@ def write_plan(
 ) -> None:
     "Make the folder, with `grid.json` and a copy of the training photo."
     hang_photo_(grid)
-    rows = {c.row: c.settings['prompt'] + f" [seed {c.settings['seed']}]" for c in grid.cells}
+    rows = {c.row: row_words(c.settings) for c in grid.cells}
     first = grid.cells[0].settings
     words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
     plan = dict(run=grid.run.resolve().name, base=first['base'], settings=words, columns=[c.label for c in grid.columns], rows=list(rows.values()),
