@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 3_000_000, 30
+notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 5_000_000, 30
 widget = 'application/vnd.jupyter.widget-view+json'
 # Written so that no pattern matches its own line. Ann is nobody: tests need some path that must not be written down.
 private = {
