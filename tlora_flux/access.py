@@ -75,7 +75,7 @@ def read_json(
     called = called or folder.name
     try: values = json.loads((folder/name).read_text(encoding='utf-8'))
     except FileNotFoundError: raise BadInput(f'{called} has no {name}; a base is a whole diffusers pipeline with a transformer') from None
-    except (OSError, ValueError) as e: raise BadInput(f'{called}: {name} is broken ({getattr(e, "strerror", None) or "no JSON"}); fetch it again') from None
+    except (OSError, ValueError, RecursionError) as e: raise BadInput(f'{called}: {name} is broken ({getattr(e, "strerror", None) or "no JSON"}); fetch it again') from None
     if not isinstance(values, dict) or not values: raise BadInput(f'{called}: {name} is broken (nothing in it); fetch it again')
     return values
 

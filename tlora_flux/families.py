@@ -201,6 +201,7 @@ class Family:
     transformer_class:str # in diffusers
     matches:Callable[[dict],bool] # does a transformer of that class with this config belong here? A pipeline's own settings are in it too, where there is a pipeline
     parts:dict[str,tuple[str,...]] # component names by phase of loading: text, vae, transformer
+    components:dict[str,tuple[str,...]] # of the pipeline, less the transformer: the library, then the classes that it may have there
     targets:dict[str,str] # regular expressions over full module paths: attention, all-linear
     defaults:dict # values for config fields left empty
     encode_prompt:Callable # (pipe, prompts, max_sequence_length) -> dict of embeds
@@ -216,13 +217,20 @@ class Family:
     adapters_from:tuple[str,...]=() # other families whose adapters fit
     not_trainable:str='' # why one should not train on it; empty where one can
     unused:tuple[str,...]=() # kinds of guidance that it has no use for; at the default, they are off
+    settings:tuple[str,...]=() # what a pipeline's index says beside its components, as true or false
     not_compiled:tuple[str,...]=() # storages of the base with which it cannot be trained compiled
+
+# %% ../nbs/04_families.ipynb #bc79c431
+ANY_TOKENIZER = ('PreTrainedTokenizerFast','TokenizersBackend') # what transformers 4 and 5 write of a tokenizer that is its file and no more, such as `byte_tokenizer`'s
 
 # %% ../nbs/04_families.ipynb #acdb73ba
 FLUX1_DEV = Family(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'),
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', matches=lambda config: config.get('guidance_embeds', False),
     parts=dict(text=('tokenizer','text_encoder','tokenizer_2','text_encoder_2'), vae=('vae',), transformer=('transformer',)),
+    components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKL'),
+                    tokenizer=('transformers', 'CLIPTokenizer', 'CLIPTokenizerFast', *ANY_TOKENIZER), text_encoder=('transformers', 'CLIPTextModel'),
+                    tokenizer_2=('transformers', 'T5Tokenizer', 'T5TokenizerFast', *ANY_TOKENIZER), text_encoder_2=('transformers', 'T5EncoderModel')),
     targets=TARGETS['FluxTransformer2DModel'],
     defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
@@ -376,6 +384,9 @@ KLEIN_BASE_4B = Family(
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel',
     matches=lambda config: not config.get('guidance_embeds', True) and config.get('joint_attention_dim', 15360)<12288 and not config.get('is_distilled'),
     parts=dict(text=('tokenizer','text_encoder'), vae=('vae',), transformer=('transformer',)),
+    components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKLFlux2'),
+                    tokenizer=('transformers', 'Qwen2Tokenizer', 'Qwen2TokenizerFast', *ANY_TOKENIZER), text_encoder=('transformers', 'Qwen3ForCausalLM')),
+    settings=('is_distilled',),
     targets=TARGETS['Flux2Transformer2DModel'],
     defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100, mixed_precision='bf16', gradient_checkpointing=True,
                   num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),

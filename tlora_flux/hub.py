@@ -7,6 +7,7 @@ __all__ = ['DTYPES', 'base_folder', 'base_family', 'Base', 'find_base', 'default
 
 # %% ../nbs/07_hub.ipynb #f5e294e0
 import os
+import reprlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,18 +36,66 @@ def base_folder(
     if not os.path.isfile(local/'model_index.json'): raise BadInput(f'{name_or_path} has no model_index.json; give a folder that a diffusers pipeline was saved to')
     return local
 
+# %% ../nbs/07_hub.ipynb #9e6c01b1
+MEND = 'get the base anew from where its makers published it, for code of a base is never run'
+short = reprlib.Repr() # what a stranger wrote, in a few words: bounded in length and depth, without control characters
+short.maxstring = 60
+
+# %% ../nbs/07_hub.ipynb #f527c468
+def check_components(
+    family:Family, # of the base
+    index:dict, # its `model_index.json`
+    name:str, # what a person calls the base
+) -> None:
+    "Raises `BadInput` unless each component is of the library and a class that the family has for it, and there is no other."
+    expected = {**family.components, 'transformer': ('diffusers', family.transformer_class)}
+    for part,(library,*classes) in expected.items():
+        if index.get(part) not in [[library, cls] for cls in classes]:
+            raise BadInput(f'{name}: model_index.json says that {part} is {short.repr(index.get(part))}, {family.name} needs {library} {" or ".join(classes)}; {MEND}')
+    for part,value in index.items():
+        setting = part.startswith('_') or part in family.settings and isinstance(value, bool)
+        if not setting and part not in expected and value!=[None, None]: raise BadInput(f'{name}: model_index.json says that {short.repr(part)} is {short.repr(value)}, {family.name} has no such part; {MEND}')
+
+# %% ../nbs/07_hub.ipynb #a8e86002
+ASTRAY = ('*.[pP][yY]', '*/*.[pP][yY]', 'adapter_config.json') # files in a part's folder that lead to code, or to another base
+
+def code_named(
+    config:dict, # a part's
+) -> list[str]: # keys that make a library look for code, at any depth
+    "A kernel is named by its repository, so by a slash; `sdpa` and its like are the library's own."
+    todo,found = [config],[]
+    for values in todo: # grows as it goes, so that no depth is too much
+        todo += [o for o in (values.values() if isinstance(values, dict) else values) if isinstance(o, (dict, list))]
+        if isinstance(values, dict): found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k and '/' in short.repr(v)]
+    return found
+
+# %% ../nbs/07_hub.ipynb #0ae7558f
+def check_files(
+    family:Family, # of the base
+    folder:Path, # of the base; parts that are not here yet are passed over
+    name:str, # what a person calls the base
+) -> None:
+    "Raises `BadInput` for a part that has Python beside its weights, or a config that names code."
+    for part in (*family.components, 'transformer'):
+        for file in (f for pattern in ASTRAY for f in (folder/part).glob(pattern)):
+            raise BadInput(f'{name}: {part} holds {short.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; {MEND}')
+        for file in (folder/part).glob('*config.json'):
+            for key in code_named(read_json(folder, f'{part}/{file.name}', name)): raise BadInput(f'{name}: {part}/{file.name} names code to load ({short.repr(key)}); {MEND}')
+
 # %% ../nbs/07_hub.ipynb #ff19629a
 def base_family(
     folder:Path, # from `base_folder`
     name:str='', # what a person calls it; the folder's own name where nothing is given
 ) -> Family: # how to talk to it
-    "The family of a base on disk. Raises `BadInput` if its configs are missing, broken, or of no known family."
+    "The family of a base on disk. Raises `BadInput` if its configs are missing, broken, or of no known family, and for a base that brings code or parts of another kind."
     name = name or folder.name
     pipeline,config = (read_json(folder, f, name) for f in ('model_index.json','transformer/config.json'))
     try:
         kind,family = pipeline['_class_name'],family_of({**pipeline, **config})
     except KeyError as e: raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
-    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {kind}, {family.name} needs a {family.pipeline_class}')
+    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {short.repr(kind)}, {family.name} needs a {family.pipeline_class}')
+    check_components(family, pipeline, name)
+    check_files(family, folder, name)
     return family
 
 # %% ../nbs/07_hub.ipynb #25a488be
@@ -95,12 +144,24 @@ def quiet_loading(
     from transformers.utils import logging as t
     before = t.get_verbosity(), t.is_progress_bar_enabled(), d.is_progress_bar_enabled()
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', FutureWarning) # newer diffusers would rather be told `dtype`, which 0.37 does not know
+        warnings.simplefilter('ignore', FutureWarning) # newer diffusers would rather be told `dtype`, which 0.38 does not know
         if quiet: t.set_verbosity_error(), t.disable_progress_bar(), d.disable_progress_bar()
         try: yield
         finally:
             t.set_verbosity(before[0])
             for library,on in ((t, before[1]), (d, before[2])): (library.enable_progress_bar if on else library.disable_progress_bar)()
+
+# %% ../nbs/07_hub.ipynb #2703934f
+def fetch_parts(
+    base:Base, # whose configs are here
+    folders:tuple[str,...], # parts that are wanted
+    revision:str|None, # branch, tag or commit, on the Hub
+    cache_dir:str|None, # None is the Hub's own cache
+) -> Path: # with these parts, and fit to be handed on
+    "The folder is looked at once more when all is there: of a repository only the configs were, and its branch may have moved since."
+    folder = base_folder(base.source, folders, revision, cache_dir)
+    base_family(folder, base.source)
+    return folder
 
 # %% ../nbs/07_hub.ipynb #89f59570
 def load_base(
@@ -113,20 +174,20 @@ def load_base(
     other_parts:str|None=None, # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
     quantization:str='none', # storage of text encoders and transformer: none, int8 or nf4
 ): # a diffusers pipeline of the family's class, in evaluation mode
-    "Load a base, or parts of it. Raises `BadInput` for a library below its floor, a base that cannot be had, or damaged weights."
+    "Load a base, or parts of it. Raises `BadInput` for a library below its floor, a base that cannot be had or brings code, or damaged weights."
     check_versions()
     base = find_base(name_or_path, revision, cache_dir, other_parts)
     family,dtype = base.family,dtype or DTYPES[base.family.defaults['mixed_precision']]
     wanted = [f for part in (family.parts if parts=='all' else parts) for f in family.parts[part]]
     if base.file and 'transformer' in wanted and quantization!='none': raise BadInput(f'quantization={quantization} needs a base that is a diffusers folder or repository, not the file {base.file.name}; use none')
     in_folder = [f for f in wanted if not (base.file and f=='transformer')]
-    folder = base_folder(base.source, ('scheduler', *in_folder), revision, cache_dir)
+    folder = fetch_parts(base, ('scheduler', *in_folder), revision, cache_dir)
     absent = {f: None for names in family.parts.values() for f in names if f not in in_folder}
     size,device = sum(f.stat().st_size for name in in_folder for f in (folder/name).glob('*')),torch.device(device or default_device())
     storage = pipeline_config(quantization, in_folder, dtype)
     import diffusers
     with quiet_loading(size<1e9):
-        try: pipe = getattr(diffusers, family.pipeline_class).from_pretrained(folder, torch_dtype=dtype, device_map=device.type, quantization_config=storage, **absent)
+        try: pipe = getattr(diffusers, family.pipeline_class).from_pretrained(folder, torch_dtype=dtype, device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
         except (OSError, SafetensorError) as e: raise BadInput(f'{name_or_path} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
     if len(in_folder)<len(wanted): pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
     pipe.hf_device_map = None # all of it is in one place, and may be moved and offloaded as ever

@@ -25,6 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from .families import byte_tokenizer, image_ids, pack_latents
 from .flow import add_noise, flow_loss, velocity_target
+from .hub import load_base
 from .reader import Reader, load_reader, oracle_accuracy, read_all, share_right, train_reader
 from .world import HELD_OUT_MATERIALS, HELD_OUT_OBJECTS, caption, paint_scene, sample_scene, tile
 
@@ -141,7 +142,7 @@ def resume_(
 ) -> dict: # what else the state holds: at least `step`, the steps done
     "Put model and optimizer where the state left them."
     if not state.exists(): return dict(step=0)
-    saved = torch.load(state, map_location=device)
+    saved = torch.load(state, map_location=device, weights_only=True)
     model.load_state_dict(saved.pop('model')); optimizer.load_state_dict(saved.pop('optimizer'))
     return saved
 
@@ -403,7 +404,7 @@ def start_from(
     decoder_steps:int, # and its decoder alone for so many more
 ):
     "Write states as if a run had ended with these weights."
-    pipe, model = FluxPipeline.from_pretrained(weights), MicroModel()
+    pipe, model = load_base(weights, 'cpu', torch.float32), MicroModel()
     model.transformer, model.clip, model.t5 = pipe.transformer, pipe.text_encoder, pipe.text_encoder_2
     fresh = lambda part: torch.optim.AdamW(part.parameters(), betas=(.9, .99), fused=True).state_dict()
     states = dict(vae=(pipe.vae, pipe.vae, dict(step=vae_steps)), decoder=(pipe.vae, pipe.vae.decoder, dict(step=decoder_steps)),
