@@ -3,7 +3,7 @@ from configparser import ConfigParser
 from pathlib import Path
 from shutil import copytree, rmtree
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -36,7 +36,7 @@ setup(
     keywords=cfg['keywords'].split(), license='Apache-2.0', license_files=['LICENSE'],
     long_description=(root/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
     python_requires=f">={cfg['min_python']}",
-    packages=[package], package_data={package: ['weights/**/*']}, include_package_data=False,
+    packages=find_packages(include=[package, f'{package}.*']), package_data={package: ['weights/**/*']}, include_package_data=False,
     install_requires=cfg['requirements'].split(), extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('dev', 'nf4', 'int8', 'prodigy')},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),

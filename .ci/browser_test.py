@@ -22,11 +22,11 @@ from PIL import Image
 from playwright.sync_api import TimeoutError, sync_playwright
 
 from tlora_flux import RankSchedule, SampleConfig, TrainConfig, add_tlora_, load_base, save_tlora
-from tlora_flux.adapter import tlora_layers
-from tlora_flux.config import save_config
-from tlora_flux.grid import save_cell
-from tlora_flux.sample import plan_grid, write_plan
-from tlora_flux.world import Scene, render
+from tlora_flux.method.adapter import tlora_layers
+from tlora_flux.settings_file import save_config
+from tlora_flux.pictures.grid import save_cell
+from tlora_flux.pictures.sampling import plan_grid, write_plan
+from tlora_flux.micro.world import Scene, render
 
 steps, objects = (50, 100, 150, 200, 250), ('ball', 'cube', 'vase', 'mug', 'cone', 'ring', 'bottle')
 long_note = 'the mortar holds, and the edges too, but the colour of the wall drifts towards orange whenever the prompt asks for anything blue; compare with 200 before deciding, and look at the vase'

@@ -1,4 +1,4 @@
-"""Run notebooks and store their outputs: `python .ci/refresh.py [03_adapter ...]`, all when none is named.
+"""Run notebooks and store their outputs: `python .ci/refresh.py [adapter ...]`, all when none is named.
 
 Cells flagged cuda, slow or notest are not run and keep the outputs they have, unless NB_FLAGS=slow asks for them. Live widgets are not stored, since they
 could not be shown again.

@@ -1,6 +1,6 @@
 """Test notebooks, each in a fresh fork of one process that has paid for the imports; slowest first.
 
-    python .ci/test_nbs.py [03_adapter ...]     all notebooks when none is named; flags from NB_FLAGS, such as NB_FLAGS=slow
+    python .ci/test_nbs.py [adapter ...]     all notebooks when none is named; flags from NB_FLAGS, such as NB_FLAGS=slow
 
 A fork keeps one notebook's dtype, seed or patch out of the next, which `nbdev_test` with its few processes cannot.
 """

@@ -17,15 +17,17 @@ import torch
 from IPython.display import Image as JPEG
 from PIL import Image
 
-from tlora_flux.adapter import add_tlora_, tlora_layers
-from tlora_flux.checkpoint import save_tlora
-from tlora_flux.config import BadInput, SampleConfig, TrainConfig, save_config
-from tlora_flux.families import tiny_pipeline
-from tlora_flux.grid import save_cell
-from tlora_flux.hub import quiet_loading
-from tlora_flux.sample import plan_grid, write_plan
-from tlora_flux.schedule import RankSchedule
-from tlora_flux.world import Scene, render
+from tlora_flux.method.adapter import add_tlora_, tlora_layers
+from tlora_flux.base.checkpoint import save_tlora
+from tlora_flux.errors import BadInput
+from tlora_flux.config import SampleConfig, TrainConfig
+from tlora_flux.settings_file import save_config
+from tlora_flux.base.tiny import tiny_pipeline
+from tlora_flux.pictures.grid import save_cell
+from tlora_flux.base.load import quiet_loading
+from tlora_flux.pictures.sampling import plan_grid, write_plan
+from tlora_flux.method.schedule import RankSchedule
+from tlora_flux.micro.world import Scene, render
 
 scenes = [Scene('swatch', 'brick'), Scene('ball', 'brick', 'green'), Scene('vase', 'brick', 'white', 'left'), Scene('cube', 'brick', 'yellow', 'right', 'small')]
 words = ('a photo of a {} texture swatch\na photo of a large {} ball in the center, green background\n'

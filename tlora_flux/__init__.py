@@ -5,27 +5,39 @@ exported to `__init__` would lose that line again each time it is exported alone
 """
 __version__ = "0.1.0"
 
-import sys
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING
 
-homes = {  # name on the face -> the module that defines it, loaded when the name is first used
-    'BadInput': 'config', 'TrainConfig': 'config', 'SampleConfig': 'config', 'load_config': 'config',
-    'RankSchedule': 'schedule',
-    'add_tlora_': 'adapter', 'remove_tlora_': 'adapter', 'set_strength_': 'adapter',
-    'save_tlora': 'checkpoint', 'load_tlora_': 'checkpoint',
-    'load_base': 'hub', 'check': 'check', 'train': 'train', 'sample': 'sample', 'explore': 'explore', 'watch': 'live',
+if TYPE_CHECKING:  # what editors and type checkers follow; at run time a name is loaded when it is first used
+    from .base.checkpoint import load_tlora_, save_tlora
+    from .base.load import load_base
+    from .config import SampleConfig, TrainConfig
+    from .errors import BadInput
+    from .explorer.browse import explore
+    from .explorer.live import watch
+    from .machine.report import check
+    from .method.adapter import add_tlora_, exact_sigma, live_ranks, remove_tlora_, set_strength_
+    from .method.schedule import RankSchedule
+    from .pictures.sampling import sample
+    from .settings_file import load_config
+    from .training.loop import train
+
+_homes = {
+    'BadInput': 'errors', 'TrainConfig': 'config', 'SampleConfig': 'config', 'load_config': 'settings_file',
+    'RankSchedule': 'method.schedule',
+    'add_tlora_': 'method.adapter', 'remove_tlora_': 'method.adapter', 'set_strength_': 'method.adapter',
+    'exact_sigma': 'method.adapter', 'live_ranks': 'method.adapter',
+    'load_base': 'base.load', 'save_tlora': 'base.checkpoint', 'load_tlora_': 'base.checkpoint',
+    'check': 'machine.report', 'sample': 'pictures.sampling', 'train': 'training.loop',
+    'explore': 'explorer.browse', 'watch': 'explorer.live',
 }
-__all__ = ['__version__', *homes]
+__all__ = ['__version__', *_homes]
 
 
-class Face(ModuleType):
-    "The package as a person sees it. A module `__getattr__` would not do: once `tlora_flux.train` the module is imported, Python hides `train` the function behind it."
-    def __getattribute__(self, name):
-        if name in homes: return getattr(import_module(f'{__name__}.{homes[name]}'), name)
-        return super().__getattribute__(name)
-
-    def __dir__(self): return __all__
+def __getattr__(name):
+    "A name of the face, loaded when it is first used (PEP 562)."
+    if name not in _homes: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'.{_homes[name]}', __name__), name)
 
 
-sys.modules[__name__].__class__ = Face
+def __dir__(): return __all__

@@ -1,0 +1,75 @@
+"""The order of the house: which wing may import which, and how many names each shows. Exit code 1 if a wall is crossed.
+
+    python .ci/house.py            # the table, and every fault in a line
+
+A wing imports only from wings above it in `wings`, and inside a wing a room only from rooms before it: imports within functions count too.
+No room takes from another one a name that it does not show in `__all__`.
+"""
+import ast
+import sys
+from pathlib import Path
+
+package = Path(__file__).resolve().parent.parent/'tlora_flux'
+public_limit = 720
+wings = {
+    '': ('errors', 'subjects', 'config', 'settings_file', 'disk', 'runs'),
+    'method': ('flow', 'schedule', 'adapter'),
+    'base': ('tiny', 'families', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
+    'photos': ('concept', 'prompts', 'crops', 'cache', 'batch'),
+    'machine': ('memory', 'places', 'stall', 'processes', 'report'),
+    'micro': ('world', 'reader', 'making'),
+    'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
+    'training': ('step', 'run_folder', 'validate', 'loop'),
+    'explorer': ('curve', 'render', 'browse', 'live'),
+    'door': ('cli',),
+}
+rooms = [f'{wing}.{room}' if wing not in ('', 'door') else room for wing, names in wings.items() for room in names]
+method_may_use = {'errors'}  # of the ground: the mathematics knows nothing of options, files and devices
+
+
+def path_of(room): return package/f"{room.replace('.', '/')}.py"
+
+
+def imports_of(tree, room):
+    "Yield (room, name, line) for each name that a room takes from another, wherever the import stands."
+    level_of = room.count('.') + 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import): yield from ((o.name.removeprefix('tlora_flux.'), None, node.lineno) for o in node.names if o.name.startswith('tlora_flux.'))
+        if not isinstance(node, ast.ImportFrom): continue
+        above = room.split('.')[:level_of - node.level] if node.level else []
+        module = '.'.join([*above, *([node.module] if node.module else [])])
+        if node.level or module.startswith('tlora_flux'):
+            yield from ((module.removeprefix('tlora_flux').strip('.'), o.name, node.lineno) for o in node.names)
+
+
+def shown_by(tree):
+    "The names of a module's `__all__`."
+    found = [o.value for o in tree.body if isinstance(o, ast.Assign) and getattr(o.targets[0], 'id', '') == '__all__']
+    return set(ast.literal_eval(found[0])) if found else set()
+
+
+def faults_of(room, tree, shown):
+    "Each import of a room that crosses a wall."
+    for source, name, line in imports_of(tree, room):
+        where = f'{room}, line {line}: {name or "import"} from {source or "the face"}'
+        if source == '' and name == '__version__': continue
+        if source not in rooms: yield f'{where}, which is no room'
+        elif rooms.index(source) >= rooms.index(room): yield f'{where}, which stands below it'
+        elif room.startswith('method.') and not source.startswith('method.') and source not in method_may_use: yield f'{where}: method uses {", ".join(method_may_use)} alone'
+        elif name and name not in shown[source]: yield f'{where}, which does not show it'
+
+
+trees = {room: ast.parse(path_of(room).read_text(encoding='utf-8')) for room in rooms}
+shown = {room: shown_by(tree) for room, tree in trees.items()}
+faults = [fault for room, tree in trees.items() for fault in faults_of(room, tree, shown)]
+known = {package/'__init__.py', package/'_modidx.py', *(package/wing/'__init__.py' for wing in wings if wing not in ('', 'door'))}
+faults += [f'{path.relative_to(package)} is in no wing' for path in sorted(package.rglob('*.py')) if path not in known | {path_of(o) for o in rooms}]
+for wing, names in wings.items():
+    of_wing = [room for room in rooms if room in (names if wing in ('', 'door') else [f'{wing}.{o}' for o in names])]
+    lines = sum(len(path_of(o).read_text(encoding='utf-8').splitlines()) for o in of_wing)
+    print(f'{wing or "ground":10} {len(of_wing)} rooms {lines:6} lines {sum(len(shown[o]) for o in of_wing):4} public names')
+total = sum(map(len, shown.values()))
+print(f'{"all":10} {len(rooms)} rooms {total} public names, at most {public_limit}')
+if total > public_limit: faults.append(f'{total} public names, at most {public_limit}')
+print(*faults, sep='\n')
+sys.exit(bool(faults))
