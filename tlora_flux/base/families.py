@@ -76,7 +76,7 @@ class Family(Facts, ABC):
         "Whether a `transformer_class` with this config belongs here. A pipeline's own settings are in it too, where there is a pipeline."
     @abstractmethod
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds:
-        "Embeddings of b prompts, l = `max_sequence_length` tokens each, on the encoders' device. Raises `BadInput` for a length that no text may have."
+        "Embeddings of b prompts, (b, `max_sequence_length`, ...), on the encoders' device. Raises `BadInput` for a length out of range."
     @abstractmethod
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor:
         "Pixels (b, 3, height, width) in [-1, 1] to scaled latents (b, c, h, w), float32. Drawn by a CPU generator; without one, the mean."
@@ -85,10 +85,12 @@ class Family(Facts, ABC):
     @abstractmethod
     def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: "Undo `pack`: (b, n, channels) to (b, c, h, w)."
     @abstractmethod
-    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int, guidance_scale:float=1.) -> dict:
-        "Arguments of the transformer's forward at noise levels sigma (b,), float32 in [0, 1]. A model without a guidance input ignores `guidance_scale`."
+    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
+                           guidance_scale:float=1.) -> dict:
+        "Arguments of the transformer's forward at noise levels sigma (b,), float32 in [0, 1]. `guidance_scale` is for models that take it."
     @abstractmethod
-    def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: "(c, h, w) of one image's latents, from pixels, multiples of 16."
+    def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]:
+        "(c, h, w) of one image's latents, from its sides in pixels, multiples of 16."
     @abstractmethod
     def shift(self, tokens:int, steps:int) -> float: "mu, added to the logit of sigma by a sampler with that many image tokens and steps."
     @abstractmethod
@@ -105,25 +107,31 @@ class Flux1(Family):
     high_mu:float=1.15 # shift at 4096 tokens, a picture of 1024 pixels
 
     def matches(self, config:dict) -> bool:
-        return bool(config.get('guidance_embeds', False))==self.guidance_embeds and config.get('joint_attention_dim', 4096) in self.text_widths
-    def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 4096 in FLUX.1), `pooled_prompt_embeds` (b, 768)
+        guided,width = bool(config.get('guidance_embeds', False)),config.get('joint_attention_dim', 4096)
+        return guided==self.guidance_embeds and width in self.text_widths
+    def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 4096) and pooled (b, 768)
         return read_twice(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 16, height/8, width/8)
         return (raw_latents(vae, pixels, generator) - vae.config.shift_factor)*vae.config.scaling_factor
-    def pack(self, latents:Tensor) -> Tensor: return pack_latents(latents) # (b, (h/2)*(w/2), 4c)
-    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: return unpack_latents(packed_latents, h, w) # (b, c, h, w)
-    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int, guidance_scale:float=1.) -> dict:
+    def pack(self, latents:Tensor) -> Tensor: # (b, (h/2)*(w/2), 4c)
+        return pack_latents(latents)
+    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: # (b, c, h, w)
+        return unpack_latents(packed_latents, h, w)
+    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
+                           guidance_scale:float=1.) -> dict:
         return flux1_inputs(transformer, packed_latents, sigma, embeds, h, w, guidance_scale)
     def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: # 16, height/8, width/8
         return pipe.transformer.config.in_channels//4, height//pipe.vae_scale_factor, width//pipe.vae_scale_factor
     def shift(self, tokens:int, steps:int=28) -> float: # linear in the tokens; the number of steps plays no part
         return self.low_mu + (self.high_mu - self.low_mu)*(tokens - 256)/(4096 - 256)
-    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None, guidance_scale:float=3.5, true_cfg_scale:float=1.) -> dict:
+    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None,
+                    guidance_scale:float=3.5, true_cfg_scale:float=1.) -> dict:
         negative = negative_arguments(negative_embeds, true_cfg_scale)
         return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
 
 # %% ../../nbs/base/families.ipynb #bc79c431
-ANY_TOKENIZER = ('PreTrainedTokenizerFast','TokenizersBackend') # what transformers 4 and 5 write of a tokenizer that is its file and no more, such as `byte_tokenizer`'s
+# what transformers 4 and 5 write of a tokenizer that is its file and no more, such as those of micro-FLUX
+ANY_TOKENIZER = ('PreTrainedTokenizerFast','TokenizersBackend')
 
 # %% ../../nbs/base/families.ipynb #acdb73ba
 FLUX1_DEV = Flux1(
@@ -131,17 +139,21 @@ FLUX1_DEV = Flux1(
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', targets=TARGETS['FluxTransformer2DModel'],
     parts=dict(text=('tokenizer','text_encoder','tokenizer_2','text_encoder_2'), vae=('vae',), transformer=('transformer',)),
     components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKL'),
-                    tokenizer=('transformers', 'CLIPTokenizer', 'CLIPTokenizerFast', *ANY_TOKENIZER), text_encoder=('transformers', 'CLIPTextModel'),
-                    tokenizer_2=('transformers', 'T5Tokenizer', 'T5TokenizerFast', *ANY_TOKENIZER), text_encoder_2=('transformers', 'T5EncoderModel')),
+                    tokenizer=('transformers', 'CLIPTokenizer', 'CLIPTokenizerFast', *ANY_TOKENIZER),
+                    text_encoder=('transformers', 'CLIPTextModel'),
+                    tokenizer_2=('transformers', 'T5Tokenizer', 'T5TokenizerFast', *ANY_TOKENIZER),
+                    text_encoder_2=('transformers', 'T5EncoderModel')),
     defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100,
                   mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
     not_compiled=('int8',))
 
 # %% ../../nbs/base/families.ipynb #88ee1945
 FLUX1_SCHNELL = replace(FLUX1_DEV,
-    name='flux.1-schnell', bases=('black-forest-labs/FLUX.1-schnell',), guidance_embeds=False, text_widths=range(4096, 4097), low_mu=0., high_mu=0.,
+    name='flux.1-schnell', bases=('black-forest-labs/FLUX.1-schnell',), guidance_embeds=False,
+    text_widths=range(4096, 4097), low_mu=0., high_mu=0.,
     defaults=dict(FLUX1_DEV.defaults, num_inference_steps=4, guidance_scale=0.), adapters_from=('flux.1-dev',), unused=('guidance_scale',),
-    not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; train on black-forest-labs/FLUX.1-dev and sample here')
+    not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; '
+                  'train on black-forest-labs/FLUX.1-dev and sample here')
 
 # %% ../../nbs/base/families.ipynb #e9db2a55
 MICRO_FLUX = replace(FLUX1_DEV,
@@ -159,7 +171,9 @@ def say_if_cut(
     "Log one warning a prompt longer than `max_sequence_length`, with its length in tokens; returns those prompts."
     lengths = [len(ids) for ids in tokenizer(texts or prompts, verbose=False).input_ids]
     cut = [(p,n) for p,n in zip(prompts, lengths) if n>max_sequence_length]
-    for p,n in cut: logger.warning(f'max_sequence_length={max_sequence_length} cuts a prompt of {n} tokens: "{p[:60]}"; shorten it or raise max_sequence_length')
+    for p,n in cut:
+        logger.warning(f'max_sequence_length={max_sequence_length} cuts a prompt of {n} tokens: "{p[:60]}"; '
+                       'shorten it or raise max_sequence_length')
     return [p for p,_ in cut]
 
 # %% ../../nbs/base/families.ipynb #5c1e77ab
@@ -167,7 +181,8 @@ def check_length(
     max_sequence_length:int, # tokens
 ) -> None:
     "Raises `BadInput` for a length that FLUX does not take."
-    if not 1<=max_sequence_length<=512: raise BadInput(f'max_sequence_length={max_sequence_length} must be 1 to 512, the longest text FLUX was trained on')
+    if not 1<=max_sequence_length<=512:
+        raise BadInput(f'max_sequence_length={max_sequence_length} must be 1 to 512, the longest text FLUX was trained on')
 
 # %% ../../nbs/base/families.ipynb #87c54f91
 def read_twice(
@@ -241,23 +256,30 @@ class Flux2(Family):
     is_distilled:bool=False # draws in four steps, without guidance
 
     def matches(self, config:dict) -> bool:
-        guided,width = config.get('guidance_embeds', True),config.get('joint_attention_dim', 15360) # with both at the default, it is FLUX.2-dev
+        guided,width = config.get('guidance_embeds', True),config.get('joint_attention_dim', 15360)
+        # what has both at the default is FLUX.2-dev, which is no klein
         return not guided and width in self.text_widths and bool(config.get('is_distilled', False))==self.is_distilled
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 7680 in 4B, 12288 in 9B)
         return read_conversation(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 128, height/16, width/16)
         mean,deviation = bn_scale(vae)
         return (fold_latents(raw_latents(vae, pixels, generator)) - mean)/deviation
-    def pack(self, latents:Tensor) -> Tensor: return rearrange(latents, 'b c h w -> b (h w) c')
-    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: return rearrange(packed_latents, 'b (h w) c -> b c h w', h=h, w=w)
-    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int, guidance_scale:float=1.) -> dict:
-        return flux2_inputs(packed_latents, sigma, embeds, h, w) # klein has no input for guidance
+    def pack(self, latents:Tensor) -> Tensor: # (b, h*w, c)
+        return rearrange(latents, 'b c h w -> b (h w) c')
+    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: # (b, c, h, w)
+        return rearrange(packed_latents, 'b (h w) c -> b c h w', h=h, w=w)
+    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
+                           guidance_scale:float=1.) -> dict: # klein ignores the last
+        return flux2_inputs(packed_latents, sigma, embeds, h, w)
     def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: # 128, height/16, width/16
         return pipe.transformer.config.in_channels, height//(2*pipe.vae_scale_factor), width//(2*pipe.vae_scale_factor)
-    def shift(self, tokens:int, steps:int=50) -> float: return flux2_shift(tokens, steps) # by tokens and steps
-    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None, guidance_scale:float=0., true_cfg_scale:float=4.) -> dict:
+    def shift(self, tokens:int, steps:int=50) -> float: # by a fit in both
+        return flux2_shift(tokens, steps)
+    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None,
+                    guidance_scale:float=0., true_cfg_scale:float=4.) -> dict:
         negative = negative_arguments(negative_embeds, true_cfg_scale)
-        return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale) # its `guidance_scale` is what FLUX.1 calls `true_cfg_scale`
+        # klein's `guidance_scale` is what FLUX.1 calls `true_cfg_scale`
+        return dict(embeds, **negative, latents=latents, guidance_scale=true_cfg_scale)
 
 # %% ../../nbs/base/families.ipynb #95899057
 KLEIN_BASE_4B = Flux2(
@@ -265,7 +287,8 @@ KLEIN_BASE_4B = Flux2(
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel', targets=TARGETS['Flux2Transformer2DModel'],
     parts=dict(text=('tokenizer','text_encoder'), vae=('vae',), transformer=('transformer',)),
     components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKLFlux2'),
-                    tokenizer=('transformers', 'Qwen2Tokenizer', 'Qwen2TokenizerFast', *ANY_TOKENIZER), text_encoder=('transformers', 'Qwen3ForCausalLM')),
+                    tokenizer=('transformers', 'Qwen2Tokenizer', 'Qwen2TokenizerFast', *ANY_TOKENIZER),
+                    text_encoder=('transformers', 'Qwen3ForCausalLM')),
     defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100,
                   mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),
     unused=('guidance_scale',), settings=('is_distilled',))
@@ -282,7 +305,8 @@ def distilled(
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
 # %% ../../nbs/base/families.ipynb #07aaabbf
-KLEIN_BASE_9B = replace(KLEIN_BASE_4B, name='flux.2-klein-base-9b', bases=('black-forest-labs/FLUX.2-klein-base-9B',), text_widths=range(12288, 12289))
+KLEIN_BASE_9B = replace(KLEIN_BASE_4B,
+    name='flux.2-klein-base-9b', bases=('black-forest-labs/FLUX.2-klein-base-9B',), text_widths=range(12288, 12289))
 KLEIN_4B = distilled(KLEIN_BASE_4B, 'flux.2-klein-4b', 'black-forest-labs/FLUX.2-klein-4B')
 KLEIN_9B = distilled(KLEIN_BASE_9B, 'flux.2-klein-9b', 'black-forest-labs/FLUX.2-klein-9B')
 
@@ -296,7 +320,8 @@ def read_conversation(
     check_length(max_sequence_length)
     talk = partial(pipe.tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     say_if_cut(pipe.tokenizer, prompts, max_sequence_length, [talk([dict(role='user', content=p)]) for p in prompts])
-    with torch.no_grad(): return dict(prompt_embeds=pipe.encode_prompt(prompts, pipe.text_encoder.device, max_sequence_length=max_sequence_length)[0])
+    with torch.no_grad(): words = pipe.encode_prompt(prompts, pipe.text_encoder.device, max_sequence_length=max_sequence_length)[0]
+    return dict(prompt_embeds=words)
 
 # %% ../../nbs/base/families.ipynb #55b05d22
 def bn_scale(
@@ -365,4 +390,5 @@ def refuse_unused(
     "Raises `BadInput` for guidance that the family does not have."
     for name,value in given.items():
         if name in family.unused and value not in (None, family.defaults[name]):
-            raise BadInput(f'{name}={value:g} does nothing on {family.name}, which takes {" and ".join(o for o in given if o not in family.unused) or "no guidance"}; leave it out')
+            takes = ' and '.join(o for o in given if o not in family.unused) or 'no guidance'
+            raise BadInput(f'{name}={value:g} does nothing on {family.name}, which takes {takes}; leave it out')
