@@ -14,7 +14,7 @@ public_limit = 720
 wings = {
     '': ('errors', 'subjects', 'config', 'settings_file', 'disk', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
-    'base': ('tiny', 'families', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
+    'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
     'photos': ('concept', 'prompts', 'crops', 'cache', 'batch'),
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
     'micro': ('world', 'reader', 'making'),

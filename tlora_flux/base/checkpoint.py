@@ -122,7 +122,7 @@ def check_family(
     if (here := type(transformer).__name__) != about['transformer']: raise BadInput(f'the adapter is for {about["transformer"]}, this is {here}; load the base that it was trained on')
     if 'family' not in about: return
     family = family_of(transformer)
-    if about['family'] not in (family.name, *family.adapters_from): raise BadInput(f'the adapter is for {about["family"]}, this is {family.name}; load the base that it was trained on')
+    if not family.takes(about['family']): raise BadInput(f'the adapter is for {about["family"]}, this is {family.name}; load the base that it was trained on')
 
 # %% ../../nbs/base/checkpoint.ipynb #e405be53
 def check_fit(

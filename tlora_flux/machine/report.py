@@ -22,7 +22,7 @@ from ..base.access import Answer, ask_hub, hub_cache, local_base, missing_files,
 from ..base.access import version_problems
 from ..base.quantised import check_kind, KINDS
 from ..photos.concept import concept_dir
-from .memory import apply_preset, as_yaml, descend, DRAWING, Figures, figures_for, gb, LADDER, Machine
+from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, Figures, figures_for, gb, LADDER, Machine
 from .memory import Phase, plan_sampling, plan_training, read_speed, roomiest, this_machine, Want
 from .memory import want_of
 from .places import CLOSED, disk_needs, going_on, NETWORK, Place, place_of, REST, roomy_places
@@ -339,7 +339,7 @@ def look(
     known = family or FAMILIES['flux.1-dev']
     parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (source.file and p=='transformer')))
     lost = missing_files(here, parts) if here else list(parts)
-    figures,fetch = sizes_of(source, here, lost, known, answer, parts, cache) if family else (Figures(**known.figures), 0)
+    figures,fetch = sizes_of(source, here, lost, known, answer, parts, cache) if family else (FIGURES[known.name], 0)
     if not source.folder: rows = access_rows(source.repository, answer, not lost and not fetch) + rows
     elif lost: rows.insert(0, Row('access', 'fail', f'{source.folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
     else: rows.insert(0, Row('access', 'pass', f'{base} is on this machine'))

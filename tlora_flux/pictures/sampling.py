@@ -193,7 +193,7 @@ def plan_grid(
     o = open_request(cfg)
     run,about,base,revision,cache_dir,other_parts = o.run,o.about,o.base,o.revision,o.cache_dir,o.other_parts
     family = find_base(base, revision, cache_dir, other_parts).family
-    if about.get('family', family.name) not in (family.name, *family.adapters_from):
+    if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base} is {family.name}; draw with the base it was trained on, {about.get('base')}")
     columns,loading = columns_of(o.adapters, cfg.strength),loading_of(cfg, o.trained)
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, family, about, base, revision, loading['quantization']))
