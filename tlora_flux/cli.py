@@ -9,29 +9,29 @@ __all__ = ['app', 'as_flag', 'with_flags', 'root', 'worker', 'train', 'sample', 
 # %% ../nbs/cli.ipynb #a837a0fe
 import inspect, sys
 from collections.abc import Callable
-from dataclasses import Field, fields, MISSING
+from dataclasses import Field, MISSING
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, get_args
 import typer
+from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
-from .config import fill_defaults, SampleConfig, TrainConfig
-from .settings_file import load_config
-from .base.access import check_versions
-from .photos.concept import concept_dir
+from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(
     f:Field, # a config's field, made by `config.opt`
+    heading:str, # of its group
 ) -> inspect.Parameter: # what typer reads
     "The command-line flag of one option."
     name = f.name.replace('_', '-')
     default = f.default if f.default_factory is MISSING else f.default_factory()
     shown = 'required' if default is MISSING else f'default: {default}'
-    option = typer.Option(f'--{name}/--no-{name}' if bool in (f.type, *get_args(f.type)) else f'--{name}', help=f"{f.metadata['help']} [{shown}]")
+    words = f'--{name}/--no-{name}' if bool in (f.type, *get_args(f.type)) else f'--{name}'
+    option = typer.Option(words, help=f"{f.metadata['help']} [{shown}]", rich_help_panel=heading)
     return inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[f.type | None, option])
 
 # %% ../nbs/cli.ipynb #b03a45a2
@@ -42,14 +42,26 @@ def with_flags(
     "Give a command one flag for each option of `cls`."
     def decorate(f):
         own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        flags = [as_flag(o) for o in fields(cls) if o.name not in positional]
+        flags = [as_flag(o, heading) for heading, group in option_groups(cls).items() for o in group if o.name not in positional]
         f.__signature__ = inspect.Signature(own + flags)
         f.__annotations__ = {p.name: p.annotation for p in own + flags}
         return f
     return decorate
 
+# %% ../nbs/cli.ipynb #b3a1c102
+class PlainCommand(TyperCommand):
+    "A command whose help has one plain section for each group of options."
+    def format_options(self, ctx, formatter):
+        sections = {}
+        for o in self.get_params(ctx):
+            heading = getattr(o, 'rich_help_panel', None) or f'{o.param_type_name.title()}s'
+            if row := o.get_help_record(ctx): sections.setdefault(heading, []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading): formatter.write_dl(rows)
+
 # %% ../nbs/cli.ipynb #c0061675
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  epilog='Example: tlora quickstart',
                   context_settings={'help_option_names': ['-h', '--help'], 'token_normalize_func': lambda flag: flag.replace('_', '-')})
 
 # %% ../nbs/cli.ipynb #fba545d2
@@ -67,14 +79,28 @@ def worker(
     name:str, # `check`, `train` or `sample`
 ) -> Callable: # the function of that name in the module of that name
     "What does the work. Raises `BadInput` for a library that is too old."
-    if name!='check': check_versions()
+    if name != 'check': import_module('tlora_flux.base.access').check_versions()
     return getattr(import_module('tlora_flux'), name)
 
+# %% ../nbs/cli.ipynb #b3a1c104
+def read_options(
+    config:str|None, # YAML file
+    cls:type, # `TrainConfig` or `SampleConfig`
+    **options, # the flags; None is not given
+) -> Config: # checked
+    "A config from a file and the flags. Raises `BadInput`."
+    from tlora_flux.settings_file import load_config
+    return load_config(config, cls, **options)
+
+# %% ../nbs/cli.ipynb #b3a1c10c
+ConfigFile = Annotated[str|None, typer.Argument(metavar='[CONFIG.yaml]', show_default=False,
+    help='YAML file with options; a flag wins over its line.')]
+
 # %% ../nbs/cli.ipynb #7d27c2e4
-@app.command()
+@app.command(cls=PlainCommand, epilog='Example: tlora train data/material_brick/config.yaml --rank 16 --min-rank 8')
 @with_flags(TrainConfig)
 def train(
-    config:Annotated[str | None, typer.Argument(metavar='[CONFIG.yaml]', help='YAML file with options; a flag wins over its line.', show_default=False)]=None, # YAML file
+    config:ConfigFile=None, # YAML file
     **options, # the flags
 ) -> None:
     """Train a T-LoRA on the photos of a concept.
@@ -82,11 +108,11 @@ def train(
     Checkpoints and logs land in the run folder; Ctrl-C saves one more checkpoint. Where the default is None, the base
     model's family decides, and the run's config.yaml says what was used.
     """
-    cfg = load_config(config, TrainConfig, **options)
+    cfg = read_options(config, TrainConfig, **options)
     worker('train')(cfg)
 
 # %% ../nbs/cli.ipynb #c39c736c
-@app.command()
+@app.command(cls=PlainCommand, epilog='Example: tlora sample outputs/brick --prompts material --checkpoint 300')
 @with_flags(SampleConfig, 'run')
 def sample(
     run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to draw with
@@ -97,13 +123,13 @@ def sample(
     One row for each prompt and image, one column for each checkpoint, and the base model alone in front. A grid that was
     stopped goes on where it was.
     """
-    cfg = load_config(None, SampleConfig, run=run, **options)
+    cfg = read_options(None, SampleConfig, run=run, **options)
     folder = worker('sample')(cfg)
     from accelerate import PartialState
     PartialState().print(f'contact sheet: {folder}/sheet.jpg')
 
 # %% ../nbs/cli.ipynb #6ef8c2c0
-@app.command()
+@app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')
 def page(
     path:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, or the folder of one grid.', show_default=False)], # what to show
 ) -> None:
@@ -115,16 +141,16 @@ def page(
     print(f'page: {save_page(path)}')
 
 # %% ../nbs/cli.ipynb #dabb1eab
-@app.command()
+@app.command(cls=PlainCommand, epilog='Example: tlora check data/material_brick/config.yaml --preset 24gb')
 @with_flags(TrainConfig)
 def check(
-    config:Annotated[str | None, typer.Argument(metavar='[CONFIG.yaml]', help='YAML file with options; a flag wins over its line.', show_default=False)]=None, # YAML file
+    config:ConfigFile=None, # YAML file
     as_json:Annotated[bool, typer.Option('--json', help='Print the table as JSON, for scripts.')]=False, # for scripts
     **options, # the flags
 ) -> None:
     "Say in seconds what could stop a run: access, disk, memory, libraries. Downloads nothing; exit code 2 if something fails."
     bare = {} if config else dict(instance_data_dir='material_brick', class_name='brick', output_dir='outputs/check')
-    cfg = load_config(config, TrainConfig, **bare | {name: value for name, value in options.items() if value is not None})
+    cfg = read_options(config, TrainConfig, **bare | {name: value for name, value in options.items() if value is not None})
     report = worker('check')(cfg)
     print(report.to_json() if as_json else report)
     if not report.ok: sys.exit(2)
@@ -135,12 +161,16 @@ def refuse_other_length(
 ) -> None:
     "Raises `BadInput` where the folder holds a run of another number of steps."
     from tlora_flux.base.families import FAMILIES
-    if not (file := Path(cfg.output_dir)/'config.yaml').is_file(): return
-    planned,steps,folder = load_config(file).max_train_steps,fill_defaults(cfg, FAMILIES['micro-flux'].defaults).max_train_steps,cfg.output_dir
-    if planned!=steps: raise BadInput(f'{folder} holds a run of {planned} steps, not {steps}; take another folder with --output-dir {quote(f"{folder}-{steps}")}, or --max-train-steps {planned}, or remove {folder}')
+    folder = cfg.output_dir
+    if not (file := Path(folder)/'config.yaml').is_file(): return
+    planned = read_options(str(file), TrainConfig).max_train_steps
+    steps = fill_defaults(cfg, FAMILIES['micro-flux'].defaults).max_train_steps
+    if planned == steps: return
+    raise BadInput(f'{folder} holds a run of {planned} steps, not {steps}; take another folder with --output-dir {quote(f"{folder}-{steps}")}, '
+        f'or --max-train-steps {planned}, or remove {folder}')
 
 # %% ../nbs/cli.ipynb #2c7478c2
-@app.command()
+@app.command(cls=PlainCommand, epilog='Example: tlora quickstart --max-train-steps 60 --limit 12')
 def quickstart(
     output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
     max_train_steps:Annotated[int | None, typer.Option(help='Optimizer steps in all; fewer for a quick look.', show_default=False)]=None, # optimizer steps
@@ -151,8 +181,9 @@ def quickstart(
     Trains on the concept material_brick with the small base model that comes with the package, then draws its prompts with
     several checkpoints. No token, GPU or network is needed.
     """
-    concept = concept_dir('material_brick')
-    cfg = load_config(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps, resume=Path(output_dir).exists())
+    from tlora_flux.photos.concept import concept_dir
+    concept, resume = concept_dir('material_brick'), Path(output_dir).exists()
+    cfg = read_options(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps, resume=resume)
     draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8) # before training: a bad limit is found now
     work = worker('train')
     refuse_other_length(cfg)

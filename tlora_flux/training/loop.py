@@ -21,7 +21,7 @@ from diffusers.optimization import get_scheduler
 from torch import nn
 from tqdm.auto import tqdm
 from ..errors import BadInput
-from ..config import fill_defaults, TrainConfig
+from ..config import fill_defaults, TrainConfig, why_idle
 from ..runs import check_run, checkpoint_folders, way_on, WEIGHTS
 from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
@@ -64,8 +64,10 @@ def say_if_idle(
     mu:float, # the sampler's, with which every run without another one is saved
 ) -> None:
     "Warn of a warmup that outlasts the run, and of a `sigma_mu` that is not used."
-    if cfg.lr_warmup_steps >= cfg.max_train_steps: logger.warning(f'lr_warmup_steps={cfg.lr_warmup_steps} is not below max_train_steps={cfg.max_train_steps}: the run never reaches learning_rate={cfg.learning_rate:g}')
-    if cfg.sigma_mu != mu and cfg.sigma_sampling != 'shifted': logger.warning(f'sigma_mu={cfg.sigma_mu:g} does nothing with sigma_sampling={cfg.sigma_sampling}; use shifted')
+    if cfg.lr_warmup_steps >= cfg.max_train_steps:
+        logger.warning(f'lr_warmup_steps={cfg.lr_warmup_steps} is not below max_train_steps={cfg.max_train_steps}: '
+            f'the run never reaches learning_rate={cfg.learning_rate:g}')
+    if cfg.sigma_mu != mu and (why := why_idle(cfg, 'sigma_mu')): logger.warning(why)
 
 # %% ../../nbs/training/loop.ipynb #4bb627fb
 def plan(
