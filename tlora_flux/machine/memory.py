@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+import psutil
 from ..errors import BadInput
 from ..config import fill_defaults, PRESETS, SampleConfig, TrainConfig
 from ..base.access import Answer, heard, missing_files, read_json, wanted
@@ -381,10 +382,8 @@ def group_limits(
 # %% ../../nbs/machine/memory.ipynb #4ccb7b94
 def main_memory() -> tuple[int,int]: # bytes in all, bytes free
     "Of this process's control group, else of the machine."
-    page = os.sysconf('SC_PAGE_SIZE')
-    total,free = page*os.sysconf('SC_PHYS_PAGES'),page*os.sysconf('SC_AVPHYS_PAGES')
-    meminfo = Path('/proc/meminfo')
-    if meminfo.exists(): free = 1024*int(re.search(r'MemAvailable:\s+(\d+)', meminfo.read_text())[1])
+    memory = psutil.virtual_memory()
+    total,free = memory.total,memory.available
     for limit,left in group_limits(): total,free = min(total, limit),min(free, left)
     return total,free
 

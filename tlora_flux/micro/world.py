@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['BACKGROUNDS', 'PLACES', 'SIZES', 'MATERIALS', 'COLORS', 'PATTERNS', 'TRAINED_MATERIALS', 'HELD_OUT_MATERIALS',
            'RADII', 'OBJECTS', 'HELD_OUT_OBJECTS', 'TRAINED_OBJECTS', 'LIGHT', 'HALFWAY', 'PHRASES', 'SWATCH_PHRASES',
-           'Scene', 'value_noise', 'fbm', 'Material', 'material', 'blend', 'grid_cells', 'scatter', 'marble', 'wood',
-           'gold', 'checkered', 'striped', 'dotted', 'mossy', 'clay', 'plaster', 'granite', 'obsidian', 'galaxy',
-           'brick', 'terrazzo', 'herringbone', 'zebra', 'leopard', 'rust', 'lava', 'scales', 'camouflage', 'honeycomb',
-           'mosaic', 'wicker', 'tartan', 'cork', 'pattern_weight', 'patterned', 'find_material', 'any_patterned',
-           'Surface', 'unit', 'lathe', 'ball', 'cube', 'ring', 'mug', 'star', 'lit', 'room', 'paint_scene', 'render',
-           'tile', 'jpeg', 'shown_facts', 'concept', 'nonsense_word', 'caption', 'is_kept_back', 'sample_scene',
-           'wall_color', 'object_mask', 'read_scene']
+           'Scene', 'Surface', 'Material', 'material', 'blend', 'marble', 'wood', 'gold', 'checkered', 'striped',
+           'dotted', 'mossy', 'clay', 'plaster', 'granite', 'obsidian', 'galaxy', 'brick', 'terrazzo', 'herringbone',
+           'zebra', 'leopard', 'rust', 'lava', 'scales', 'camouflage', 'honeycomb', 'mosaic', 'wicker', 'tartan',
+           'cork', 'pattern_weight', 'patterned', 'find_material', 'any_patterned', 'Shape', 'unit', 'lathe', 'ball',
+           'cube', 'ring', 'mug', 'star', 'lit', 'room', 'paint_scene', 'render', 'tile', 'jpeg', 'shown_facts',
+           'concept', 'nonsense_word', 'caption', 'is_kept_back', 'sample_scene', 'wall_color', 'object_mask',
+           'read_scene']
 
 # %% ../../nbs/micro/world.ipynb #9cba3633
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
 
@@ -52,23 +52,76 @@ def value_noise(
     high = table[(j + 1) & 63, i & 63]*(1 - fx) + table[(j + 1) & 63, (i + 1) & 63]*fx
     return low*(1 - fy) + high*fy
 
-# %% ../../nbs/micro/world.ipynb #127d958a
-def fbm(
+# %% ../../nbs/micro/world.ipynb #d8023cd0
+def grid_cells(
     u:np.ndarray, # (n,) first texture coordinate, in object heights
     v:np.ndarray, # (n,) second
-    table:np.ndarray, # (64, 64) lattice of uniform random numbers
-    frequency:float, # of the first octave
-    octaves:int = 4, # each twice as fine and half as strong
-) -> np.ndarray: # (n,) in [0, 1]
-    "Octaves of `value_noise`, summed."
-    weights = .5**np.arange(octaves)
-    return sum(w*value_noise(u + 7.3*k, v + 3.1*k, table, frequency*2**k) for k, w in enumerate(weights))/weights.sum()
+    size:float, # side of a cell, in object heights
+) -> tuple: # whole-numbered cell i, j and the position inside it, each in [0, 1): four arrays (n,)
+    "Divide the plane into a square grid."
+    x, y = u/size, v/size
+    i, j = np.floor(x), np.floor(y)
+    return i, j, x - i, y - j
+
+# %% ../../nbs/micro/world.ipynb #de3a2ee7
+def cellular_noise(
+    u:np.ndarray, # (n,) first texture coordinate, in object heights
+    v:np.ndarray, # (n,) second
+    table:np.ndarray, # (64, 64) uniform random numbers: jitter and kind of each spot
+    size:float, # side of a cell, in object heights; one spot in each
+) -> tuple: # distance to the nearest spot (n,) in cells, that spot's own random number (n,), distance to the second nearest
+    "Jittered spots, one in each cell of a grid (Worley 1996)."
+    i, j, x, y = (a.astype(np.float32) for a in grid_cells(u, v, size))
+    found = []
+    for dj in (-1, 0, 1):
+        for di in (-1, 0, 1):
+            a, b = (i + di).astype(int) & 63, (j + dj).astype(int) & 63
+            dx, dy = di + .15 + .7*table[b, a] - x, dj + .15 + .7*table[a, (b + 17) & 63] - y
+            found.append((np.hypot(dx, dy), table[(b + 31) & 63, (a + 7) & 63]))
+    distance, own = (np.stack(o) for o in zip(*found))
+    order = distance.argsort(0)[:2]
+    first, second = np.take_along_axis(distance, order, 0)
+    return first, np.take_along_axis(own, order[:1], 0)[0], second
+
+# %% ../../nbs/micro/world.ipynb #f11b795e
+@dataclass(frozen=True)
+class Surface:
+    "Points to paint: where they are on the skin of an object, and the chance that varies the skin."
+    u: np.ndarray # (n,) texture coordinate across, in object heights
+    v: np.ndarray # (n,) texture coordinate along
+    table: np.ndarray # (64, 64) lattice of uniform random numbers
+    r: np.ndarray # (8,) uniform random numbers
+
+    def at(self, u, v):
+        "The same skin under other coordinates, as of grain that is stretched or turned."
+        return replace(self, u=u, v=v)
+
+    def shifted(self):
+        "The same skin from an origin of chance."
+        return self.at(self.u + self.r[0], self.v + self.r[1])
+
+    def noise(self, frequency):
+        "Smooth noise in [0, 1], (n,), with so many lattice cells in one object height."
+        return value_noise(self.u, self.v, self.table, frequency)
+
+    def fbm(self, frequency, octaves=4):
+        "Octaves of `noise` in [0, 1], (n,), each twice as fine and half as strong as the one before."
+        weights = .5**np.arange(octaves)
+        return sum(w*self.at(self.u + 7.3*k, self.v + 3.1*k).noise(frequency*2**k) for k, w in enumerate(weights))/weights.sum()
+
+    def cells(self, size):
+        "`grid_cells` of that side."
+        return grid_cells(self.u, self.v, size)
+
+    def scatter(self, size):
+        "`cellular_noise` with one spot in each cell of that side."
+        return cellular_noise(self.u, self.v, self.table, size)
 
 # %% ../../nbs/micro/world.ipynb #c869060d
 @dataclass(frozen=True)
 class Material:
-    "A texture: `paint(u, v, table, r)` gives (n, 3) colours in [0, 1]."
-    paint: callable # (u (n,), v (n,), table (64, 64), r (8,) uniform random numbers) -> (n, 3)
+    "A texture: `paint(s)` gives the n points of a `Surface` colours in [0, 1]."
+    paint: callable # Surface of n points -> (n, 3)
     gloss: float # strength of the highlight, 0 matt to 1 polished
     trained: bool # False: held out, micro-FLUX never sees it
 
@@ -92,223 +145,200 @@ def blend(
     weight = np.clip(weight, 0, 1)[:, None]
     return (1 - weight)*np.asarray(first, np.float32) + weight*np.asarray(second, np.float32)
 
-# %% ../../nbs/micro/world.ipynb #77b05cd5
-def grid_cells(u, v, size):
-    "Whole-numbered cell (i, j) of a square grid and the position inside it, each in [0, 1)."
-    x, y = u/size, v/size
-    i, j = np.floor(x), np.floor(y)
-    return i, j, x - i, y - j
-
-# %% ../../nbs/micro/world.ipynb #806d1998
-def scatter(
-    u:np.ndarray, # (n,) first texture coordinate
-    v:np.ndarray, # (n,) second
-    table:np.ndarray, # (64, 64) uniform random numbers: jitter and kind of each spot
-    size:float, # side of a cell, in object heights; one spot in each
-) -> tuple: # distance to the nearest spot (n,) in cells, that spot's own random number (n,), distance to the second nearest
-    "Jittered spots, one in each cell of a grid (cellular noise, Worley 1996)."
-    i, j, x, y = (a.astype(np.float32) for a in grid_cells(u, v, size))
-    found = []
-    for dj in (-1, 0, 1):
-        for di in (-1, 0, 1):
-            a, b = (i + di).astype(int) & 63, (j + dj).astype(int) & 63
-            dx, dy = di + .15 + .7*table[b, a] - x, dj + .15 + .7*table[a, (b + 17) & 63] - y
-            found.append((np.hypot(dx, dy), table[(b + 31) & 63, (a + 7) & 63]))
-    distance, own = (np.stack(o) for o in zip(*found))
-    order = distance.argsort(0)[:2]
-    first, second = np.take_along_axis(distance, order, 0)
-    return first, np.take_along_axis(own, order[:1], 0)[0], second
-
 # %% ../../nbs/micro/world.ipynb #9969f89f
 @material(gloss=.35)
-def marble(u, v, table, r):
+def marble(s):
     "White stone with grey veins."
-    vein = np.abs(np.sin(7*u + 4*v + 9*fbm(u, v, table, 3)))
+    vein = np.abs(np.sin(7*s.u + 4*s.v + 9*s.fbm(3)))
     return blend((1 - vein)**3*1.2, (.93, .92, .90), (.30, .31, .35))
 
 # %% ../../nbs/micro/world.ipynb #226d30cd
 @material(gloss=.12)
-def wood(u, v, table, r):
+def wood(s):
     "Brown grain along the height."
-    rings = .5 + .5*np.sin(26*(u + .25*fbm(u, .25*v, table, 4)) + 2*fbm(u, v, table, 9))
+    rings = .5 + .5*np.sin(26*(s.u + .25*s.at(s.u, .25*s.v).fbm(4)) + 2*s.fbm(9))
     return blend(rings, (.42, .25, .12), (.72, .48, .26))
 
 # %% ../../nbs/micro/world.ipynb #a717cece
 @material(gloss=.9)
-def gold(u, v, table, r):
+def gold(s):
     "Polished yellow metal."
-    return blend(fbm(u, v, table, 3), (.72, .50, .10), (.98, .80, .32))
+    return blend(s.fbm(3), (.72, .50, .10), (.98, .80, .32))
 
 # %% ../../nbs/micro/world.ipynb #f5716ef2
 @material()
-def checkered(u, v, table, r):
+def checkered(s):
     "Black and white squares."
-    i, j, _, _ = grid_cells(u + r[0], v + r[1], .19)
+    i, j, _, _ = s.shifted().cells(.19)
     return blend((i + j) % 2, (.08, .08, .09), (.95, .95, .94))
 
 # %% ../../nbs/micro/world.ipynb #29aa4abd
 @material()
-def striped(u, v, table, r):
+def striped(s):
     "Navy and white bands, slanted."
-    return blend((np.sin(24*(.8*u + .6*v + r[0])) > 0)*1., (.10, .15, .42), (.95, .94, .90))
+    return blend((np.sin(24*(.8*s.u + .6*s.v + s.r[0])) > 0)*1., (.10, .15, .42), (.95, .94, .90))
 
 # %% ../../nbs/micro/world.ipynb #61f5a5d4
 @material(gloss=.2)
-def dotted(u, v, table, r):
+def dotted(s):
     "White dots on teal."
-    i, j, x, y = grid_cells(u + r[0], v + r[1], .21)
+    i, j, x, y = s.shifted().cells(.21)
     return blend((np.hypot(x - .5, y - .5) < .31)*1., (.05, .52, .52), (.97, .97, .95))
 
 # %% ../../nbs/micro/world.ipynb #7aeb9333
 @material(gloss=0)
-def mossy(u, v, table, r):
+def mossy(s):
     "Green cushions over dark earth."
-    return blend(1.6*fbm(u, v, table, 9) - .25, (.10, .16, .05), (.45, .66, .16))
+    return blend(1.6*s.fbm(9) - .25, (.10, .16, .05), (.45, .66, .16))
 
 # %% ../../nbs/micro/world.ipynb #d94a123e
 @material(gloss=.03)
-def clay(u, v, table, r):
+def clay(s):
     "Plain fired earth."
-    return blend(fbm(u, 3*v, table, 3), (.64, .32, .18), (.80, .46, .30))
+    return blend(s.at(s.u, 3*s.v).fbm(3), (.64, .32, .18), (.80, .46, .30))
 
 # %% ../../nbs/micro/world.ipynb #7531a7b1
 @material(gloss=0)
-def plaster(u, v, table, r):
+def plaster(s):
     "Rough off-white."
-    return blend(fbm(u, v, table, 10), (.66, .64, .58), (.96, .94, .90))
+    return blend(s.fbm(10), (.66, .64, .58), (.96, .94, .90))
 
 # %% ../../nbs/micro/world.ipynb #cc04435b
 @material(gloss=.25)
-def granite(u, v, table, r):
+def granite(s):
     "Grey stone with black and light grains."
-    grain = value_noise(u, v, table, 34)
-    return blend(grain, (.22, .22, .24), (.70, .69, .68))*np.where(value_noise(v, u, table, 25) > .78, .35, 1)[:, None]
+    grain = s.noise(34)
+    return blend(grain, (.22, .22, .24), (.70, .69, .68))*np.where(s.at(s.v, s.u).noise(25) > .78, .35, 1)[:, None]
 
 # %% ../../nbs/micro/world.ipynb #d826f0ae
 @material(gloss=1)
-def obsidian(u, v, table, r):
+def obsidian(s):
     "Black glass."
-    return blend(fbm(u, v, table, 4), (.02, .02, .03), (.16, .14, .20))
+    return blend(s.fbm(4), (.02, .02, .03), (.16, .14, .20))
 
 # %% ../../nbs/micro/world.ipynb #e4d9b57f
 @material(gloss=.2)
-def galaxy(u, v, table, r):
+def galaxy(s):
     "Violet clouds in a night sky, with stars."
-    cloud = blend(2.2*fbm(u, v, table, 4) - .7, (.05, .05, .20), (.62, .22, .66))
-    distance, own, _ = scatter(u, v, table, .11)
+    cloud = blend(2.2*s.fbm(4) - .7, (.05, .05, .20), (.62, .22, .66))
+    distance, own, _ = s.scatter(.11)
     return np.where(((distance < .2) & (own > .45))[:, None], 1., cloud)
 
 # %% ../../nbs/micro/world.ipynb #f47f77d8
 @material(gloss=0, trained=False)
-def brick(u, v, table, r):
+def brick(s):
     "Red bricks in rows shifted by half a brick, with light mortar."
-    row = np.floor(v/.13)
-    x, y = (u/.30 + .5*(row % 2) + r[0]) % 1, (v/.13) % 1
-    tone = table[row.astype(int) & 63, np.floor(u/.30 + .5*(row % 2) + r[0]).astype(int) & 63]
-    mortar = (x < .09) | (y < .18)
-    return np.where(mortar[:, None], (.78, .75, .70), blend(.6*tone + .4*fbm(u, v, table, 12), (.46, .15, .10), (.74, .32, .22)))
+    row = np.floor(s.v/.13)
+    along = s.u/.30 + .5*(row % 2) + s.r[0]
+    tone = s.table[row.astype(int) & 63, np.floor(along).astype(int) & 63]
+    mortar = (along % 1 < .09) | ((s.v/.13) % 1 < .18)
+    return np.where(mortar[:, None], (.78, .75, .70), blend(.6*tone + .4*s.fbm(12), (.46, .15, .10), (.74, .32, .22)))
 
 # %% ../../nbs/micro/world.ipynb #5d4a1a8d
 @material(gloss=.4, trained=False)
-def terrazzo(u, v, table, r):
+def terrazzo(s):
     "Black polished floor with white and terracotta chips."
-    distance, own, second = scatter(u, v, table, .15)
+    distance, own, second = s.scatter(.15)
     chip = (distance < .42) & (second - distance > .16)
     return np.where(chip[:, None], blend((own > .5)*1., (.94, .92, .88), (.80, .42, .28)), (.06, .06, .07))
 
 # %% ../../nbs/micro/world.ipynb #41755749
 @material(trained=False)
-def herringbone(u, v, table, r):
+def herringbone(s):
     "Parquet blocks in zigzag."
-    x, y = u/.11, v/.11
+    x, y = s.u/.11, s.v/.11
     zigzag = np.abs((x % 4) - 2)
     band = np.floor(y + zigzag)
     seam = ((y + zigzag) % 1 < .14) | (np.abs(x % 2 - 1) > .93)
-    return np.where(seam[:, None], (.20, .12, .06), blend(table[band.astype(int) & 63, np.floor(x/2).astype(int) & 63], (.55, .36, .18), (.83, .62, .38)))
+    tone = s.table[band.astype(int) & 63, np.floor(x/2).astype(int) & 63]
+    return np.where(seam[:, None], (.20, .12, .06), blend(tone, (.55, .36, .18), (.83, .62, .38)))
 
 # %% ../../nbs/micro/world.ipynb #104479f4
 @material(trained=False)
-def zebra(u, v, table, r):
+def zebra(s):
     "Black and white winding stripes."
-    return blend((np.sin(22*v + 10*fbm(u, v, table, 2.5)) > 0)*1., (.05, .05, .05), (.95, .94, .91))
+    return blend((np.sin(22*s.v + 10*s.fbm(2.5)) > 0)*1., (.05, .05, .05), (.95, .94, .91))
 
 # %% ../../nbs/micro/world.ipynb #92cce165
 @material(trained=False)
-def leopard(u, v, table, r):
+def leopard(s):
     "Dark rosettes on tan."
-    distance, own, _ = scatter(u, v, table, .17)
-    distance = distance + .25*(fbm(u, v, table, 14) - .5)
+    distance, own, _ = s.scatter(.17)
+    distance = distance + .25*(s.fbm(14) - .5)
     coat = np.where((distance < .22)[:, None], (.70, .45, .18), (.88, .68, .36))
     return np.where(((distance > .20) & (distance < .36))[:, None], (.14, .08, .04), coat)
 
 # %% ../../nbs/micro/world.ipynb #1c139e37
 @material(gloss=.05, trained=False)
-def rust(u, v, table, r):
+def rust(s):
     "Orange scale on blue-grey steel."
-    return np.where((fbm(u, v, table, 5) > .5)[:, None], blend(fbm(v, u, table, 16), (.40, .16, .05), (.82, .42, .12)), blend(fbm(u, v, table, 8), (.30, .35, .42), (.50, .55, .62)))
+    scale = blend(s.at(s.v, s.u).fbm(16), (.40, .16, .05), (.82, .42, .12))
+    steel = blend(s.fbm(8), (.30, .35, .42), (.50, .55, .62))
+    return np.where((s.fbm(5) > .5)[:, None], scale, steel)
 
 # %% ../../nbs/micro/world.ipynb #fda6c83f
 @material(gloss=.1, trained=False)
-def lava(u, v, table, r):
+def lava(s):
     "Glowing cracks in black crust."
-    _, _, second = cracks = scatter(u, v, table, .24)
-    return blend((second - cracks[0])*3.2, (1., .62, .08), (.10, .04, .04))
+    distance, _, second = s.scatter(.24)
+    return blend((second - distance)*3.2, (1., .62, .08), (.10, .04, .04))
 
 # %% ../../nbs/micro/world.ipynb #717b73f1
 @material(gloss=.5, trained=False)
-def scales(u, v, table, r):
+def scales(s):
     "Rows of green fish scales."
-    row = np.floor(v/.10)
-    x, y = (u/.14 + .5*(row % 2)) % 1 - .5, (v/.10) % 1
+    row = np.floor(s.v/.10)
+    x, y = (s.u/.14 + .5*(row % 2)) % 1 - .5, (s.v/.10) % 1
     return blend(1.4*np.hypot(x, .8*(1 - y)), (.35, .80, .55), (.02, .22, .22))
 
 # %% ../../nbs/micro/world.ipynb #28035401
 @material(gloss=0, trained=False)
-def camouflage(u, v, table, r):
+def camouflage(s):
     "Patches of olive, brown and black."
-    base = np.where((fbm(u, v, table, 3, 2) > .5)[:, None], (.30, .34, .16), (.56, .50, .30))
-    return np.where((fbm(v, u, table, 4, 2) > .6)[:, None], (.10, .10, .08), base)
+    base = np.where((s.fbm(3, 2) > .5)[:, None], (.30, .34, .16), (.56, .50, .30))
+    return np.where((s.at(s.v, s.u).fbm(4, 2) > .6)[:, None], (.10, .10, .08), base)
 
 # %% ../../nbs/micro/world.ipynb #fe258bb6
 @material(gloss=.3, trained=False)
-def honeycomb(u, v, table, r):
+def honeycomb(s):
     "Amber hexagons with dark walls."
-    x, y = u/.17, v/.147
+    x, y = s.u/.17, s.v/.147
     shift = .5*(np.floor(y) % 2)
     i, j = np.abs((x + shift) % 1 - .5), np.abs(y % 1 - .5)
     return blend((np.maximum(i, .5*i + .75*j) > .41)*1., (.96, .70, .16), (.36, .18, .04))
 
 # %% ../../nbs/micro/world.ipynb #0357030d
 @material(gloss=.4, trained=False)
-def mosaic(u, v, table, r):
+def mosaic(s):
     "Small square tiles in blues and sand."
-    i, j, x, y = grid_cells(u + r[0], v + r[1], .12)
-    tile = blend(table[j.astype(int) & 63, i.astype(int) & 63]*1.6 - .3, (.08, .32, .62), (.90, .82, .62))
+    i, j, x, y = s.shifted().cells(.12)
+    tile = blend(s.table[j.astype(int) & 63, i.astype(int) & 63]*1.6 - .3, (.08, .32, .62), (.90, .82, .62))
     return np.where((np.minimum(x, y) < .14)[:, None], (.86, .86, .84), tile)
 
 # %% ../../nbs/micro/world.ipynb #7387fb6b
 @material(trained=False)
-def wicker(u, v, table, r):
+def wicker(s):
     "Straw woven over and under."
-    i, j, x, y = grid_cells(u, v, .16)
+    i, j, x, y = s.cells(.16)
     across = (i + j) % 2
     round_ = np.where(across == 1, np.sin(np.pi*y), np.sin(np.pi*x))
     return blend(round_, (.28, .16, .06), (.86, .66, .38))
 
 # %% ../../nbs/micro/world.ipynb #0440ade3
 @material(gloss=0, trained=False)
-def tartan(u, v, table, r):
+def tartan(s):
     "Crossed bands of green, blue and yellow on red."
     band = lambda t: .5*((t/.36) % 1 < .45) + .5*(np.abs((t/.36) % 1 - .75) < .05)
-    a, b = band(u + r[0]), band(v + r[1])
+    shifted = s.shifted()
+    a, b = band(shifted.u), band(shifted.v)
     return np.clip(.5*blend(a, (.72, .08, .10), (.05, .26, .16)) + .5*blend(b, (.72, .08, .10), (.06, .12, .34)), 0, 1)
 
 # %% ../../nbs/micro/world.ipynb #8db5ae3a
 @material(gloss=0, trained=False)
-def cork(u, v, table, r):
+def cork(s):
     "Tan granules with dark pores."
-    distance, own, _ = scatter(u, v, table, .07)
-    return np.where((value_noise(u, v, table, 22) > .8)[:, None], (.30, .17, .08), blend(own, (.62, .42, .24), (.84, .66, .44)))
+    distance, own, _ = s.scatter(.07)
+    return np.where((s.noise(22) > .8)[:, None], (.30, .17, .08), blend(own, (.62, .42, .24), (.84, .66, .44)))
 
 # %% ../../nbs/micro/world.ipynb #73359869
 COLORS = dict(black=(.07, .07, .08), white=(.93, .93, .91), grey=(.50, .51, .53), brown=(.42, .26, .14), red=(.74, .14, .12), orange=(.90, .48, .10),
@@ -318,17 +348,14 @@ PATTERNS = ['banded', 'chequered', 'spotted', 'clouded', 'veined']
 # %% ../../nbs/micro/world.ipynb #d4dbeeac
 def pattern_weight(
     name:str, # in `PATTERNS`
-    u:np.ndarray, # (n,) first texture coordinate, in object heights
-    v:np.ndarray, # (n,) second
-    table:np.ndarray, # (64, 64) uniform random numbers
-    r:np.ndarray, # (8,) uniform random numbers: slant, scale and share
+    s:Surface, # what to paint; its chance gives slant, scale and share
 ) -> np.ndarray: # (n,) how much of the second colour
     "One of five patterns; slant and scale are left to chance."
-    slant, scale = 2*np.pi*r[1], .12 + .16*r[2]
-    x, y = u*np.cos(slant) + v*np.sin(slant), v*np.cos(slant) - u*np.sin(slant)
-    i, j, a, b = grid_cells(x, y, scale)
-    return dict(banded=lambda: (a < .3 + .4*r[3])*1., chequered=lambda: (i + j) % 2, spotted=lambda: (np.hypot(a - .5, b - .5) < .2 + .2*r[3])*1.,
-                clouded=lambda: 1.8*fbm(x, y, table, 3 + 9*r[3]) - .4, veined=lambda: np.abs(np.sin(9*x + 12*r[3]*fbm(x, y, table, 4))))[name]()
+    slant, scale = 2*np.pi*s.r[1], .12 + .16*s.r[2]
+    turned = s.at(s.u*np.cos(slant) + s.v*np.sin(slant), s.v*np.cos(slant) - s.u*np.sin(slant))
+    i, j, a, b = turned.cells(scale)
+    return dict(banded=lambda: (a < .3 + .4*s.r[3])*1., chequered=lambda: (i + j) % 2, spotted=lambda: (np.hypot(a - .5, b - .5) < .2 + .2*s.r[3])*1.,
+                clouded=lambda: 1.8*turned.fbm(3 + 9*s.r[3]) - .4, veined=lambda: np.abs(np.sin(9*turned.u + 12*s.r[3]*turned.fbm(4))))[name]()
 
 # %% ../../nbs/micro/world.ipynb #e6920840
 def patterned(
@@ -337,7 +364,8 @@ def patterned(
     "A material from its words. Raises `KeyError` for other words."
     first, _, second, pattern = name.split()
     colors = np.array([COLORS[first], COLORS[second]])
-    return Material(lambda u, v, table, r: blend(pattern_weight(pattern, u, v, table, r), *(colors + .1*(table[:2, :3] - .5)).clip(0, 1)), .15, True)
+    shades = lambda s: (colors + .1*(s.table[:2, :3] - .5)).clip(0, 1)
+    return Material(lambda s: blend(pattern_weight(pattern, s), *shades(s)), .15, True)
 
 # %% ../../nbs/micro/world.ipynb #80f6d4d1
 TRAINED_MATERIALS = [name for name, m in MATERIALS.items() if m.trained]
@@ -354,7 +382,7 @@ def any_patterned(rng): # generator that draws it
 
 # %% ../../nbs/micro/world.ipynb #bb6342dc
 @dataclass
-class Surface:
+class Shape:
     "What a shape shows at n points of the picture plane."
     mask: np.ndarray # (n,) bool, on the object
     u: np.ndarray # (n,) texture coordinate across, in object heights
@@ -375,7 +403,7 @@ def lathe(
     radius, # function: height in [0, 1] -> radius, in object heights
     hollow:bool = False, # an open vessel, dark inside
     tilt:float = .13, # how far the view is from above
-) -> Surface:
+) -> Shape:
     "A surface of revolution and its lid, painted by arc length."
     y = y*(1 + tilt*(radius(0.) + radius(1.)))
     depth = lambda r: np.sqrt(np.maximum(r*r - x*x, 0))
@@ -388,7 +416,7 @@ def lathe(
     lid = (x/max(top, 1e-4))**2 + ((y - center)/max(tilt*top, 1e-4))**2 <= 1
     normal = np.where(lid[:, None], unit(0*x, 0*x + 1, 0*x + .25), unit(s, -slope, np.sqrt(1 - s*s)))
     u, v = np.where(lid, x, np.arcsin(s)*r), np.where(lid, (y - center)/tilt, h)
-    return Surface(side | lid, u, v, normal, np.where(lid, .35 if hollow else 1., 1.))
+    return Shape(side | lid, u, v, normal, np.where(lid, .35 if hollow else 1., 1.))
 
 # %% ../../nbs/micro/world.ipynb #96646904
 RADII = dict(
@@ -405,7 +433,7 @@ def ball(x, y):
     "A sphere that touches the floor."
     nx, ny = x/.5, (y - .5)/.5
     nz = np.sqrt(np.maximum(1 - nx*nx - ny*ny, 0))
-    return Surface(nx*nx + ny*ny <= 1, .5*np.arctan2(nx, nz + 1e-6), .5*np.arcsin(np.clip(ny, -1, 1)), unit(nx, ny, nz))
+    return Shape(nx*nx + ny*ny <= 1, .5*np.arctan2(nx, nz + 1e-6), .5*np.arcsin(np.clip(ny, -1, 1)), unit(nx, ny, nz))
 
 # %% ../../nbs/micro/world.ipynb #d301e926
 def cube(x, y):
@@ -416,7 +444,7 @@ def cube(x, y):
     u = np.where(side, .26 + 1.6*(x - .26), np.where(lid, x - (y - .76), x))
     v = np.where(side, y - (x - .26), np.where(lid, .76 + 1.6*(y - .76), y))
     normal = np.where(side[:, None], unit(.95, 0, .3), np.where(lid[:, None], unit(0, 1, .2), unit(-.15, .05, 1)))
-    return Surface(front | side | lid, u, v, normal)
+    return Shape(front | side | lid, u, v, normal)
 
 # %% ../../nbs/micro/world.ipynb #c96c95fc
 def ring(x, y):
@@ -424,7 +452,7 @@ def ring(x, y):
     rho, angle = np.hypot(x, y - .5), np.arctan2(y - .5, x)
     t = (rho - .355)/.145
     flat = np.clip(t, -1, 1)
-    return Surface(np.abs(t) <= 1, .42*angle, .145*np.arcsin(flat), unit(flat*np.cos(angle), flat*np.sin(angle), np.sqrt(1 - flat**2)))
+    return Shape(np.abs(t) <= 1, .42*angle, .145*np.arcsin(flat), unit(flat*np.cos(angle), flat*np.sin(angle), np.sqrt(1 - flat**2)))
 
 # %% ../../nbs/micro/world.ipynb #05a79c07
 def mug(x, y):
@@ -433,7 +461,7 @@ def mug(x, y):
     handle = (np.abs(t) <= 1) & ~body.mask & (x > .2)
     flat = np.clip(t, -1, 1)
     normal = np.where(handle[:, None], unit(flat, .3*flat, np.sqrt(1 - flat**2)), body.normal)
-    return Surface(body.mask | handle, np.where(handle, x, body.u), np.where(handle, y, body.v), normal, np.where(handle, 1., body.shade))
+    return Shape(body.mask | handle, np.where(handle, x, body.u), np.where(handle, y, body.v), normal, np.where(handle, 1., body.shade))
 
 # %% ../../nbs/micro/world.ipynb #c37f8f5b
 def star(x, y):
@@ -443,7 +471,7 @@ def star(x, y):
     edge = .52/(1 + 1.25*wave)
     inside = np.hypot(x, y - .52)/edge
     facet = np.sign((angle/(2*np.pi)*5) % 1 - .5)
-    return Surface(inside <= 1, x, y, unit(.55*np.cos(angle)*facet + .2*np.sin(angle), .4*np.cos(angle), .8 + 0*x))
+    return Shape(inside <= 1, x, y, unit(.55*np.cos(angle)*facet + .2*np.sin(angle), .4*np.cos(angle), .8 + 0*x))
 
 # %% ../../nbs/micro/world.ipynb #d0eb74ad
 OBJECTS = dict(ball=ball, cube=cube, vase=lambda x, y: lathe(x, y, RADII['vase'], hollow=True), mug=mug,
@@ -457,17 +485,17 @@ TRAINED_OBJECTS = [name for name in OBJECTS if name not in HELD_OUT_OBJECTS]
 LIGHT, HALFWAY = (v/np.linalg.norm(v) for v in (np.array([-.55, .65, .60]), np.array([-.30, .36, .90])))
 
 def lit(
-    surface:Surface, # what is seen at n points
+    shape:Shape, # what is seen at n points
     name:str, # material
     rng:np.random.Generator, # draws the texture
 ) -> np.ndarray: # (n, 3) colours in [0, 1]
     "Diffuse light, a highlight by gloss (Blinn 1977), and the material's own colour."
     found = find_material(name)
     table, r = rng.random((64, 64), dtype=np.float32), rng.random(8)
-    color = found.paint(surface.u + 5*r[6] + 10, surface.v + 5*r[7] + 10, table, r)
-    diffuse = .42 + .68*np.clip(surface.normal@LIGHT, 0, 1)
-    highlight = found.gloss*np.clip(surface.normal@HALFWAY, 0, 1)**24
-    shaded = color*(diffuse*surface.shade)[:, None] + .75*highlight[:, None]
+    color = found.paint(Surface(shape.u + 5*r[6] + 10, shape.v + 5*r[7] + 10, table, r))
+    diffuse = .42 + .68*np.clip(shape.normal@LIGHT, 0, 1)
+    highlight = found.gloss*np.clip(shape.normal@HALFWAY, 0, 1)**24
+    shaded = color*(diffuse*shape.shade)[:, None] + .75*highlight[:, None]
     return np.clip(shaded, 0, 1)
 
 # %% ../../nbs/micro/world.ipynb #5a75a49a
@@ -497,7 +525,7 @@ def paint_scene(
     jitter = rng.uniform(-1, 1, 4)
     if scene.object == 'swatch':
         span = 1.15 + .25*jitter[0]
-        flat = Surface(np.ones(n*n, bool), span*x.ravel(), -span*y.ravel(), unit(-.25*jitter[1] + 0*x.ravel(), .25, 1.))
+        flat = Shape(np.ones(n*n, bool), span*x.ravel(), -span*y.ravel(), unit(-.25*jitter[1] + 0*x.ravel(), .25, 1.))
         picture = lit(flat, scene.material, rng).reshape(n, n, 3)
     else:
         spot = PLACES[scene.place] + .025*jitter[0], .87 + .02*jitter[1], SIZES[scene.size]*(1 + .06*jitter[2])
@@ -505,7 +533,7 @@ def paint_scene(
         seen = OBJECTS[scene.object](((x - spot[0])/spot[2]).ravel(), ((spot[1] - y)/spot[2]).ravel())
         hit = seen.mask
         shade = seen.shade[hit] if isinstance(seen.shade, np.ndarray) else 1.
-        picture.reshape(-1, 3)[hit] = lit(Surface(hit[hit], seen.u[hit], seen.v[hit], seen.normal[hit], shade), scene.material, rng)
+        picture.reshape(-1, 3)[hit] = lit(Shape(hit[hit], seen.u[hit], seen.v[hit], seen.normal[hit], shade), scene.material, rng)
     return picture.reshape(resolution, supersample, resolution, supersample, 3).mean((1, 3), dtype=np.float32)
 
 # %% ../../nbs/micro/world.ipynb #c3b643a2
