@@ -30,19 +30,28 @@ class BaseRef:
 
     @classmethod
     def of(cls, cfg:TrainConfig) -> 'BaseRef': # what a config leaves open is the plain way
-        return cls(cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts, cfg.quantization or 'none', cfg.text_encoders or 'gpu')
+        where = cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts
+        return cls(*where, cfg.quantization or 'none', cfg.text_encoders or 'gpu')
 
     @property
-    def file(self) -> Path|None: return Path(self.name).expanduser() if self.name.endswith('.safetensors') else None # with the transformer alone
+    def file(self) -> Path|None: # with the transformer, where that is a file by itself
+        return Path(self.name).expanduser() if self.name.endswith('.safetensors') else None
+
     @property
     def own_family(self): return file_family(self.file) if self.file else None # `Family` that a single file's shapes tell
-    @property
-    def source(self) -> str: return (self.other_parts or self.own_family.bases[0]) if self.file else self.name # of all parts, or of those that a single file lacks
-    @property
-    def text_storage(self) -> str: return self.text_encoders if self.text_encoders in KINDS else 'none' # of the text encoders from `load_text`
 
-    def find(self, folders:tuple[str,...]=()) -> 'Base': return find_base(self, folders) # with these parts, as folders; none for the configs alone
-    def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # a diffusers pipeline; arguments as of `load_base`
+    @property
+    def source(self) -> str: # where all parts come from, or those that a single file lacks
+        return (self.other_parts or self.own_family.bases[0]) if self.file else self.name
+
+    @property
+    def text_storage(self) -> str: # of the text encoders from `load_text`
+        return self.text_encoders if self.text_encoders in KINDS else 'none'
+
+    def find(self, folders:tuple[str,...]=()) -> 'Base': # with these parts, as folders; none for the configs alone
+        return find_base(self, folders)
+
+    def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
     def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
         return replace(self, quantization=self.text_storage).load('text', 'cpu' if self.text_encoders=='cpu' else device, dtype)
 

@@ -274,7 +274,7 @@ def apply_preset(
 ) -> TrainConfig: # with quantization, text_encoders and gradient_checkpointing settled, and perhaps the resolution
     "What the preset has to say about what was left open; without one, the plain way. Raises `BadInput` where nothing fits."
     if cfg.preset is None: return fill_defaults(cfg, PLAIN)
-    if cfg.pretrained_model_name_or_path.endswith('.safetensors'): cfg = fill_defaults(cfg, dict(quantization='none')) # a single file cannot be stored in fewer bits
+    if BaseRef.of(cfg).file: cfg = fill_defaults(cfg, dict(quantization='none')) # a single file cannot be stored in fewer bits
     room,start = 1e9*int(cfg.preset[:-2]),PLAIN | dict(gradient_checkpointing=False)
     rungs = [rung for rung in LADDER if all(getattr(cfg, option) is None for option in rung)]
     plain = fill_defaults(cfg, start)

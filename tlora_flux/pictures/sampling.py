@@ -13,7 +13,6 @@ import hashlib, json, logging, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations, groupby
 from pathlib import Path
 import torch
@@ -204,7 +203,7 @@ def encode_texts(
     base,family,folders = grid.base,grid.family,grid.family.parts['text']
     about = dict(weights=weights_stamp(base.find(folders).folder, folders), dtype=str(DTYPES[family.defaults['mixed_precision']]), storage=base.text_storage)
     with shelf_for(grid.keep, base.cache_dir) as shelf:
-        return dict(zip(texts, recall_prompts(shelf, family, texts, grid.cells[0].settings['max_sequence_length'], partial(base.load_text, device), **about)))
+        return dict(zip(texts, recall_prompts(shelf, family, texts, grid.cells[0].settings['max_sequence_length'], lambda: base.load_text(device), **about)))
 
 # %% ../../nbs/pictures/sampling.ipynb #71b4de34
 def ready_pipeline(
