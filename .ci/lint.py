@@ -33,7 +33,7 @@ def code_faults(source):
     body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
     imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
     if any(imports) and not all(imports): yield 'mixes imports and code'
-    if {'export', 'exports'} & set(directives):
+    if {'export', 'exports', 'exporti'} & set(directives) and not all(imports):
         public = [o.name for o in body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not o.name.startswith('_')]
         if len(public) > 1: yield f"exports {len(public)} definitions: {', '.join(public)}"
         if len(lines) > export_lines: yield f'exports {len(lines)} lines, at most {export_lines}'

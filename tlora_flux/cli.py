@@ -15,8 +15,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, get_args
-import typer
 from typer.core import TyperCommand
+import typer
 from . import __version__
 from .errors import BadInput
 from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig

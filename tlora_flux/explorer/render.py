@@ -39,8 +39,7 @@ def wanted_grid(
     offload:str='none', # see `render_cells`
 ): # a `Grid` of only the columns and cells in question
     "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned, and for a grid that was removed."
-    from tlora_flux.base.load import find_base
-    from tlora_flux.pictures.sampling import Grid, base_of, loading_of, shared_settings
+    from tlora_flux.pictures.sampling import Grid, base_of, check_loading, shared_settings
     if not (board.folder/'grid.json').is_file(): raise BadInput(f'{board.folder.name} was removed since this grid was opened; put it back, or open another grid')
     files = [c for c in board.columns if c.file and c.file.is_file()]
     if gone := [at for at in wanted if not renderable(board, at)]: raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
@@ -49,12 +48,12 @@ def wanted_grid(
         if fingerprint(board.columns[c].file)!=settings['adapter']:
             raise BadInput(f'{board.columns[c].label} was trained anew since this grid was planned; plan it again with `tlora sample`')
     cfg,about,trained = SampleConfig(run=str(board.run), prompts='grid.json', offload=offload),read_about(files[-1].file),trained_config(board.run)
-    base,revision,cache_dir = base_of(cfg, trained, about)
-    parts,loading = trained and trained.other_parts,loading_of(cfg, trained)
-    family = find_base(base, revision, cache_dir, parts).family
-    insist_same(board, shared_settings(cfg, family, about, base, revision, loading['quantization']))
+    base = base_of(cfg, trained, about)
+    check_loading(cfg, base)
+    family = base.find().family
+    insist_same(board, shared_settings(cfg, base, family, about))
     cells = sorted((replace(board.cells[at], column=columns.index(at[2])) for at in wanted), key=lambda c: (c.column, c.row))
-    return Grid(board.folder, board.run, base, revision, cache_dir, family, [board.columns[c] for c in columns], cells, None, parts, **loading)
+    return Grid(board.folder, board.run, base, family, [board.columns[c] for c in columns], cells, None, keep=trained is None or trained.cache_latents)
 
 # %% ../../nbs/explorer/render.ipynb #58456f90
 def insist_enough(
@@ -64,8 +63,8 @@ def insist_enough(
     "`tlora check` at the largest picture. Raises `BadInput` for what would stop it, such as a GPU that is too small."
     from tlora_flux.machine.report import check, insist
     largest = {name: max(c.settings[name] for c in grid.cells) for name in ('height','width')}
-    asked = SampleConfig(run=str(grid.run), prompts='grid.json', offload=offload, quantization=grid.quantization, text_encoders=grid.text_encoders, limit=len(grid.cells), output_dir=str(grid.folder), **largest)
-    report = check(asked, grid.base, grid.revision, grid.cache_dir, grid.other_parts)
+    asked = SampleConfig(run=str(grid.run), prompts='grid.json', offload=offload, limit=len(grid.cells), output_dir=str(grid.folder), **largest)
+    report = check(asked, grid.base)
     insist(replace(report, rows=[r for r in report.rows if r.state=='fail']))
 
 # %% ../../nbs/explorer/render.ipynb #b5558c31
@@ -82,7 +81,7 @@ def render_cells(
     from tlora_flux.pictures.sampling import draw_batches, encode_texts, ready_pipeline
     grid,device = wanted_grid(board, wanted, offload),default_device()
     insist_enough(grid, offload)
-    with caches_at(grid.cache_dir): embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device, offload)
+    with caches_at(grid.base.cache_dir): embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device, offload)
     draw_batches(grid, [[c] for c in grid.cells], pipe, embeds, device, tick, finished)
 
 # %% ../../nbs/explorer/render.ipynb #1c014f2a

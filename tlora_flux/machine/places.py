@@ -82,14 +82,15 @@ def disk_needs(
 ) -> dict[str,tuple[Place,int]]: # for `disk_rows`
     "Who writes where, and how much. Xet keeps what HF_XET_CHUNK_CACHE_SIZE_BYTES lets it, beside notes of its own."
     from tlora_flux.photos.cache import cache_folder
+    cache_dir = want.base.cache_dir
     needs = {'output' if want.begun is None else REST: (place_of(want.output_dir), output_size(figures, want))}
-    if want.keeps: needs['cache' if want.trains else 'encoded prompts'] = place_of(cache_folder(want.cache_dir)),0 if want.begun is not None else ENCODED*(want.height*want.width + 8*want.text*figures.hidden)
+    if want.keeps: needs['cache' if want.trains else 'encoded prompts'] = place_of(cache_folder(cache_dir)),0 if want.begun is not None else ENCODED*(want.height*want.width + 8*want.text*figures.hidden)
     if not fetch: return needs
     from huggingface_hub import constants
     limit = os.environ.get('HF_XET_CHUNK_CACHE_SIZE_BYTES', '0')
     xet = (min(fetch, int(limit)) if limit.isdigit() else fetch) + int(1e8) # of a limit that is no plain number, the worst
-    return {'hub cache': (place_of(hub_cache(want.cache_dir)), fetch), 'xet cache': (place_of(want.cache_dir or constants.HF_XET_CACHE), xet),
-            'TMPDIR': (place_of(want.cache_dir or tempfile.gettempdir()), int(5e8)), **needs}
+    return {'hub cache': (place_of(hub_cache(cache_dir)), fetch), 'xet cache': (place_of(cache_dir or constants.HF_XET_CACHE), xet),
+            'TMPDIR': (place_of(cache_dir or tempfile.gettempdir()), int(5e8)), **needs}
 
 # %% ../../nbs/machine/places.ipynb #92639a61
 def output_size(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'MARGIN', 'CARDS', 'TORCH_SIZE', 'OPTIONAL', 'Row', 'Report', 'refused', 'disk_rows', 'way_out',
            'memory_rows', 'version_rows', 'software_rows', 'storage_rows', 'Facts', 'report_on', 'access_rows',
-           'family_rows', 'Source', 'find_source', 'sizes_of', 'settle', 'look', 'check', 'insist']
+           'family_rows', 'sizes_of', 'settle', 'look', 'check', 'insist']
 
 # %% ../../nbs/machine/report.ipynb #4fbce34c
 import json, logging, textwrap
@@ -21,10 +21,11 @@ from ..runs import check_run
 from ..base.access import Answer, ask_hub, hub_cache, local_base, missing_files, refusal, snapshot
 from ..base.access import version_problems
 from ..base.quantised import check_kind, KINDS
+from ..base.load import base_family, BaseRef
 from ..photos.concept import concept_dir
-from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, Figures, figures_for, gb, LADDER, Machine
-from .memory import Phase, plan_sampling, plan_training, read_speed, roomiest, this_machine, Want
-from .memory import want_of
+from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, Figures, figures_for, gb, LADDER
+from .memory import Machine, Phase, plan_sampling, plan_training, read_speed, roomiest, this_machine
+from .memory import Want, want_of
 from .places import CLOSED, disk_needs, going_on, NETWORK, Place, place_of, REST, roomy_places
 from .places import to_fetch
 
@@ -112,7 +113,7 @@ def way_out(
     preset:str='', # name of one that fits
 ) -> str: # what to do
     "The mend for a plan that does not fit."
-    usable = [r for r in (LADDER if plan.func is plan_training else DRAWING) if not (r.get('quantization', 'none')!='none' and want.base.endswith('.safetensors')) and (machine.gpu or not ({'offload'} & r.keys() or 'nf4' in r.values()))]
+    usable = [r for r in (LADDER if plan.func is plan_training else DRAWING) if not (r.get('quantization', 'none')!='none' and want.base.file) and (machine.gpu or not ({'offload'} & r.keys() or 'nf4' in r.values()))]
     gpu,room = bool(machine.gpu),machine.vram_free if machine.gpu else machine.ram_free
     options,phases = descend(plan, want, room, usable, gpu)
     now,least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
@@ -139,7 +140,7 @@ def memory_rows(
         what,state = f'{fullest.task} takes {gb(fullest.needs(gpu))} (computed) at its peak ({fullest.name}: {top}); {where}','fail' if trains==want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
         fits = fullest.needs(gpu) <= room
         rows.append(Row('memory', 'pass' if fits else state, what, '' if fits else way_out(plan, want, machine, preset if trains else '')))
-        option = f'text_encoders={want.text_encoders}' if held.name.startswith('read') else f'offload={want.offload}'
+        option = f'text_encoders={want.base.text_encoders}' if held.name.startswith('read') else f'offload={want.offload}'
         if gpu and held.host > machine.ram_free and trains==want.trains:
             rows.append(Row('memory', 'fail', f'{option} keeps {gb(held.host)} (computed) of weights in main memory, {gb(machine.ram_free)} are free', f"set {'text_encoders: int8' if option.startswith('text') else 'offload: none'}, or use a machine with more memory"))
     if not gpu and figures.transformer > 1e9: rows.append(Row('memory', 'warn', 'without a GPU a step takes minutes', 'use a machine with a GPU, or the base micro, which is made for this'))
@@ -176,7 +177,7 @@ def software_rows(
         rows.append(Row('software', 'warn', f"{machine.gpu} has compute capability {'.'.join(map(str, machine.capability))}; bfloat16 starts at 8.0 and is slow below", 'use an Ampere card or newer; float16 overflows in FLUX'))
     package = OPTIONAL.get(want.optimizer)
     if want.trains and package and not installed(package): rows.append(Row('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed', f'pip install {package}'))
-    for option,kind in (('quantization', want.quantization), ('text_encoders', want.text_encoders)): rows += refused('software', check_kind, kind, option, bool(machine.gpu))
+    for option,kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)): rows += refused('software', check_kind, kind, option, bool(machine.gpu))
     return rows
 
 # %% ../../nbs/machine/report.ipynb #773074d1
@@ -222,7 +223,7 @@ def report_on(
         rows += memory_rows(figures, want, machine, facts.preset) + storage_rows(facts.home, largest, machine, facts.speed)
     rows += version_rows(facts.problems, machine, facts.packages.free) + software_rows(want, machine)
     phases = (plan_training(figures, want) if want.trains else []) + plan_sampling(figures, want) if figures else []
-    return Report(f"tlora check: {want.base} on {machine.gpu or 'a machine without a GPU'}", rows, phases)
+    return Report(f"tlora check: {want.base.name} on {machine.gpu or 'a machine without a GPU'}", rows, phases)
 
 # %% ../../nbs/machine/report.ipynb #664799ac
 def access_rows(
@@ -246,7 +247,6 @@ def family_rows(
 ): # family, and rows about it
     "Which family a base belongs to, before it is here. The family is None where it is none of ours."
     from tlora_flux.base.families import FAMILIES
-    from tlora_flux.base.load import base_family
     rows,known = [],', '.join(sorted({f.pipeline_class for f in FAMILIES.values()}))
     if folder:
         try: family = base_family(folder, name)
@@ -260,56 +260,32 @@ def family_rows(
     if trains and family.not_trainable: rows.append(Row('access', 'fail', *family.not_trainable.split('; ', 1)))
     return family,rows
 
-# %% ../../nbs/machine/report.ipynb #a777831d
-@dataclass(frozen=True)
-class Source:
-    "Where a base comes from."
-    folder:Path|None=None # of a diffusers pipeline on this disk
-    repository:str='' # on the Hub; empty where nothing is asked of it
-    file:Path|None=None # with the transformer, where that is a file by itself
-    family:object=None # of that file
-
-# %% ../../nbs/machine/report.ipynb #180477b4
-def find_source(
-    name:str, # as in `pretrained_model_name_or_path`
-    other_parts:str|None=None, # of a single file; None is its family's repository
-) -> Source:
-    "Tell the three apart. Raises `BadInput` for a single file that is no transformer of ours."
-    file,family = Path(name).expanduser() if name.endswith('.safetensors') else None,None
-    if file:
-        from tlora_flux.base.families import family_of
-        from tlora_flux.base.single_file import transformer_config
-        family = family_of(transformer_config(file))
-        name = other_parts or family.bases[0]
-    folder = local_base(name)
-    return Source(folder, '' if folder else name, file, family)
-
 # %% ../../nbs/machine/report.ipynb #4a9de108
 def sizes_of(
-    source:Source, # of the base
+    base:BaseRef, # which
     here:Path|None, # its parts on this disk, if any
     lost:list[str], # from `missing_files`
     family, # of the base
-    answer:Answer, # of the Hub
+    answer:Answer, # of the Hub; an empty one of a base that is a folder
     parts:tuple[str,...], # folders that are wanted
-    cache:Path, # from `hub_cache`
 ) -> tuple[Figures,int]: # of the base, and bytes to download
     "The base's figures, and what is still to come; a repository that nobody could list has its family's sizes."
-    figures = figures_for(family, here, source.file, answer)
-    if answer.files and (lost or not answer.error): return figures, to_fetch(source.repository, answer, parts, cache) # also where all is here: the branch may have moved since
-    if source.folder or not lost: return figures, 0
-    return figures, 2*(figures.text + figures.vae + (0 if source.file else figures.transformer))
+    figures = figures_for(family, here, base.file, answer)
+    if answer.files and (lost or not answer.error): return figures, to_fetch(base.source, answer, parts, hub_cache(base.cache_dir)) # also where all is here: the branch may have moved since
+    if not lost or local_base(base.source): return figures, 0
+    return figures, 2*(figures.text + figures.vae + (0 if base.file else figures.transformer))
 
 # %% ../../nbs/machine/report.ipynb #bad8db22
 def settle(
     cfg:TrainConfig|SampleConfig, # what a person asked for
+    base:BaseRef, # of it
     family, # of the base
     figures:Figures, # of the base
     machine:Machine, # where
 ): # the config, with what its preset chooses; rows about options; name of a preset that would fit
     "Options that can be judged before anything is fetched."
-    rows,base = [],cfg.pretrained_model_name_or_path or ''
-    if base.endswith('.safetensors') and cfg.quantization in KINDS: rows.append(Row('config', 'fail', f'quantization={cfg.quantization} does not go with the single file {Path(base).name}', 'give a diffusers folder or repository, or set quantization: none'))
+    rows = []
+    if base.file and base.quantization in KINDS: rows.append(Row('config', 'fail', f'quantization={base.quantization} does not go with the single file {base.file.name}', 'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
     if cfg.cache_dir and not public_values(cfg)['cache_dir']: rows.append(Row('config', 'warn', f'cache_dir={cfg.cache_dir} is in the home of another person, so it is not written into the run', 'give tlora sample the same --cache-dir'))
     rows += refused('config', concept_dir, cfg.instance_data_dir) + refused('config', check_run, cfg)
@@ -323,49 +299,44 @@ def settle(
 # %% ../../nbs/machine/report.ipynb #4740cb0b
 def look(
     cfg:TrainConfig|SampleConfig, # what a person asked for
-    base:str, # name of the base
-    revision:str|None=None, # of the base
-    cache_dir:str|None=None, # for downloads
-    other_parts:str|None=None, # of a base that is a single file
+    base:BaseRef, # of it
     keep:bool=True, # will the encoded prompts of a grid be kept?
 ) -> Facts:
     "Everything that can be known in seconds. Raises `BadInput` for a single file that is no base, and for a damaged one."
-    source,cache = find_source(base, other_parts),hub_cache(cache_dir)
-    asked = ask_hub(source.repository, revision) if source.repository else Answer
+    own,source,cache,trains = base.own_family,base.source,hub_cache(base.cache_dir),isinstance(cfg, TrainConfig)
+    local = local_base(source)
+    asked = Answer if local else ask_hub(source, base.revision)
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
     machine,answer = this_machine(),asked()
-    here = source.folder or snapshot(source.repository, revision, cache)
-    family,rows = family_rows(source.repository or str(source.folder), here, answer.pipeline_class, isinstance(cfg, TrainConfig), source.family)
+    here = local or snapshot(source, base.revision, cache)
+    family,rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own)
     known = family or FAMILIES['flux.1-dev']
-    parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (source.file and p=='transformer')))
+    parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (base.file and p=='transformer')))
     lost = missing_files(here, parts) if here else list(parts)
-    figures,fetch = sizes_of(source, here, lost, known, answer, parts, cache) if family else (FIGURES[known.name], 0)
-    if not source.folder: rows = access_rows(source.repository, answer, not lost and not fetch) + rows
-    elif lost: rows.insert(0, Row('access', 'fail', f'{source.folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
-    else: rows.insert(0, Row('access', 'pass', f'{base} is on this machine'))
-    cfg,more,preset = settle(cfg, known, figures, machine)
-    want = want_of(cfg, known.defaults, base, revision, cache_dir)
-    want,weights = going_on(want, fill_defaults(cfg, known.defaults)) if want.trains else replace(want, keeps=keep),[source.file] if source.file else list(here.glob('transformer/*.safetensors')) if here else []
+    figures,fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
+    if not local: rows = access_rows(source, answer, not lost and not fetch) + rows
+    elif lost: rows.insert(0, Row('access', 'fail', f'{local} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
+    else: rows.insert(0, Row('access', 'pass', f'{base.name} is on this machine'))
+    cfg,more,preset = settle(cfg, base, known, figures, machine)
+    want = want_of(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose
+    want,weights = going_on(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep),[base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
     speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
-    return Facts(want=want, figures=family and figures, machine=machine, access=rows + more, home=place_of((source.file and source.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
+    return Facts(want=want, figures=family and figures, machine=machine, access=rows + more, home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
                  roomy=roomy_places, problems=version_problems(), packages=place_of(Path(util.find_spec('torch').origin).parent), speed=next(iter(speeds), None), preset=preset)
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(
     cfg:TrainConfig|SampleConfig, # the run
-    base:str|None=None, # name of the base; None takes it and the rest from the config
-    revision:str|None=None, # of the base
-    cache_dir:str|None=None, # for downloads
-    other_parts:str|None=None, # of a base that is a single file
+    base:BaseRef|None=None, # of a grid; a training run's config says which
     keep:bool=True, # will the encoded prompts of a grid be kept?
 ) -> Report: # `ok`, `rows`, `phases`; prints as a table
     "What could stop this run, in seconds, with nothing downloaded."
-    if base is None: base,revision,cache_dir,other_parts = cfg.pretrained_model_name_or_path,cfg.revision,cfg.cache_dir,cfg.other_parts
-    try: return report_on(look(cfg, base, revision, cache_dir, other_parts, keep))
+    base = base or BaseRef.of(cfg)
+    try: return report_on(look(cfg, base, keep))
     except BadInput as e: rows = [Row('access', 'fail', *str(e).split('; ', 1))]
     except ImportError as e: # an old library lacks what this version looks for
         rows = [Row('software', 'fail', *p.split('; ', 1)) for p in version_problems()] or [Row('software', 'fail', f'{e.name} cannot be imported ({e.msg})', f'install it anew: pip install --force-reinstall {e.name}')]
-    return Report(f'tlora check: {base}', rows)
+    return Report(f'tlora check: {base.name}', rows)
 
 # %% ../../nbs/machine/report.ipynb #4e1b179d
 def insist(

@@ -20,8 +20,8 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeli
 from tqdm.auto import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from ..method.flow import add_noise, flow_loss, velocity_target
-from ..base.tiny import byte_tokenizer
 from ..base.families import image_ids, pack_latents
+from ..base.tiny import byte_tokenizer
 from ..base.load import load_base
 from .world import caption, HELD_OUT_MATERIALS, HELD_OUT_OBJECTS, paint_scene, sample_scene, tile
 from .reader import load_reader, oracle_accuracy, read_all, Reader, share_right, train_reader

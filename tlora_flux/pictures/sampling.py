@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'GUIDANCE', 'first_noise', 'draw', 'say_if_unused', 'Grid', 'training_photo', 'base_of', 'shared_settings',
-           'loading_of', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
+           'check_loading', 'Request', 'open_request', 'plan_grid', 'encode_texts', 'ready_pipeline', 'batches',
            'missing_batches', 'draw_batches', 'hang_photo_', 'write_plan', 'twins', 'drawing', 'draw_grid',
            'check_grid', 'refuse_other_run', 'sample']
 
@@ -28,9 +28,9 @@ from ..runs import read_about, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
-from ..base.quantised import by_layer, check_kind, text_options
+from ..base.quantised import by_layer, check_kind
 from ..base.device import default_device, DTYPES
-from ..base.load import base_folder, find_base, load_base
+from ..base.load import BaseRef
 from ..base.checkpoint import load_tlora_
 from ..photos.concept import concept_dir, list_images, open_image, to_rgb
 from ..photos.prompts import Prompt, read_prompts
@@ -92,16 +92,11 @@ class Grid:
     "A request, settled: nothing in it is left to a default."
     folder:Path # where the cells go
     run:Path # the run
-    base:str # what `load_base` is given
-    revision:str|None # of the base
-    cache_dir:str|None # where downloads are
+    base:BaseRef # and its storage
     family:Family # of the base
     columns:list[Column] # the base first
     cells:list[Cell] # in reading order
     photo:Path|None # one training photo, if the run's photos are where they were
-    other_parts:str|None=None # of a base that is a single file
-    quantization:str='none' # storage of the transformer
-    text_encoders:str='gpu' # where prompts are encoded, and in what storage
     compile:bool=False # the transformer's blocks
     keep:bool=True # encoded prompts, for the next time
 
@@ -119,44 +114,39 @@ def base_of(
     cfg:SampleConfig, # may name a base
     trained:TrainConfig|None, # the run's config
     about:dict, # header of an adapter
-) -> tuple[str,str|None,str|None]: # name, revision, cache_dir
-    "The base to draw with. Raises `BadInput` if nobody names one."
-    cache_dir = cfg.cache_dir or (trained and trained.cache_dir)
-    if cfg.pretrained_model_name_or_path: return cfg.pretrained_model_name_or_path, None, cache_dir
-    if trained: return trained.pretrained_model_name_or_path, trained.revision, cache_dir
-    if about.get('base'): return about['base'], about.get('revision'), cache_dir
-    raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained_model_name_or_path')
+) -> BaseRef:
+    "The base to draw with: the request's words, else the training's. Raises `BadInput` if nobody names one."
+    base,named = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision')),cfg.pretrained_model_name_or_path
+    if named: base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None)
+    if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained_model_name_or_path')
+    return replace(base, **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders') if (value := getattr(cfg, option))})
 
 # %% ../../nbs/pictures/sampling.ipynb #e079c87f
 def shared_settings(
     cfg:SampleConfig, # the request
+    base:BaseRef, # and the transformer's storage
     family:Family, # of the base
     about:dict, # header of an adapter
-    base:str, # its name
-    revision:str|None, # and revision
-    quantization:str='none', # storage of the transformer
 ) -> dict: # what all cells have in common, unless a prompt sets it
     "Settings of a grid: the request's, else the training's, else the family's. Of a base that is a folder or a file only the last name is told."
     def pick(name, *others): return next(v for v in (getattr(cfg, name, None), *others) if v is not None)
     side = about.get('resolution', family.defaults['resolution'])
     numbers = {k: pick(k, family.defaults[k]) for k in ('num_inference_steps','guidance_scale','true_cfg_scale')}
-    stored = {} if quantization=='none' else dict(quantization=quantization)
-    return dict(stored, base=Path(base).name if Path(base).expanduser().exists() else base, revision=revision, family=family.name, dtype=family.defaults['mixed_precision'], height=pick('height', side), width=pick('width', side),
+    stored = {} if base.quantization=='none' else dict(quantization=base.quantization)
+    return dict(stored, base=Path(base.name).name if Path(base.name).expanduser().exists() else base.name, revision=base.revision, family=family.name, dtype=family.defaults['mixed_precision'], height=pick('height', side), width=pick('width', side),
                 **numbers, max_sequence_length=about.get('max_sequence_length', family.defaults['max_sequence_length']))
 
 # %% ../../nbs/pictures/sampling.ipynb #4459acb2
-def loading_of(
+def check_loading(
     cfg:SampleConfig, # the request
-    trained:TrainConfig|None, # the run's config
-) -> dict: # fields of `Grid`
-    "How the base is loaded: the request's way, else the training's. Raises `BadInput` for a library that is not installed."
-    def pick(name, plain): return getattr(cfg, name) or (trained and getattr(trained, name)) or plain
-    chosen = dict(quantization=pick('quantization', 'none'), text_encoders=pick('text_encoders', 'gpu'))
-    if cfg.offload in ('group','sequential') and not by_layer(chosen['quantization']):
-        raise BadInput(f"offload={cfg.offload} moves single layers, which quantization={chosen['quantization']} does not survive; use offload=model")
-    for option,kind in chosen.items(): check_kind(kind, option)
+    base:BaseRef, # from `base_of`
+) -> None:
+    "Raises `BadInput` for a storage whose library is not installed, and for one or a compiled transformer that cannot be offloaded as asked."
+    if cfg.offload in ('group','sequential') and not by_layer(base.quantization):
+        raise BadInput(f'offload={cfg.offload} moves single layers, which quantization={base.quantization} does not survive; use offload=model')
+    check_kind(base.quantization)
+    check_kind(base.text_encoders, 'text_encoders')
     if cfg.compile and cfg.offload!='none': raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
-    return dict(chosen, compile=cfg.compile, keep=trained is None or trained.cache_latents)
 
 # %% ../../nbs/pictures/sampling.ipynb #2a18e4f1
 @dataclass
@@ -167,23 +157,23 @@ class Request:
     about:dict # header of an adapter
     trained:TrainConfig|None # the run's config
     prompts:list[Prompt] # rows
-    base:str # what `load_base` is given
-    revision:str|None # of the base
-    cache_dir:str|None # where downloads are
-    other_parts:str|None # of a base that is a single file
+    base:BaseRef # and its storage
+
+    @property
+    def keeps(self) -> bool: return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
 
 # %% ../../nbs/pictures/sampling.ipynb #263282ee
 def open_request(
     cfg:SampleConfig, # the request
 ) -> Request:
-    "Raises `BadInput` for adapters and prompts that cannot be read, and for a base that nobody names."
+    "Raises `BadInput` for adapters and prompts that cannot be read, and for a base that nobody names, or that cannot be loaded as asked."
     adapters = find_adapters(cfg.run, cfg.checkpoint)
     run,about = run_folder(adapters[0][1]),read_about(adapters[0][1])
     trained = trained_config(run)
-    base,revision,cache_dir = base_of(cfg, trained, about)
+    base = base_of(cfg, trained, about)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
-    other_parts = cfg.other_parts or (trained.other_parts if trained and base==trained.pretrained_model_name_or_path else None)
-    return Request(adapters, run, about, trained, prompts, base, revision, cache_dir, other_parts)
+    check_loading(cfg, base)
+    return Request(adapters, run, about, trained, prompts, base)
 
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
@@ -191,18 +181,17 @@ def plan_grid(
 ) -> Grid: # what will be drawn and where; nothing is written yet
     "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used, and for more pictures than one sheet can hold."
     o = open_request(cfg)
-    run,about,base,revision,cache_dir,other_parts = o.run,o.about,o.base,o.revision,o.cache_dir,o.other_parts
-    family = find_base(base, revision, cache_dir, other_parts).family
+    about,base,family = o.about,o.base,o.base.find().family
     if not family.takes(about.get('family', family.name)):
-        raise BadInput(f"{cfg.run} was trained on {about['family']}, {base} is {family.name}; draw with the base it was trained on, {about.get('base')}")
-    columns,loading = columns_of(o.adapters, cfg.strength),loading_of(cfg, o.trained)
-    cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, family, about, base, revision, loading['quantization']))
+        raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
+    columns = columns_of(o.adapters, cfg.strength)
+    cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
     fit_side(len(columns), cells[:cfg.limit][-1].row + 1) # the sheet comes last, and must not be what fails
     stamp = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(cfg.output_dir or f'outputs/infer_{run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
-    return Grid(folder, run, base, revision, cache_dir, family, columns, cells[:cfg.limit], training_photo(o.trained), other_parts, **loading)
+    folder = Path(cfg.output_dir or f'outputs/infer_{o.run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
+    return Grid(folder, o.run, base, family, columns, cells[:cfg.limit], training_photo(o.trained), cfg.compile, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #a3266815
 def encode_texts(
@@ -211,12 +200,10 @@ def encode_texts(
 ) -> dict[str,dict]: # text -> embeds on the CPU, batch 1
     "Embed every prompt and negative prompt of a grid; the text encoders are loaded if one is new."
     texts = list(dict.fromkeys(t for c in grid.cells for t in (c.settings['prompt'], c.settings['negative_prompt'])))
-    place,where = text_options(grid.text_encoders, device),(grid.base, grid.revision, grid.cache_dir, grid.other_parts)
-    folder = base_folder(find_base(*where).source, grid.family.parts['text'], grid.revision, grid.cache_dir)
-    def load(): return load_base(grid.base, revision=grid.revision, cache_dir=grid.cache_dir, parts=('text',), other_parts=grid.other_parts, **place)
-    about = dict(weights=weights_stamp(folder, grid.family.parts['text']), dtype=str(DTYPES[grid.family.defaults['mixed_precision']]), storage=place['quantization'])
-    with shelf_for(grid.keep, grid.cache_dir) as shelf:
-        return dict(zip(texts, recall_prompts(shelf, grid.family, texts, grid.cells[0].settings['max_sequence_length'], load, **about)))
+    base,family,folders = grid.base,grid.family,grid.family.parts['text']
+    about = dict(weights=weights_stamp(base.find(folders).folder, folders), dtype=str(DTYPES[family.defaults['mixed_precision']]), storage=base.text_storage)
+    with shelf_for(grid.keep, base.cache_dir) as shelf:
+        return dict(zip(texts, recall_prompts(shelf, family, texts, grid.cells[0].settings['max_sequence_length'], lambda: base.load_text(device), **about)))
 
 # %% ../../nbs/pictures/sampling.ipynb #71b4de34
 def ready_pipeline(
@@ -226,7 +213,7 @@ def ready_pipeline(
 ): # pipeline with its autoencoder, transformer and an adapter
     "Load the drawing half of the base and try every adapter on. Raises `BadInput` for one that does not fit."
     start = device if offload=='none' else 'cpu'
-    pipe = load_base(grid.base, start, revision=grid.revision, cache_dir=grid.cache_dir, parts=('vae','transformer'), other_parts=grid.other_parts, quantization=grid.quantization)
+    pipe = grid.base.load(('vae','transformer'), start)
     alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
     for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
@@ -370,10 +357,9 @@ def check_grid(
 ) -> Report: # as of `tlora check`
     "What could stop a grid, at its largest picture, asked before anything else is asked of the base."
     o = open_request(cfg)
-    loading,cells = loading_of(cfg, o.trained),len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
+    cells = len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
-    asked = replace(cfg, **side, **{name: loading[name] for name in ('quantization','text_encoders')}, limit=min(cells, cfg.limit or cells))
-    return check(asked, o.base, o.revision, o.cache_dir, o.other_parts, loading['keep'])
+    return check(replace(cfg, **side, limit=min(cells, cfg.limit or cells)), o.base, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #fe59264b
 def refuse_other_run(
@@ -400,7 +386,7 @@ def sample(
     refuse_other_run(grid := plan_grid(cfg))
     todo = missing_batches(grid, cfg.batch_size)
     if todo: insist(report, cfg.ignore_check)
-    with caches_at(grid.cache_dir): draw_grid(grid, todo, cfg.offload)
+    with caches_at(grid.base.cache_dir): draw_grid(grid, todo, cfg.offload)
     if PartialState().is_main_process:
         for sentence in twins(grid): logger.warning(sentence)
     return grid.folder

@@ -28,9 +28,9 @@ from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
 from ..base.families import Family, refuse_unused
 from ..base.access import caches_at, check_versions
-from ..base.quantised import check_kind, text_options
+from ..base.quantised import check_kind
 from ..base.device import DTYPES, memory_for
-from ..base.load import base_folder, find_base, load_base
+from ..base.load import BaseRef
 from ..photos.concept import concept_dir, fingerprint, Photo
 from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
@@ -77,10 +77,10 @@ def plan(
     check_versions()
     check_tracker(cfg.report_to)
     concept_dir(cfg.instance_data_dir)
-    base = find_base(cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts)
+    base = BaseRef.of(cfg).find()
     family = base.family
     if family.not_trainable: raise BadInput(family.not_trainable)
-    cfg = apply_preset(cfg, family, figures_at_hand(base, cfg.revision))
+    cfg = apply_preset(cfg, family, figures_at_hand(base))
     if cfg.compile and cfg.quantization in family.not_compiled:
         raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
     refuse_unused(family, guidance_scale=None if cfg.guidance_scale == 1 else cfg.guidance_scale)
@@ -102,17 +102,14 @@ def encode(
     also:list[str]=(), # other texts to encode
 ) -> tuple[TrainingSet, dict[str, dict]]: # examples, and the embedding of each text, batch 1; on the CPU
     "Captions through the text encoders, then crops through the VAE; each is loaded only for what the cache lacks, and freed after use."
-    name, where, dtype, before = cfg.pretrained_model_name_or_path, (cfg.revision, cfg.cache_dir), DTYPES[cfg.mixed_precision], fingerprint(photos)
+    base, dtype, before = BaseRef.of(cfg), DTYPES[cfg.mixed_precision], fingerprint(photos)
     captions, examples = sorted({o.caption for o in photos}), list_examples(photos, cfg)
     texts = list(dict.fromkeys([*captions, *also]))
-    source = find_base(name, *where, cfg.other_parts).source
-    stamp = lambda part: weights_stamp(base_folder(source, family.parts[part], *where), family.parts[part])
-    place = text_options(cfg.text_encoders, device)
-    load = lambda part, dtype, device, quantization='none': partial(load_base, name, device, dtype, *where, (part,), cfg.other_parts, quantization)
-    with shelf_for(cfg.cache_latents, cfg.cache_dir) as shelf:
-        embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, load('text', dtype, **place), weights=stamp('text'), dtype=str(dtype), storage=place['quantization'])
+    stamp = lambda part: weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
+    with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
+        embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype), weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
         clear_device_cache(garbage_collection=True)
-        latents, masks = recall_photos(shelf, family, photos, examples, load('vae', torch.float32, device), weights=stamp('vae'))
+        latents, masks = recall_photos(shelf, family, photos, examples, partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
     clear_device_cache(garbage_collection=True)
     if fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
@@ -125,7 +122,7 @@ def load_model(
     device:torch.device, # where to train
 ) -> nn.Module: # frozen transformer with a trainable adapter
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
-    transformer = load_base(cfg.pretrained_model_name_or_path, device, DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('transformer',), cfg.other_parts, cfg.quantization).transformer
+    transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
@@ -199,8 +196,7 @@ def preset_to_name(
 ) -> str: # empty without a CUDA device, and where no preset takes less
     "The preset for a run that does not fit the card it is on."
     if accelerator.device.type != 'cuda': return ''
-    base = find_base(asked.pretrained_model_name_or_path, asked.revision, asked.cache_dir, asked.other_parts)
-    return lighter(asked, cfg, family, figures_at_hand(base, asked.revision), torch.cuda.get_device_properties(accelerator.device).total_memory)
+    return lighter(asked, cfg, family, figures_at_hand(BaseRef.of(asked).find()), torch.cuda.get_device_properties(accelerator.device).total_memory)
 
 # %% ../../nbs/training/loop.ipynb #dbed13ef
 def out_of_memory(

@@ -31,7 +31,7 @@ from ..runs import WEIGHTS
 from ..method.adapter import get_state, set_strength_
 from ..base.families import Family, refuse_unused
 from ..base.device import DTYPES, memory_for, OutOfMemory
-from ..base.load import load_base
+from ..base.load import BaseRef
 from ..base.checkpoint import save_tlora
 from ..photos.prompts import Prompt, read_prompts
 from ..machine.stall import StallWatch
@@ -76,9 +76,9 @@ def plan_validation(
     rows, columns = len(prompts)*cfg.num_validation_images, 2 + cfg.max_train_steps//cfg.validation_steps
     if max(rows, columns) > 300 or rows*columns > 3000: raise BadInput(f'validation_steps={cfg.validation_steps} makes {columns} columns of {rows} pictures, and a sheet holds 300 columns or rows and 3000 pictures; use more steps or fewer prompts')
     request, about = SampleConfig(run=cfg.output_dir, prompts=cfg.validation_prompts), dict(resolution=cfg.resolution, max_sequence_length=cfg.max_sequence_length)
-    base, stored = cfg.pretrained_model_name_or_path, cfg.quantization or 'none'
-    shared = shared_settings(request, family, about, base, cfg.revision, stored) | dict(dtype=cfg.mixed_precision)
-    grid = Grid(Path(cfg.output_dir)/'validation', Path(cfg.output_dir), base, cfg.revision, cfg.cache_dir, family, [], [], training_photo(cfg), cfg.other_parts)
+    base = BaseRef.of(cfg)
+    shared = shared_settings(request, base, family, about) | dict(dtype=cfg.mixed_precision)
+    grid = Grid(Path(cfg.output_dir)/'validation', Path(cfg.output_dir), base, family, [], [], training_photo(cfg))
     validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared)
     for c in validation.cells([]): refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(validation.cells([]), family)
@@ -250,9 +250,9 @@ def make_validator(
     about:dict, # header values of the adapter
     main:bool=True, # only the main process draws
 ) -> Validator|None: # None where there is nothing to draw
-    "Load the autoencoder, into main memory. Raises `BadInput` as `load_base` does."
+    "Load the autoencoder, into main memory. Raises `BadInput` as `BaseRef.load` does."
     if validation is None: return None
-    pipe = load_base(cfg.pretrained_model_name_or_path, 'cpu', DTYPES[cfg.mixed_precision], cfg.revision, cfg.cache_dir, ('vae',), cfg.other_parts) if main else None
+    pipe = validation.grid.base.load('vae', 'cpu', DTYPES[cfg.mixed_precision]) if main else None
     if main: pipe.register_modules(transformer=transformer), pipe.set_progress_bar_config(disable=True)
     return Validator(validation, pipe, embeds, device, about)
 
