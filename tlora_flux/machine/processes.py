@@ -88,15 +88,18 @@ def leave_last(
 # %% ../../nbs/machine/processes.ipynb #db1eb470
 class Stopping:
     "Whether the run was told to stop, and leaving it then."
-    def __init__(self, accelerator:Accelerator, stop:StopSignals, save:Callable[[int], Path|None], run:Path): # engine; open; what saves; run folder
-        self.accelerator, self.stop, self.save, self.run = accelerator, stop, save, run
+    def __init__(self, accelerator:Accelerator, stop:StopSignals, save:Callable[[], Path|None], run:Path): # engine; open; what saves; run folder
+        self.accelerator = accelerator
+        self.stop = stop
+        self.save = save
+        self.run = run
 
     def told(self) -> bool: # any of the processes was; all have to ask
         if self.stop.number is not None: self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def leave(self, step:int): # steps done
-        saved = self.save(step)
+    def leave(self): # all have to
+        saved = self.save()
         leave_last(self.accelerator)
         logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {way_on(self.run)}')
         self.stop.leave()

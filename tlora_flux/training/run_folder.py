@@ -6,17 +6,17 @@
 __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'save_checkpoint', 'kept_by_hand', 'rotate_', 'newest_checkpoint',
            'load_checkpoint_', 'clear_run_', 'writing', 'only_one', 'same_option', 'check_resume', 'find_start',
            'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log', 'finish', 'already',
-           'early_preview']
+           'early_preview', 'Reporter', 'Run', 'Bystander']
 
 # %% ../../nbs/training/run_folder.ipynb #f3503112
 import io, json, logging, os, shutil
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
@@ -24,8 +24,10 @@ from ..settings_file import load_config, public_values, save_config
 from ..disk import atomic_write, sync
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_about, STATE, way_on, WEIGHTS
 from ..method.adapter import tlora_layers
+from ..base.device import memory_for
 from ..base.checkpoint import damage, read_tensors, save_tlora, write_manifest
 from ..photos.concept import fingerprint, Photo
+from .step import Trainer
 
 # %% ../../nbs/training/run_folder.ipynb #5c785bdd
 logger = logging.getLogger('tlora_flux.train')
@@ -33,21 +35,22 @@ logger = logging.getLogger('tlora_flux.train')
 # %% ../../nbs/training/run_folder.ipynb #8f668cbc
 def save_checkpoint(
     run:Path, # run folder
-    step:int, # optimizer steps done
-    transformer:nn.Module, # adapted
-    state:dict, # name -> object with a `state_dict`; None is left out
+    trainer:Trainer, # after a step
     about:dict, # for the adapter file's header
-    cfg:TrainConfig, # of the run
 ) -> Path: # its folder
     "Write `checkpoint-<step>` whole or not at all; one that exists is kept, unless its state is gone. Raises `OSError`."
-    folder, part, old, buffer = run/f'checkpoint-{step}', run/f'.checkpoint-{step}.part', run/f'.checkpoint-{step}.old.part', io.BytesIO()
+    step = trainer.done
+    folder = run/f'checkpoint-{step}'
+    part = run/f'.checkpoint-{step}.part'
+    old = run/f'.checkpoint-{step}.old.part'
     if (folder/STATE).exists(): return folder
-    torch.save({k: o.state_dict() for k, o in state.items() if o}, buffer) # in memory: torch's own writer would hide a full disk behind an internal error
+    buffer = io.BytesIO()
+    torch.save(trainer.state_dict(), buffer) # in memory: torch's own writer would hide a full disk behind an internal error
     shutil.rmtree(part, ignore_errors=True)
     try:
-        save_tlora(transformer, part/WEIGHTS, **about, step=step)
+        save_tlora(trainer.transformer, part/WEIGHTS, **about, step=step)
         atomic_write(part/STATE, lambda path: path.write_bytes(buffer.getbuffer()))
-        atomic_write(part/'config.yaml', lambda path: save_config(replace(cfg, resume=False, overwrite=False), path))
+        atomic_write(part/'config.yaml', lambda path: save_config(replace(trainer.cfg, resume=False, overwrite=False), path))
         write_manifest(part)
         if folder.exists(): os.replace(folder, old)
         os.replace(part, folder)
@@ -102,16 +105,13 @@ def newest_checkpoint(
 # %% ../../nbs/training/run_folder.ipynb #0409cec5
 def load_checkpoint_(
     folder:Path, # `checkpoint-<step>`, whole by its manifest
-    transformer:nn.Module, # adapted alike; its adapter is overwritten
-    state:dict, # as for `save_checkpoint`; each object is set back
+    trainer:Trainer, # with `done` at this step; its adapter is overwritten, its state set back
 ) -> None:
     "Put a run back where it was."
     tensors = read_tensors(folder/WEIGHTS) # not by `load_tlora_`, which refuses an adapter that does nothing: before the first warm-up step it does
-    for path, layer in tlora_layers(transformer).items():
+    for path, layer in tlora_layers(trainer.transformer).items():
         for side in ('lora_A', 'lora_B'): getattr(layer, side)['default'].data.copy_(tensors[f'tlora.{path}.{side}'])
-    saved = torch.load(folder/STATE, map_location='cpu', weights_only=True)
-    for k, o in state.items():
-        if o: o.load_state_dict(saved[k])
+    trainer.load_state_dict(torch.load(folder/STATE, map_location='cpu', weights_only=True))
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
 RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*'} # folder -> what shows that a run has written it
@@ -296,10 +296,8 @@ def already(
 def early_preview(
     run:Path, # run folder
     preview, # PIL image
-    main:bool, # only the main process writes
 ):
     "Show what will be trained while the model loads."
-    if not main: return (yield)
     new = not any(o.name != '.lock' for o in run.iterdir())
     with writing(run): save_preview(run, preview)
     try: yield
@@ -308,3 +306,69 @@ def early_preview(
             clear_run_(run)
             with suppress(OSError): (run/'.lock').unlink(), run.rmdir() # Windows removes no lock that is held
         raise
+
+# %% ../../nbs/training/run_folder.ipynb #5884c923
+class Reporter:
+    "Where the records of a run go. A context: closing it closes the progress line."
+    def __init__(self, cfg:TrainConfig, first:int, listeners:list[Callable[[dict], None]]=()): # filled; steps done; who is told
+        self.run = Path(cfg.output_dir)
+        self.last = cfg.max_train_steps
+        self.listeners = listeners
+        form = '{desc} {n_fmt}/{total_fmt} |{bar:12}| {elapsed}<{remaining} {rate_inv_fmt}{postfix}'
+        self.bar = tqdm(total=self.last, initial=first, unit='step', desc='training', bar_format=form)
+
+    def __enter__(self): return self
+    def __exit__(self, *_):
+        with suppress(OSError): self.bar.close() # the terminal may be gone
+
+    def __call__(self, record):
+        with writing(self.run), open(self.run/'log.jsonl', 'a', encoding='utf-8') as file: # opened each time: it may have been removed
+            file.write(json.dumps(record) + '\n')
+        line = 'step {step}/{last} loss {loss:.4f} sigma {sigma:.3f} rank {live_rank:.1f} lr {lr:.2e} {seconds:.2f} s'
+        logger.debug(line.format(last=self.last, **record))
+        with suppress(OSError): # the terminal may be gone
+            self.bar.set_postfix_str('loss {loss:.3f} sigma {sigma:.2f} rank {live_rank:.0f}'.format(**record), refresh=False)
+            self.bar.update()
+        for listen in self.listeners: listen(record)
+
+# %% ../../nbs/training/run_folder.ipynb #d7748823
+class Run:
+    "A run's folder in the process that writes it."
+    def __init__(self, cfg:TrainConfig, about:dict): # filled; header values of its adapter files
+        self.cfg = cfg
+        self.about = about
+        self.folder = Path(cfg.output_dir)
+
+    def held(self): return only_one(self.folder)
+    def previewed(self, sheet): return early_preview(self.folder, sheet)
+    def reporter(self, first, listeners): return Reporter(self.cfg, first, listeners)
+    def texts(self, validation): return validation.texts() if validation else [] # to encode: here its pictures are drawn
+    def nothing_left(self, step): already(self.cfg, step)
+    def say(self, line): logger.info(line)
+    def publish(self): finish(self.folder, self.cfg.max_train_steps)
+
+    @contextmanager
+    def opened(self, first, sheet): # steps done; the preview
+        with writing(self.folder): open_run(self.cfg, first, sheet)
+        with run_log(self.folder): yield
+
+    def save(self, trainer:Trainer) -> Path|None: # folder of the checkpoint
+        if not trainer.done or trainer.updating: return None
+        def mend(): return f'close other programs that use it, then {way_on(self.folder)}'
+        with writing(self.folder), memory_for('while a checkpoint was written', mend):
+            folder = save_checkpoint(self.folder, trainer, self.about)
+            rotate_(self.folder, self.cfg, trainer.done)
+        return folder
+
+# %% ../../nbs/training/run_folder.ipynb #970d5f6c
+class Bystander(Run):
+    "A run in any other process: it takes part in each step, and leaves folder, log and screen to the main one."
+    def held(self): return nullcontext()
+    def previewed(self, sheet): return nullcontext()
+    def opened(self, first, sheet): return nullcontext()
+    def reporter(self, first, listeners): return nullcontext(lambda record: None)
+    def texts(self, validation): return []
+    def nothing_left(self, step): pass
+    def say(self, line): pass
+    def save(self, trainer): return None
+    def publish(self): pass

@@ -38,6 +38,7 @@ from ..machine.stall import StallWatch
 from ..pictures.grid import Cell, columns_of, contact_sheet, plan_cells, read_settings, save_cell
 from ..pictures.sampling import draw, Grid, hang_photo_, say_if_unused, shared_settings, training_photo
 from ..pictures.sampling import write_plan
+from .step import Trainer
 
 # %% ../../nbs/training/validate.ipynb #ebbb4566
 logger = logging.getLogger('tlora_flux.validate')
@@ -243,18 +244,19 @@ def add_cell(
 # %% ../../nbs/training/validate.ipynb #5fc84eca
 def make_validator(
     validation:Validation|None, # from `plan_validation`
-    cfg:TrainConfig, # filled
-    transformer:nn.Module, # that trains, adapted
+    trainer:Trainer, # whose transformer draws, in the main process
     embeds:dict[str,dict], # of the prompts
-    device:torch.device|str, # where it trains
     about:dict, # header values of the adapter
-    main:bool=True, # only the main process draws
 ) -> Validator|None: # None where there is nothing to draw
     "Load the autoencoder, into main memory. Raises `BadInput` as `BaseRef.load` does."
     if validation is None: return None
-    pipe = validation.grid.base.load('vae', 'cpu', DTYPES[cfg.mixed_precision]) if main else None
-    if main: pipe.register_modules(transformer=transformer), pipe.set_progress_bar_config(disable=True)
-    return Validator(validation, pipe, embeds, device, about)
+    cfg, accelerator = trainer.cfg, trainer.accelerator
+    if not accelerator.is_main_process: return Validator(validation, None, embeds, accelerator.device, about)
+    pipe = validation.grid.base.load('vae', 'cpu', DTYPES[cfg.mixed_precision])
+    pipe.register_modules(transformer=trainer.transformer)
+    pipe.set_progress_bar_config(disable=True)
+    return Validator(validation, pipe, embeds, accelerator.device, about)
+
 
 # %% ../../nbs/training/validate.ipynb #14bfb1d5
 def check_tracker(
@@ -277,9 +279,12 @@ def told_to_tracker(
 PRIVATE = dict(host='-', console='off', disable_code=True, disable_git=True, disable_job_creation=True, x_disable_meta=True, x_disable_machine_info=True)
 
 class Tracking:
-    "The tracker of a run, if it has one. What it cannot take costs one warning."
+    "The tracker of a run, if it has one; the main process tells it. What it cannot take costs one warning."
     def __init__(self, accelerator:Accelerator, cfg:TrainConfig, first:int=0): # made with `log_with`; filled; steps done
-        self.accelerator, self.name, self.on, run = accelerator, cfg.report_to, cfg.report_to != 'none', Path(cfg.output_dir)
+        self.accelerator = accelerator
+        self.name = cfg.report_to
+        self.on = cfg.report_to != 'none' and accelerator.is_main_process
+        run = Path(cfg.output_dir)
         options = dict(tensorboard=dict(purge_step=first + 1), wandb=dict(name=run.name, dir=str(run), settings=PRIVATE), trackio=dict(name=run.name, resume='allow'))
         self.hook = threading.excepthook
         if self.on: threading.excepthook = self.in_thread
