@@ -3,7 +3,7 @@
     python .ci/house.py            # the table, and every fault in a line
 
 A wing imports only from wings above it in `wings`, and inside a wing a room only from rooms before it: imports within functions count too.
-No room takes from another one a name that it does not show in `__all__`.
+No room takes from another wing a name that is not shown in its `__all__`.
 """
 import ast
 import sys
@@ -25,6 +25,9 @@ wings = {
 }
 rooms = [f'{wing}.{room}' if wing not in ('', 'door') else room for wing, names in wings.items() for room in names]
 method_may_use = {'errors'}  # of the ground: the mathematics knows nothing of options, files and devices
+
+
+def wing_of(room): return room.rpartition('.')[0]
 
 
 def path_of(room): return package/f"{room.replace('.', '/')}.py"
@@ -56,20 +59,38 @@ def faults_of(room, tree, shown):
         if source not in rooms: yield f'{where}, which is no room'
         elif rooms.index(source) >= rooms.index(room): yield f'{where}, which stands below it'
         elif room.startswith('method.') and not source.startswith('method.') and source not in method_may_use: yield f'{where}: method uses {", ".join(method_may_use)} alone'
-        elif name and name not in shown[source]: yield f'{where}, which does not show it'
+        elif name and name not in shown[source] and wing_of(source) != wing_of(room): yield f'{where}, which does not show it'
 
 
-trees = {room: ast.parse(path_of(room).read_text(encoding='utf-8')) for room in rooms}
-shown = {room: shown_by(tree) for room, tree in trees.items()}
-faults = [fault for room, tree in trees.items() for fault in faults_of(room, tree, shown)]
-known = {package/'__init__.py', package/'_modidx.py', *(package/wing/'__init__.py' for wing in wings if wing not in ('', 'door'))}
-faults += [f'{path.relative_to(package)} is in no wing' for path in sorted(package.rglob('*.py')) if path not in known | {path_of(o) for o in rooms}]
-for wing, names in wings.items():
-    of_wing = [room for room in rooms if room in (names if wing in ('', 'door') else [f'{wing}.{o}' for o in names])]
-    lines = sum(len(path_of(o).read_text(encoding='utf-8').splitlines()) for o in of_wing)
-    print(f'{wing or "ground":10} {len(of_wing)} rooms {lines:6} lines {sum(len(shown[o]) for o in of_wing):4} public names')
-total = sum(map(len, shown.values()))
-print(f'{"all":10} {len(rooms)} rooms {total} public names, at most {public_limit}')
-if total > public_limit: faults.append(f'{total} public names, at most {public_limit}')
-print(*faults, sep='\n')
-sys.exit(bool(faults))
+def read_house():
+    "The syntax tree of every room, and the names that it shows."
+    trees = {room: ast.parse(path_of(room).read_text(encoding='utf-8')) for room in rooms}
+    return trees, {room: shown_by(tree) for room, tree in trees.items()}
+
+
+def all_faults():
+    "Every wall that is crossed, every module that is in no wing, and too many public names."
+    trees, shown = read_house()
+    for room, tree in trees.items(): yield from faults_of(room, tree, shown)
+    inits = {package/wing/'__init__.py' for wing in wings if wing not in ('', 'door')}
+    known = {package/'__init__.py', package/'_modidx.py', *inits, *map(path_of, rooms)}
+    yield from (f'{path.relative_to(package)} is in no wing' for path in sorted(package.rglob('*.py')) if path not in known)
+    total = sum(map(len, shown.values()))
+    if total > public_limit: yield f'{total} public names, at most {public_limit}'
+
+
+def print_table():
+    "Rooms, lines and public names of each wing."
+    shown = read_house()[1]
+    for wing, names in wings.items():
+        inside = [room if wing in ('', 'door') else f'{wing}.{room}' for room in names]
+        lines = sum(len(path_of(o).read_text(encoding='utf-8').splitlines()) for o in inside)
+        print(f"{wing or 'ground':10} {len(inside)} rooms {lines:6} lines {sum(len(shown[o]) for o in inside):4} public names")
+    print(f"{'all':10} {len(rooms)} rooms {sum(map(len, shown.values())):18} public names, at most {public_limit}")
+
+
+if __name__ == '__main__':
+    faults = list(all_faults())
+    print_table()
+    print(*faults, sep='\n', end='\n' if faults else '')
+    sys.exit(bool(faults))

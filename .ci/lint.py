@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import house
+
 root = Path(__file__).resolve().parent.parent
 notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 5_000_000, 30
 widget = 'application/vnd.jupyter.widget-view+json'
@@ -70,5 +72,6 @@ for path in (o for o in tracked if o.is_file()):
         faults += [f'{path.relative_to(root)}: {o}' for o in check(path)]
 total = sum(o.stat().st_size for o in tracked if o.suffix == '.ipynb' and o.is_file())
 if total > total_limit: faults.append(f'nbs: all notebooks together are {total//1000} KB, at most {total_limit//1000}')
+faults += [f'house: {o}' for o in house.all_faults()]
 print(*faults, sep='\n', end='\n' if faults else '')
 sys.exit(bool(faults))

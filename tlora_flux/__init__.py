@@ -3,7 +3,7 @@
 Kept by hand, the only such module: nbdev rewrites `__version__` from settings.ini on every export, and a notebook
 exported to `__init__` would lose that line again each time it is exported alone.
 """
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING
