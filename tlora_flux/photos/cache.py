@@ -36,7 +36,7 @@ class TrainingSet:
 
 # %% ../../nbs/photos/cache.ipynb #2626cbd1
 def encode_examples(
-    family, # `Family`, for `encode_image`
+    family:Family, # for `encode_image`
     vae, # of the family
     photos:list[Photo], # of the concept
     examples:list[Example], # grouped by photo
