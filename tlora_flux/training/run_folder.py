@@ -6,7 +6,7 @@
 __all__ = ['logger', 'RUN_FOLDERS', 'RUN_FILES', 'MAY_CHANGE', 'save_checkpoint', 'kept_by_hand', 'rotate_', 'newest_checkpoint',
            'load_checkpoint_', 'clear_run_', 'writing', 'only_one', 'same_option', 'check_resume', 'find_start',
            'trim_log', 'open_run', 'set_aside_', 'save_preview', 'ScreenLog', 'RunLog', 'run_log', 'finish', 'already',
-           'early_preview', 'Reporter', 'Run', 'Bystander']
+           'early_preview', 'Run', 'Bystander']
 
 # %% ../../nbs/training/run_folder.ipynb #f3503112
 import io, json, logging, os, shutil
