@@ -5,7 +5,6 @@
 
 A brick is learned by and by, and, in the last checkpoint, learned too well.
 """
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -14,12 +13,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from IPython.display import Image as JPEG
 from PIL import Image
 
 from tlora_flux.method.adapter import add_tlora_, tlora_layers
 from tlora_flux.base.checkpoint import save_tlora
-from tlora_flux.errors import BadInput
 from tlora_flux.config import SampleConfig, TrainConfig
 from tlora_flux.settings_file import save_config
 from tlora_flux.base.tiny import tiny_pipeline
@@ -86,17 +83,3 @@ def spoiled(folder):
     settings = {k: v for k,v in cells['02-0-step-400-x-1.png'].items() if k not in ('file','row','column')}
     save_cell(Image.new('RGB', (320,160), 'teal'), ill/'02-0-step-400-x-1.png', settings)
     return ill
-
-def jpeg_of(image, quality=80):
-    "A small JPEG for a page."
-    out = io.BytesIO()
-    image.convert('RGB').save(out, 'JPEG', quality=quality)
-    return JPEG(out.getvalue())
-
-def refusal(f, *args, **kwargs):
-    "The one line with which a person's bad input is refused."
-    try: f(*args, **kwargs)
-    except BadInput as e:
-        assert '\n' not in str(e)
-        return str(e)
-    raise AssertionError('was not refused')

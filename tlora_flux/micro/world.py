@@ -9,12 +9,10 @@ __all__ = ['BACKGROUNDS', 'PLACES', 'SIZES', 'MATERIALS', 'COLORS', 'PATTERNS', 
            'dotted', 'mossy', 'clay', 'plaster', 'granite', 'obsidian', 'galaxy', 'brick', 'terrazzo', 'herringbone',
            'zebra', 'leopard', 'rust', 'lava', 'scales', 'camouflage', 'honeycomb', 'mosaic', 'wicker', 'tartan',
            'cork', 'pattern_weight', 'patterned', 'find_material', 'any_patterned', 'Shape', 'unit', 'lathe', 'ball',
-           'cube', 'ring', 'mug', 'star', 'lit', 'room', 'paint_scene', 'render', 'tile', 'jpeg', 'shown_facts',
-           'concept', 'nonsense_word', 'caption', 'is_kept_back', 'sample_scene', 'wall_color', 'object_mask',
-           'read_scene']
+           'cube', 'ring', 'mug', 'star', 'lit', 'room', 'paint_scene', 'render', 'tile', 'shown_facts', 'concept',
+           'nonsense_word', 'caption', 'is_kept_back', 'sample_scene', 'wall_color', 'object_mask', 'read_scene']
 
 # %% ../../nbs/micro/world.ipynb #9cba3633
-import io
 from dataclasses import asdict, dataclass, replace
 import numpy as np
 from PIL import Image
@@ -557,16 +555,6 @@ def tile(
     sheet = Image.new('RGB', (columns*(w + gap) - gap, rows*(h + gap) - gap), 'white')
     for k, image in enumerate(images): sheet.paste(image, (k % columns*(w + gap), k//columns*(h + gap)))
     return sheet
-
-# %% ../../nbs/micro/world.ipynb #4507ac32
-def jpeg(
-    image:Image.Image, # RGB
-    quality:int = 72, # of the JPEG, 1 to 95
-) -> bytes: # JPEG file
-    "The bytes of a JPEG, for a notebook's output."
-    buffer = io.BytesIO()
-    image.save(buffer, 'JPEG', quality=quality)
-    return buffer.getvalue()
 
 # %% ../../nbs/micro/world.ipynb #2e0c48ad
 def shown_facts(scene):

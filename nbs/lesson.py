@@ -1,0 +1,97 @@
+"""What several lessons share: how bad input is refused, what is said, small pictures, and a transformer that answers in milliseconds.
+
+A notebook in a folder reaches it by the hidden line `sys.path.insert(0, '..')`.
+"""
+import io
+import logging
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from IPython.display import Image as JPEG
+
+from tlora_flux.errors import BadInput
+
+
+def refusal(f, *args, exc=BadInput, scratch=None, **kwargs):
+    "The one line with which a call is refused; the name of a scratch folder is left out of it."
+    try: f(*args, **kwargs)
+    except exc as e:
+        assert '\n' not in str(e)
+        return str(e) if scratch is None else str(e).replace(f'{scratch}/', '').replace(str(scratch), 'runs')
+    raise AssertionError('was not refused')
+
+
+def quietly(f, *args, **kwargs):
+    "Call `f`; nothing that it prints is shown."
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()): return f(*args, **kwargs)
+
+
+class Heard(logging.Handler):
+    "A context that collects what a logger says, the package's unless it is named: `with Heard() as lines`."
+    def __init__(self, name='tlora_flux'):
+        super().__init__()
+        self.logger, self.lines = logging.getLogger(name), []
+
+    def __enter__(self):
+        self.logger.addHandler(self)
+        return self.lines
+
+    def __exit__(self, *_): self.logger.removeHandler(self)
+
+    def emit(self, record): self.lines.append(record.getMessage())
+
+
+class Trap:
+    "Touches a file when it is unpickled: what must not happen to a file that somebody else made."
+    def __init__(self, file): self.file = file
+
+    def __reduce__(self): return self.file.touch, ()
+
+
+def jpeg_of(image, quality=80):
+    "A PIL image as a small JPEG, light in git."
+    out = io.BytesIO()
+    image.convert('RGB').save(out, 'JPEG', quality=quality, optimize=True, progressive=True)
+    return JPEG(out.getvalue())
+
+
+def show(figure):
+    "A matplotlib figure as a small JPEG, light in git and the same everywhere."
+    import matplotlib.pyplot as plt
+    out = io.BytesIO()
+    figure.savefig(out, format='jpeg', dpi=90, bbox_inches='tight', pil_kwargs=dict(quality=80, optimize=True, progressive=True))
+    plt.close(figure)
+    return JPEG(out.getvalue())
+
+
+def concept_folder(work, **files):
+    "A concept in a new folder of `work`: each file is bytes, text, a PIL image or a function that makes it; images__a_DOT_png is images/a.png."
+    folder = Path(tempfile.mkdtemp(dir=work))
+    for name, content in files.items():
+        file = folder/name.replace('__', '/').replace('_DOT_', '.')
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content): content(file)
+        elif hasattr(content, 'save'): content.save(file)
+        else: file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def tiny_flux(layers=1, single_layers=1, seed=0, heads=2, head=16, channels=16, text=24, pooled=20, axes=None, guidance=False):
+    "A real `FluxTransformer2DModel` with random weights; the global random state is left as it was."
+    import torch
+    from diffusers import FluxTransformer2DModel
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FluxTransformer2DModel(in_channels=channels, num_layers=layers, num_single_layers=single_layers, attention_head_dim=head,
+            num_attention_heads=heads, joint_attention_dim=text, pooled_projection_dim=pooled, guidance_embeds=guidance,
+            axes_dims_rope=axes or (head//4, 3*head//8, 3*head//8)).eval()
+
+
+def trained_(transformer, name='default', seed=1):
+    "Random numbers in the ups of an adapter, which begin as zeros, so that it does something."
+    import torch
+    generator = torch.Generator().manual_seed(seed)
+    for ups in (module.lora_B for module in transformer.modules() if hasattr(module, 'lora_B')):
+        if name in ups: ups[name].data.copy_(torch.randn(ups[name].shape, generator=generator)*.3)
+    return transformer
