@@ -26,7 +26,7 @@ from tlora_flux.method.adapter import tlora_layers
 from tlora_flux.settings_file import save_config
 from tlora_flux.pictures.grid import save_cell
 from tlora_flux.pictures.sampling import plan_grid, write_plan
-from tlora_flux.micro.world import Scene, render
+from tlora_flux.micro.world import Scene, render_scene
 
 steps, objects = (50, 100, 150, 200, 250), ('ball', 'cube', 'vase', 'mug', 'cone', 'ring', 'bottle')
 long_note = 'the mortar holds, and the edges too, but the colour of the wall drifts towards orange whenever the prompt asks for anything blue; compare with 200 before deciding, and look at the vase'
@@ -37,7 +37,7 @@ def make_run(home):
     "A run on micro-FLUX with untrained adapters, and a grid of 8 x 6 cells: painted, each step another picture, but for the last checkpoint of two prompts."
     run, concept = home/'outputs/brick', home/'bricks'
     (concept/'images').mkdir(parents=True)
-    render(Scene('swatch', 'brick'), 256).save(concept/'images/wall.png')
+    render_scene(Scene('swatch', 'brick'), 256).save(concept/'images/wall.png')
     scenes = [Scene('swatch', 'brick')] + [Scene(o, 'brick', backgrounds[n], places[n%3]) for n, o in enumerate(objects)]
     words = ['a photo of a {} texture swatch'] + [f'a photo of a large {{}} {s.object} in the {s.place}, {s.background} background' for s in scenes[1:]]
     words[-1] += ', soft morning light, shallow depth of field, 85 mm'*9 # what people paste
@@ -55,7 +55,7 @@ def make_run(home):
     for cell in grid.cells:
         if cell.row in (1, 3) and cell.settings['step'] == 250: continue
         scene, learned = scenes[cell.row], (cell.settings['step'] or 0)/250
-        save_cell(Image.blend(render(replace(scene, material='clay')), render(scene), learned), grid.folder/cell.file, cell.settings, 3.)
+        save_cell(Image.blend(render_scene(replace(scene, material='clay')), render_scene(scene), learned), grid.folder/cell.file, cell.settings, 3.)
     (run/'picks.json').write_text(json.dumps(dict(columns={'150 x 1': dict(mark='star', note=long_note)}, prompts={})))
     return run
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
-public_limit = 720
+public_limit = 250
 wings = {
     '': ('errors', 'subjects', 'config', 'settings_file', 'disk', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),

@@ -24,12 +24,12 @@ from tlora_flux.pictures.grid import save_cell
 from tlora_flux.base.load import quiet_loading
 from tlora_flux.pictures.sampling import plan_grid, write_plan
 from tlora_flux.method.schedule import RankSchedule
-from tlora_flux.micro.world import Scene, render
+from tlora_flux.micro.world import Scene, render_scene
 
 scenes = [Scene('swatch', 'brick'), Scene('ball', 'brick', 'green'), Scene('vase', 'brick', 'white', 'left'), Scene('cube', 'brick', 'yellow', 'right', 'small')]
 words = ('a photo of a {} texture swatch\na photo of a large {} ball in the center, green background\n'
          'a photo of a large {} vase in the left, white background\na photo of a small {} cube in the right, yellow background --d 7\n')
-base_pipeline,adapted,world = (lru_cache(None)(f) for f in (tiny_pipeline, lambda: tiny_pipeline().transformer, render)) # the base is never wrapped: notebooks of one test process share this file
+base_pipeline,adapted,world = (lru_cache(None)(f) for f in (tiny_pipeline, lambda: tiny_pipeline().transformer, render_scene)) # the base is never wrapped: notebooks of one test process share this file
 
 def save_step(step, file, base):
     transformer = adapted()
@@ -57,7 +57,7 @@ def painted_run(home):
     run,concept,base = home/'outputs/brick',home/'data/bricks',home/'base'
     with quiet_loading(): base_pipeline().save_pretrained(base)
     (concept/'images').mkdir(parents=True)
-    render(Scene('swatch', 'brick'), 256).save(concept/'images/wall.jpg')
+    render_scene(Scene('swatch', 'brick'), 256).save(concept/'images/wall.jpg')
     (concept/'prompts.txt').write_text(words)
     cfg = TrainConfig(instance_data_dir=str(concept), class_name='brick', rank=8, min_rank=2, instance_prompt='a photo of a {} texture swatch', output_dir=str(run), pretrained_model_name_or_path=str(base), max_train_steps=400)
     for step in (100,200,300,400): save_step(step, run/f'checkpoint-{step}/tlora_weights.safetensors', base)

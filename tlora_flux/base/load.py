@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from ..errors import BadInput
 from ..config import TrainConfig
 from .access import check_versions, fetch, local_base, read_json
-from .quantised import KINDS, pipeline_config
+from .quantised import STORAGE_KINDS, pipeline_config
 
 # %% ../../nbs/base/load.ipynb #e3985148
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BaseRef:
 
     @property
     def text_storage(self) -> str: # of the text encoders from `load_text`
-        return self.text_encoders if self.text_encoders in KINDS else 'none'
+        return self.text_encoders if self.text_encoders in STORAGE_KINDS else 'none'
 
     def find(self, folders:tuple[str,...]=()) -> 'Base': # with these parts, as folders; none for the configs alone
         return find_base(self, folders)
@@ -56,9 +56,9 @@ class BaseRef:
         return replace(self, quantization=self.text_storage).load('text', 'cpu' if self.text_encoders=='cpu' else device, dtype)
 
 # %% ../../nbs/base/load.ipynb #9e6c01b1
-MEND = 'get the base anew from where its makers published it, for code of a base is never run'
-short = reprlib.Repr() # what a stranger wrote, in a few words: bounded in length and depth, without control characters
-short.maxstring = 60
+REPAIR_HINT = 'get the base anew from where its makers published it, for code of a base is never run'
+short_repr = reprlib.Repr() # what a stranger wrote, in a few words: bounded in length and depth, without control characters
+short_repr.maxstring = 60
 
 # %% ../../nbs/base/load.ipynb #f527c468
 def check_components(
@@ -70,13 +70,13 @@ def check_components(
     expected = {**family.components, 'transformer': ('diffusers', family.transformer_class)}
     for part,(library,*classes) in expected.items():
         if index.get(part) not in [[library, cls] for cls in classes]:
-            raise BadInput(f'{name}: model_index.json says that {part} is {short.repr(index.get(part))}, {family.name} needs {library} {" or ".join(classes)}; {MEND}')
+            raise BadInput(f'{name}: model_index.json says that {part} is {short_repr.repr(index.get(part))}, {family.name} needs {library} {" or ".join(classes)}; {REPAIR_HINT}')
     for part,value in index.items():
         setting = part.startswith('_') or part in family.settings and isinstance(value, bool)
-        if not setting and part not in expected and value!=[None, None]: raise BadInput(f'{name}: model_index.json says that {short.repr(part)} is {short.repr(value)}, {family.name} has no such part; {MEND}')
+        if not setting and part not in expected and value!=[None, None]: raise BadInput(f'{name}: model_index.json says that {short_repr.repr(part)} is {short_repr.repr(value)}, {family.name} has no such part; {REPAIR_HINT}')
 
 # %% ../../nbs/base/load.ipynb #a8e86002
-ASTRAY = ('*.[pP][yY]', '*/*.[pP][yY]', 'adapter_config.json') # files in a part's folder that lead to code, or to another base
+CODE_FILES = ('*.[pP][yY]', '*/*.[pP][yY]', 'adapter_config.json') # files in a part's folder that lead to code, or to another base
 
 def code_named(
     config:dict, # a part's
@@ -85,7 +85,7 @@ def code_named(
     todo,found = [config],[]
     for values in todo: # grows as it goes, so that no depth is too much
         todo += [o for o in (values.values() if isinstance(values, dict) else values) if isinstance(o, (dict, list))]
-        if isinstance(values, dict): found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k and '/' in short.repr(v)]
+        if isinstance(values, dict): found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k and '/' in short_repr.repr(v)]
     return found
 
 # %% ../../nbs/base/load.ipynb #0ae7558f
@@ -96,10 +96,10 @@ def check_files(
 ) -> None:
     "Raises `BadInput` for a part that has Python beside its weights, or a config that names code."
     for part in (*family.components, 'transformer'):
-        for file in (f for pattern in ASTRAY for f in (folder/part).glob(pattern)):
-            raise BadInput(f'{name}: {part} holds {short.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; {MEND}')
+        for file in (f for pattern in CODE_FILES for f in (folder/part).glob(pattern)):
+            raise BadInput(f'{name}: {part} holds {short_repr.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; {REPAIR_HINT}')
         for file in (folder/part).glob('*config.json'):
-            for key in code_named(read_json(folder, f'{part}/{file.name}', name)): raise BadInput(f'{name}: {part}/{file.name} names code to load ({short.repr(key)}); {MEND}')
+            for key in code_named(read_json(folder, f'{part}/{file.name}', name)): raise BadInput(f'{name}: {part}/{file.name} names code to load ({short_repr.repr(key)}); {REPAIR_HINT}')
 
 # %% ../../nbs/base/load.ipynb #ff19629a
 def base_family(
@@ -113,7 +113,7 @@ def base_family(
     try:
         kind,family = pipeline['_class_name'],family_of({**pipeline, **config})
     except KeyError as e: raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
-    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {short.repr(kind)}, {family.name} needs a {family.pipeline_class}')
+    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {short_repr.repr(kind)}, {family.name} needs a {family.pipeline_class}')
     check_components(family, pipeline, name)
     check_files(family, folder, name)
     return family
