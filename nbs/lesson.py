@@ -92,6 +92,6 @@ def trained_(transformer, name='default', seed=1):
     "Random numbers in the ups of an adapter, which begin as zeros, so that it does something."
     import torch
     generator = torch.Generator().manual_seed(seed)
-    for ups in (module.lora_B for module in transformer.modules() if hasattr(module, 'lora_B')):
-        if name in ups: ups[name].data.copy_(torch.randn(ups[name].shape, generator=generator)*.3)
+    for ups in (getattr(module, 'lora_B', None) for module in transformer.modules()):
+        if isinstance(ups, dict) and name in ups: ups[name].data.copy_(torch.randn(ups[name].shape, generator=generator)*.3)
     return transformer

@@ -16,10 +16,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..disk import disk_read_errors
 from ..method.flow import keyed_generator
-from .concept import check_belonging, concept_dir, list_images, open_image, Photo, read_mask
-from .concept import read_metadata, read_photo, to_rgb
+from .concept import open_image, Photo, read_mask, read_photos, to_rgb
 
 # %% ../../nbs/photos/crops.ipynb #8766dfd9
 logger = logging.getLogger('tlora_flux.data')
@@ -141,15 +139,7 @@ def read_concept(
     cfg:TrainConfig, # `instance_data_dir`, the words, `resolution` and crops
 ) -> list[Photo]: # sorted by name
     "The photos of a concept, every one checked. Raises `BadInput`; warns of photos that must be enlarged, and of crops that a mask leaves black."
-    folder = concept_dir(cfg.instance_data_dir)
-    with disk_read_errors(folder): (folder/'images').exists() # says if the folder is closed
-    if not (folder/'images').is_dir(): raise BadInput(f'{folder} has no folder images; make it and move the photos there')
-    found = list_images(folder/'images')
-    if not found: raise BadInput(f'{folder}/images is empty; put at least one photo there')
-    masks, rows = check_belonging(folder, found), read_metadata(folder/'images')
-    bare = [name for name, row in rows.items() if not {'text', 'repeats'} & row.keys()]
-    if bare: logger.warning(f'{len(bare)} line(s) of metadata.jsonl, the first for {bare[0]}, have neither text nor repeats and say nothing; a caption is in the column text')
-    photos = [read_photo(path, masks.get(name), cfg, rows) for name, path in tqdm(found.items(), 'reading photos', delay=2)]
+    photos = read_photos(cfg)
     examples = list_examples(photos, cfg)
     for i, o in enumerate(photos):
         say_if_enlarged(o, cfg)
