@@ -9,6 +9,8 @@ import sys
 
 os.environ.update(OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'), HF_HUB_OFFLINE='1')
 
+import peft  # noqa: F401  what libraries say while they are imported, with paths of this machine, must not land in a page
+from diffusers import FluxPipeline  # noqa: F401
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
 from nbdev.config import get_config
