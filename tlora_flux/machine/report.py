@@ -111,8 +111,11 @@ def memory_mend(
     preset:str='', # name of one that fits
 ) -> str: # what to do
     "The mend for a plan that does not fit."
-    usable = [r for r in (LADDER if plan.func is plan_training else DRAWING) if not (r.get('quantization', 'none')!='none' and want.base.file) and (machine.gpu or not ({'offload'} & r.keys() or 'nf4' in r.values()))]
     gpu,room = bool(machine.gpu),machine.vram_free if machine.gpu else machine.ram_free
+    def needs_gpu(rung): return rung.get('offload', 'none')!='none' or 'nf4' in rung.values()
+    def needs_folder(rung): return rung.get('quantization', 'none')!='none' # a single file is not quantised
+    ladder = LADDER if plan.func is plan_training else DRAWING
+    usable = [rung for rung in ladder if (gpu or not needs_gpu(rung)) and not (want.base.file and needs_folder(rung))]
     options,phases = descend(plan, want, room, usable, gpu)
     now,least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
     by_hand = f'set {as_yaml(options)}, which takes {in_gb(least)} (computed)'
