@@ -95,3 +95,25 @@ def trained_(transformer, name='default', seed=1):
     for ups in (getattr(module, 'lora_B', None) for module in transformer.modules()):
         if isinstance(ups, dict) and name in ups: ups[name].data.copy_(torch.randn(ups[name].shape, generator=generator)*.3)
     return transformer
+
+
+def four_bit_(model):
+    "Every linear as bitsandbytes' `Linear4bit` has it: a uint8 weight, a product in bfloat16, an answer in the input's type. (The numbers are those of the plain one.)"
+    import torch
+    from torch import nn
+
+    class FourBit(nn.Module):
+        def __init__(self, linear):
+            super().__init__()
+            self.in_features, self.out_features = linear.in_features, linear.out_features
+            self.numbers = [linear.weight.detach().bfloat16()]  # in a list, so that they are no parameter
+            self.weight = nn.Parameter(torch.zeros((linear.weight.numel() + 1)//2, 1, dtype=torch.uint8), requires_grad=False)
+            self.bias = linear.bias
+
+        def forward(self, x):
+            bias = None if self.bias is None else self.bias.bfloat16()
+            return nn.functional.linear(x.bfloat16(), self.numbers[0], bias).to(x.dtype)
+
+    for path, module in [*model.named_modules()]:
+        if isinstance(module, nn.Linear): model.set_submodule(path, FourBit(module))
+    return model

@@ -253,13 +253,15 @@ def refuse_fusing(): # in place of `fuse_qkv_projections`
 def attach_state_(
     transformer:nn.Module, # a diffusers transformer
 ) -> TLoRAState: # the holder it has, or a new one
-    "Give a transformer its holder and the two hooks."
+    "Give a transformer its holder and the two hooks, and have its `dtype` be that of the base."
     if not hasattr(transformer, '_tlora'):
         state = transformer._tlora = TLoRAState()
         transformer._tlora_hooks = (transformer.register_forward_pre_hook(state.before, with_kwargs=True),
                                     transformer.register_forward_hook(state.after, always_call=True))
         transformer.add_adapter = transformer.load_lora_adapter = refuse_peft
         transformer.fuse_qkv_projections = refuse_fusing
+        kept = getattr(transformer, '_keep_in_fp32_modules', None) or []
+        transformer._keep_in_fp32_modules = [*kept, 'lora_A_', 'lora_B_'] # parts of names that diffusers leaves out of `dtype`
     return transformer._tlora
 
 # %% ../../nbs/method/adapter.ipynb #5fc41bf6
@@ -328,7 +330,7 @@ def remove_tlora_(
     for attached in adapter_names(transformer) if name is None else [name]: detach_layers_(transformer, attached)
     if hasattr(transformer, '_tlora') and not transformer._tlora.adapters:
         for hook in transformer._tlora_hooks: hook.remove()
-        for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections'): delattr(transformer, own)
+        for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections', '_keep_in_fp32_modules'): delattr(transformer, own)
     return transformer
 
 # %% ../../nbs/method/adapter.ipynb #2652cd15
