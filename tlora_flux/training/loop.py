@@ -132,6 +132,7 @@ def load_model(
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
+    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if not p.requires_grad]
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer
