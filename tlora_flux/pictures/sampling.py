@@ -215,7 +215,8 @@ def ready_pipeline(
     alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
     for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
-    if offload in ('group','sequential'): pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group')
+    if offload in ('group','sequential'):
+        pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group', low_cpu_mem_usage=True)
     if grid.compile: pipe.transformer.compile_repeated_blocks(fullgraph=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
