@@ -35,7 +35,7 @@ def require_same_base(
 def grid_to_render(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render
-    offload:str='none', # see `render_cells`
+    offload:str='none', # see `check_and_render`
 ): # a `Grid` of only the columns and cells in question
     "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned, and for a grid that was removed."
     from tlora_flux.pictures.sampling import Grid, base_named_by, check_loading, shared_settings
@@ -57,7 +57,7 @@ def grid_to_render(
 # %% ../../nbs/explorer/render.ipynb #58456f90
 def require_room(
     grid, # from `grid_to_render`
-    offload:str, # see `render_cells`
+    offload:str, # see `check_and_render`
 ) -> None:
     "`tlora check` at the largest picture. Raises `BadInput` for what would stop it, such as a GPU that is too small."
     from tlora_flux.machine.report import check, require_pass
@@ -67,7 +67,7 @@ def require_room(
     require_pass(replace(report, rows=[r for r in report.rows if r.state=='fail']))
 
 # %% ../../nbs/explorer/render.ipynb #b5558c31
-def render_cells(
+def check_and_render(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render, one by one
     tick:Callable[[],object], # called after each denoising step; what it raises ends the work
@@ -82,6 +82,18 @@ def render_cells(
     require_room(grid, offload)
     with caches_at(grid.base.cache_dir): embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device, offload)
     draw_batches(grid, [[c] for c in grid.cells], pipe, embeds, device, tick, finished)
+
+# %% ../../nbs/explorer/render.ipynb #6c303c2b
+def render_cells(
+    board:Board, # of a run that is here
+    wanted:list[At], # cells to render, one by one
+    tick:Callable[[],object], # called after each denoising step; what it raises ends the work
+    finished:Callable[[Cell],object], # called when a cell is on disk
+    offload:str='none', # see `check_and_render`
+) -> None:
+    "Render, and leave the memory free for the next time, whatever ends it. Raises as `check_and_render` does."
+    from tlora_flux.base.device import memory_given_back
+    with memory_given_back(): check_and_render(board, wanted, tick, finished, offload)
 
 # %% ../../nbs/explorer/render.ipynb #1c014f2a
 logger = logging.getLogger(__name__)

@@ -350,7 +350,8 @@ class Machine:
     ram_free:int # of it, what can be had without swapping
     gpu:str='' # name; empty without a GPU that torch can use
     vram:int=0 # memory of the GPU
-    vram_free:int=0 # of it, what no other program has
+    vram_free:int=0 # of it, what nobody uses
+    vram_own:int=0 # of it, what tensors of this process use
     capability:tuple[int,int]=(0,0) # compute capability of the GPU
     driver:str='' # version of NVIDIA's driver; empty if there is none
     torch:str='' # version
@@ -382,15 +383,21 @@ def main_memory() -> tuple[int,int]: # bytes in all, bytes free
 
 # %% ../../nbs/machine/memory.ipynb #3f507437
 def this_machine() -> Machine:
-    "Look around. Imports torch."
+    "Look around, once all that earlier jobs left behind is gone. Imports torch."
     import torch
+    from accelerate.utils.memory import clear_device_cache
+    from tlora_flux.base.device import default_device
+    clear_device_cache(garbage_collection=True)
     file = Path('/proc/driver/nvidia/version')
     driver = re.search(r'\s(\d{3}\.\d+[.\d]*)', file.read_text())[1] if file.exists() else ''
     about = dict(zip(('ram','ram_free'), main_memory()), driver=driver, torch=torch.__version__, cuda=torch.version.cuda or '')
     if not torch.cuda.is_available(): return Machine(**about)
-    try: free,total = torch.cuda.mem_get_info()
-    except RuntimeError: free,total = 0,torch.cuda.get_device_properties(0).total_memory # so full that one cannot even ask
-    return Machine(**about, gpu=torch.cuda.get_device_name(), vram=total, vram_free=free, capability=torch.cuda.get_device_capability())
+    card = default_device()
+    try: free,total = torch.cuda.mem_get_info(card)
+    except RuntimeError: free,total = 0,torch.cuda.get_device_properties(card).total_memory # so full that one cannot even ask
+    own = torch.cuda.memory_allocated(card)
+    free += torch.cuda.memory_reserved(card) - own
+    return Machine(**about, gpu=torch.cuda.get_device_name(card), vram=total, vram_free=free, vram_own=own, capability=torch.cuda.get_device_capability(card))
 
 # %% ../../nbs/machine/memory.ipynb #55391370
 def read_speed(

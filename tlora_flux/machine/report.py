@@ -100,6 +100,15 @@ def disk_rows(
     closed = {place.path: use for use,(place,_) in reversed(needs.items()) if not place.writable} # what is to be fetched names its folder first
     return rows + [Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there', CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')) for path,use in reversed(closed.items())]
 
+# %% ../../nbs/machine/report.ipynb #9851fb23
+def who_takes_it(
+    machine:Machine, # with a card that would do, if it were free
+) -> str: # who has most of what is taken, and the mend
+    "This program or the others."
+    others = machine.vram - machine.vram_free - machine.vram_own
+    if machine.vram_own > others: return f'this program itself holds {in_gb(machine.vram_own)} of the GPU: let go of what it has loaded, or start it anew'
+    return f'other programs hold {in_gb(others)} of the GPU (nvidia-smi lists them): end them'
+
 # %% ../../nbs/machine/report.ipynb #adcaf12b
 MARGIN = 1.1 # the plan is above what others measured, by less than a tenth; so less than that above what there is, it only warns
 CARDS = (6,8,10,12,16,20,24,32,40,48,64,80,96,141,180,288) # memory of GPUs that one can buy or rent, GB
@@ -119,7 +128,7 @@ def memory_mend(
     options,phases = descend(plan, want, room, usable, gpu)
     now,least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
     by_hand = f'set {as_yaml(options)}, which takes {in_gb(least)} (computed)'
-    if now <= machine.vram: return f'other programs hold {in_gb(machine.vram - machine.vram_free)} of the GPU (nvidia-smi lists them): end them' + (f', or {by_hand}' if least <= room else '')
+    if now <= machine.vram: return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
     if least <= room: return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
     card = next((c for c in CARDS if 1e9*c >= least), None)
     return f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use ' + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size')

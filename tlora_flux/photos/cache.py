@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..disk import atomic_write, read_bytes
 from ..base.families import Family
-from ..base.device import memory_for
+from ..base.device import memory_for, memory_given_back
 from .concept import open_image, Photo, read_mask, to_rgb
 from .crops import cut_photo, cut_mask, Example, to_pixels
 
@@ -117,7 +117,8 @@ def recall_or_encode(
         with cache_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        for i,tensors in zip(missing, encode(missing)):
+        with memory_given_back(): made = encode(missing)
+        for i,tensors in zip(missing, made):
             kept = save({k: t.contiguous() for k,t in tensors.items()})
             with cache_write_errors(folder): atomic_write(folder/f'{keys[i]}.safetensors', lambda part: part.write_bytes(kept))
     return [read_entry(folder/f'{key}.safetensors') for key in keys]

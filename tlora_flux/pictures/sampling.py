@@ -27,7 +27,7 @@ from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
 from ..base.quantised import by_layer, check_storage
-from ..base.device import default_device, DTYPES
+from ..base.device import default_device, DTYPES, memory_given_back
 from ..base.load import BaseRef
 from ..base.checkpoint import load_tlora_
 from ..photos.concept import concept_dir, list_images, open_image, to_rgb
@@ -385,7 +385,7 @@ def sample(
     refuse_other_run(grid := plan_grid(cfg))
     todo = missing_batches(grid, cfg.batch_size)
     if todo: require_pass(report, cfg.ignore_check)
-    with caches_at(grid.base.cache_dir): draw_grid(grid, todo, cfg.offload)
+    with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload)
     if PartialState().is_main_process:
         for sentence in identical_columns(grid): logger.warning(sentence)
     return grid.folder

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 import diffusers, torch
 from accelerate import Accelerator
-from accelerate.utils.memory import clear_device_cache
 from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
@@ -24,7 +23,7 @@ from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora
 from ..base.families import Family, refuse_unused
 from ..base.access import caches_at, check_versions
 from ..base.quantised import check_storage
-from ..base.device import DTYPES, memory_for
+from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
 from ..photos.concept import concept_dir, concept_fingerprint, Photo
 from ..photos.crops import list_examples, preview_sheet, read_concept
@@ -116,9 +115,7 @@ def encode_photos(
     stamp = lambda part: weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
     with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
         embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype), weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
-        clear_device_cache(garbage_collection=True)
         latents, masks = recall_photos(shelf, family, photos, examples, partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
-    clear_device_cache(garbage_collection=True)
     if concept_fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds[:len(captions)]]) for k in embeds[0]}, rows), dict(zip(texts, embeds))
@@ -321,4 +318,5 @@ def train(
 ) -> Path: # the run folder
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
     require_pass(check(cfg), cfg.ignore_check)
-    with caches_at(cfg.cache_dir), guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir)): return train_checked(cfg, on_step)
+    peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
+    with caches_at(cfg.cache_dir), memory_given_back(), peers: return train_checked(cfg, on_step)
