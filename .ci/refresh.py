@@ -17,6 +17,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
 
+sys.path.insert(0, str(get_config().nbs_path))  # helpers lie beside the notebooks
 flags = set(get_config().tst_flags.split()) - set(os.environ.get('NB_FLAGS', '').split())
 
 
