@@ -19,7 +19,7 @@ from ..errors import BadInput
 from ..config import TrainConfig
 from ..settings_file import load_config, public_values, save_config
 from ..disk import atomic_write, flush_to_disk
-from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, STATE, resume_hint, WEIGHTS
+from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
 from ..base.device import memory_for
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
