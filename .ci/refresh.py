@@ -1,7 +1,7 @@
 """Run notebooks and store their outputs: `python .ci/refresh.py [adapter ...]`, all when none is named.
 
 Cells flagged cuda, slow or notest are not run and keep the outputs they have, unless NB_FLAGS=slow asks for them. Live widgets are not stored, since they
-could not be shown again.
+could not be shown again, and neither are progress bars.
 """
 import os
 import subprocess
@@ -28,12 +28,17 @@ def keeps(cell):
     return bool(flags & given.keys()) or 'false' in given.get('eval:', [])
 
 
+def lasts(output):
+    "Whether an output can be shown again: no live widget, no progress bar."
+    return 'application/vnd.jupyter.widget-view+json' not in output.get('data', {}) and '\r' not in ''.join(output.get('text', ''))
+
+
 def refresh(path):
     "Run one notebook in a process of its own, because state must not travel."
     nb = read_nb(path)
     CaptureShell(path, mpl_format='png').run_all(nb, exc_stop=True, preproc=keeps)
     for cell in nb.cells:
-        if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if 'application/vnd.jupyter.widget-view+json' not in o.get('data', {})]
+        if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if lasts(o)]
     write_nb(nb, path)
 
 
