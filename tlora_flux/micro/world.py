@@ -60,7 +60,7 @@ def cellular_noise(
     v:np.ndarray, # (n,) second
     table:np.ndarray, # (64, 64) uniform random numbers: jitter and kind of each spot
     size:float, # side of a cell, in object heights; one spot in each
-) -> tuple: # distance to the nearest spot (n,) in cells, that spot's own random number (n,), distance to the second nearest
+) -> tuple: # (n,) each: distance to the nearest spot in cells, that spot's own random number, distance to the second
     "Jittered spots, one in each cell of a grid (Worley 1996)."
     i, j, x, y = (a.astype(np.float32) for a in grid_cells(u, v, size))
     found = []
@@ -98,7 +98,8 @@ class Surface:
     def fbm(self, frequency, octaves=4):
         "Octaves of `noise` in [0, 1], (n,), each twice as fine and half as strong as the one before."
         weights = .5**np.arange(octaves)
-        return sum(w*self.at(self.u + 7.3*k, self.v + 3.1*k).noise(frequency*2**k) for k, w in enumerate(weights))/weights.sum()
+        moved = [self.at(self.u + 7.3*k, self.v + 3.1*k) for k in range(octaves)]
+        return sum(w*s.noise(frequency*2**k) for k, (w, s) in enumerate(zip(weights, moved)))/weights.sum()
 
     def cells(self, size):
         "`grid_cells` of that side."
@@ -319,10 +320,11 @@ def wicker(s):
 @material(gloss=0, trained=False)
 def tartan(s):
     "Crossed bands of green, blue and yellow on red."
-    band = lambda t: .5*((t/.36) % 1 < .45) + .5*(np.abs((t/.36) % 1 - .75) < .05)
+    red, green, blue = (.72, .08, .10), (.05, .26, .16), (.06, .12, .34)
     shifted = s.shifted()
-    a, b = band(shifted.u), band(shifted.v)
-    return np.clip(.5*blend(a, (.72, .08, .10), (.05, .26, .16)) + .5*blend(b, (.72, .08, .10), (.06, .12, .34)), 0, 1)
+    weft, warp = ((t/.36) % 1 for t in (shifted.u, shifted.v))
+    across, along = (.5*(t < .45) + .5*(np.abs(t - .75) < .05) for t in (weft, warp))
+    return np.clip(.5*blend(across, red, green) + .5*blend(along, red, blue), 0, 1)
 
 # %% ../../nbs/micro/world.ipynb #8db5ae3a
 @material(gloss=0, trained=False)
@@ -332,8 +334,9 @@ def cork(s):
     return np.where((s.noise(22) > .8)[:, None], (.30, .17, .08), blend(own, (.62, .42, .24), (.84, .66, .44)))
 
 # %% ../../nbs/micro/world.ipynb #73359869
-COLORS = dict(black=(.07, .07, .08), white=(.93, .93, .91), grey=(.50, .51, .53), brown=(.42, .26, .14), red=(.74, .14, .12), orange=(.90, .48, .10),
-              yellow=(.92, .80, .22), green=(.20, .55, .25), blue=(.15, .32, .75), purple=(.48, .22, .62), pink=(.93, .58, .70))
+COLORS = dict(black=(.07, .07, .08), white=(.93, .93, .91), grey=(.50, .51, .53), brown=(.42, .26, .14),
+              red=(.74, .14, .12), orange=(.90, .48, .10), yellow=(.92, .80, .22), green=(.20, .55, .25),
+              blue=(.15, .32, .75), purple=(.48, .22, .62), pink=(.93, .58, .70))
 PATTERNS = ['banded', 'chequered', 'spotted', 'clouded', 'veined']
 
 # %% ../../nbs/micro/world.ipynb #d4dbeeac
@@ -345,8 +348,11 @@ def pattern_weight(
     slant, scale = 2*np.pi*s.r[1], .12 + .16*s.r[2]
     turned = s.at(s.u*np.cos(slant) + s.v*np.sin(slant), s.v*np.cos(slant) - s.u*np.sin(slant))
     i, j, a, b = turned.cells(scale)
-    return dict(banded=lambda: (a < .3 + .4*s.r[3])*1., chequered=lambda: (i + j) % 2, spotted=lambda: (np.hypot(a - .5, b - .5) < .2 + .2*s.r[3])*1.,
-                clouded=lambda: 1.8*turned.fbm(3 + 9*s.r[3]) - .4, veined=lambda: np.abs(np.sin(9*turned.u + 12*s.r[3]*turned.fbm(4))))[name]()
+    if name == 'banded': return (a < .3 + .4*s.r[3])*1.
+    if name == 'chequered': return (i + j) % 2
+    if name == 'spotted': return (np.hypot(a - .5, b - .5) < .2 + .2*s.r[3])*1.
+    if name == 'clouded': return 1.8*turned.fbm(3 + 9*s.r[3]) - .4
+    return np.abs(np.sin(9*turned.u + 12*s.r[3]*turned.fbm(4)))
 
 # %% ../../nbs/micro/world.ipynb #e6920840
 def patterned(
@@ -355,8 +361,8 @@ def patterned(
     "A material from its words. Raises `KeyError` for other words."
     first, _, second, pattern = name.split()
     colors = np.array([COLORS[first], COLORS[second]])
-    shades = lambda s: (colors + .1*(s.table[:2, :3] - .5)).clip(0, 1)
-    return Material(lambda s: blend(pattern_weight(pattern, s), *shades(s)), .15, True)
+    def paint(s): return blend(pattern_weight(pattern, s), *(colors + .1*(s.table[:2, :3] - .5)).clip(0, 1))
+    return Material(paint, .15, True)
 
 # %% ../../nbs/micro/world.ipynb #80f6d4d1
 TRAINED_MATERIALS = [name for name, m in MATERIALS.items() if m.trained]
@@ -412,12 +418,12 @@ def lathe(
 # %% ../../nbs/micro/world.ipynb #96646904
 RADII = dict(
     vase=lambda h: .15 + .21*np.sin(np.pi*np.clip(h*1.12, 0, 1))**1.3*(h < .93) + .06*np.clip((h - .80)/.2, 0, 1),
-    bottle=lambda h: np.where(h < .52, .23, np.where(h < .70, .23 - .14*np.sin(np.pi/2*np.clip((h - .52)/.18, 0, 1)), .09)),
+    bottle=lambda h: np.where(h < .70, .23 - .14*np.sin(np.pi/2*np.clip((h - .52)/.18, 0, 1)), .09),
     cone=lambda h: .44*(1 - h) + .005,
     pillar=lambda h: .15 + .09*(h < .10) + .09*(h > .90),
     mug=lambda h: .33 + 0*h,
     bowl=lambda h: .18 + .40*np.sin(np.pi/2*np.clip(h, 0, 1))**.8,
-    goblet=lambda h: np.where(h < .08, .24, np.where(h < .46, .05, .08 + .21*np.sin(np.pi/2*np.clip((h - .46)/.42, 0, 1)))))
+    goblet=lambda h: np.select([h < .08, h < .46], [.24, .05], .08 + .21*np.sin(np.pi/2*np.clip((h - .46)/.42, 0, 1))))
 
 # %% ../../nbs/micro/world.ipynb #9db94a2a
 def ball(x, y):
@@ -443,7 +449,8 @@ def ring(x, y):
     rho, angle = np.hypot(x, y - .5), np.arctan2(y - .5, x)
     t = (rho - .355)/.145
     flat = np.clip(t, -1, 1)
-    return Shape(np.abs(t) <= 1, .42*angle, .145*np.arcsin(flat), unit(flat*np.cos(angle), flat*np.sin(angle), np.sqrt(1 - flat**2)))
+    normal = unit(flat*np.cos(angle), flat*np.sin(angle), np.sqrt(1 - flat**2))
+    return Shape(np.abs(t) <= 1, .42*angle, .145*np.arcsin(flat), normal)
 
 # %% ../../nbs/micro/world.ipynb #05a79c07
 def mug(x, y):
@@ -452,7 +459,8 @@ def mug(x, y):
     handle = (np.abs(t) <= 1) & ~body.mask & (x > .2)
     flat = np.clip(t, -1, 1)
     normal = np.where(handle[:, None], unit(flat, .3*flat, np.sqrt(1 - flat**2)), body.normal)
-    return Shape(body.mask | handle, np.where(handle, x, body.u), np.where(handle, y, body.v), normal, np.where(handle, 1., body.shade))
+    u, v, shade = np.where(handle, (x, y, 1. + 0*x), (body.u, body.v, body.shade))
+    return Shape(body.mask | handle, u, v, normal, shade)
 
 # %% ../../nbs/micro/world.ipynb #c37f8f5b
 def star(x, y):
@@ -468,7 +476,8 @@ def star(x, y):
 OBJECTS = dict(ball=ball, cube=cube, vase=lambda x, y: lathe(x, y, RADII['vase'], hollow=True), mug=mug,
                bottle=lambda x, y: lathe(x, y, RADII['bottle']), cone=lambda x, y: lathe(x, y, RADII['cone']),
                ring=ring, pillar=lambda x, y: lathe(x, y, RADII['pillar']),
-               bowl=lambda x, y: lathe(x, y/.62, RADII['bowl'], hollow=True, tilt=.2), goblet=lambda x, y: lathe(x, y, RADII['goblet'], hollow=True), star=star)
+               bowl=lambda x, y: lathe(x, y/.62, RADII['bowl'], hollow=True, tilt=.2),
+               goblet=lambda x, y: lathe(x, y, RADII['goblet'], hollow=True), star=star)
 HELD_OUT_OBJECTS = ['bowl', 'goblet', 'star']
 TRAINED_OBJECTS = [name for name in OBJECTS if name not in HELD_OUT_OBJECTS]
 
@@ -501,7 +510,8 @@ def paint_room(
     color = np.array(BACKGROUNDS[scene.background], np.float32)
     wall = 1.03 - .14*y - .06*x
     floor = .80 - .10*(y - horizon)
-    shadow = 1 - .55*np.exp(-((x - spot[0] - .05*spot[2])/(.42*spot[2]))**2 - ((y - spot[1] + .005)/(.09*spot[2]))**2)
+    across, down = (x - spot[0] - .05*spot[2])/(.42*spot[2]), (y - spot[1] + .005)/(.09*spot[2])
+    shadow = 1 - .55*np.exp(-across**2 - down**2)
     return np.clip(color*np.where(y < horizon, wall, floor*shadow)[..., None], 0, 1)
 
 # %% ../../nbs/micro/world.ipynb #bf77612a
@@ -516,7 +526,8 @@ def paint_scene(
     jitter = rng.uniform(-1, 1, 4)
     if scene.object == 'swatch':
         span = 1.15 + .25*jitter[0]
-        flat = Shape(np.ones(n*n, bool), span*x.ravel(), -span*y.ravel(), unit(-.25*jitter[1] + 0*x.ravel(), .25, 1.))
+        facing = unit(-.25*jitter[1] + 0*x.ravel(), .25, 1.)
+        flat = Shape(np.ones(n*n, bool), span*x.ravel(), -span*y.ravel(), facing)
         picture = shade_lit(flat, scene.material, rng).reshape(n, n, 3)
     else:
         spot = PLACES[scene.place] + .025*jitter[0], .87 + .02*jitter[1], SIZES[scene.size]*(1 + .06*jitter[2])
@@ -524,7 +535,8 @@ def paint_scene(
         seen = OBJECTS[scene.object](((x - spot[0])/spot[2]).ravel(), ((spot[1] - y)/spot[2]).ravel())
         hit = seen.mask
         shade = seen.shade[hit] if isinstance(seen.shade, np.ndarray) else 1.
-        picture.reshape(-1, 3)[hit] = shade_lit(Shape(hit[hit], seen.u[hit], seen.v[hit], seen.normal[hit], shade), scene.material, rng)
+        part = Shape(hit[hit], seen.u[hit], seen.v[hit], seen.normal[hit], shade)
+        picture.reshape(-1, 3)[hit] = shade_lit(part, scene.material, rng)
     return picture.reshape(resolution, supersample, resolution, supersample, 3).mean((1, 3), dtype=np.float32)
 
 # %% ../../nbs/micro/world.ipynb #c3b643a2
@@ -546,14 +558,17 @@ def tile_images(
     w, h = images[0].size
     rows = -(-len(images)//columns)
     sheet = Image.new('RGB', (columns*(w + gap) - gap, rows*(h + gap) - gap), 'white')
-    for k, image in enumerate(images): sheet.paste(image, (k % columns*(w + gap), k//columns*(h + gap)))
+    for k, image in enumerate(images):
+        sheet.paste(image, (k % columns*(w + gap), k//columns*(h + gap)))
     return sheet
 
 # %% ../../nbs/micro/world.ipynb #2e0c48ad
 def shown_facts(scene):
     "The facts a picture of the scene shows, by name; a swatch has neither background nor place nor size."
     facts = asdict(scene)
-    return {name: facts[name] for name in (('object', 'material') if scene.object == 'swatch' else ('object', 'material', 'background', 'place', 'size'))}
+    of_a_swatch = ('object', 'material')
+    shown = of_a_swatch if scene.object == 'swatch' else (*of_a_swatch, 'background', 'place', 'size')
+    return {name: facts[name] for name in shown}
 
 # %% ../../nbs/micro/world.ipynb #1b2bc9a3
 def concept_photo(
@@ -577,7 +592,8 @@ PHRASES = ['a photo of a {size} {material} {object} in the {place}, {background}
            'a photo of a {material} {object} on a {background} background',
            'a {size} {material} {object} in the {place}',
            'a photo of a {material} {object}']
-SWATCH_PHRASES = ['a photo of a {material} texture swatch', 'a {material} texture', 'a close up of a {material} surface', 'a photo of {material}']
+SWATCH_PHRASES = ['a photo of a {material} texture swatch', 'a {material} texture',
+                  'a close up of a {material} surface', 'a photo of {material}']
 
 # %% ../../nbs/micro/world.ipynb #94438aa8
 def nonsense_word(
@@ -608,9 +624,10 @@ def is_kept_back(
 ) -> bool: # True: this combination of facts is for evaluation only
     "Whether a combination of facts is kept out of the training data, one in sixteen."
     if scene.object == 'swatch' or ' and ' in scene.material: return False
-    facts = [(TRAINED_OBJECTS, scene.object), (TRAINED_MATERIALS, scene.material), (list(BACKGROUNDS), scene.background), (list(PLACES), scene.place), (list(SIZES), scene.size)]
+    words = (scene.object, scene.material, scene.background, scene.place, scene.size)
+    choices = (TRAINED_OBJECTS, TRAINED_MATERIALS, [*BACKGROUNDS], [*PLACES], [*SIZES])
     number = 0
-    for names, name in facts: number = 13*number + names.index(name)
+    for names, word in zip(choices, words): number = 13*number + names.index(word)
     return number*7919 % 257 < 16
 
 # %% ../../nbs/micro/world.ipynb #20e19bd9
@@ -621,11 +638,12 @@ def sample_scene(
 ) -> Scene:
     "Scene number `index` of the training data, or of the evaluation data."
     rng = np.random.default_rng([seed, index])
-    pick = lambda names: str(rng.choice(list(names)))
+    def pick(names): return str(rng.choice(list(names)))
     while True:
         swatch, mixed = (rng.random(2) < (.15, .25)) & (not kept_back)
-        scene = Scene('swatch' if swatch else pick(TRAINED_OBJECTS), any_patterned(rng) if mixed else pick(TRAINED_MATERIALS),
-                      pick(BACKGROUNDS), pick(PLACES), pick(SIZES), int(rng.integers(2**31)))
+        thing = 'swatch' if swatch else pick(TRAINED_OBJECTS)
+        stuff = any_patterned(rng) if mixed else pick(TRAINED_MATERIALS)
+        scene = Scene(thing, stuff, pick(BACKGROUNDS), pick(PLACES), pick(SIZES), int(rng.integers(2**31)))
         if is_kept_back(scene) == kept_back: return scene
 
 # %% ../../nbs/micro/world.ipynb #07fc4d03
@@ -642,7 +660,7 @@ def wall_color(
 # %% ../../nbs/micro/world.ipynb #140e93bd
 def object_mask(
     picture:np.ndarray, # (h, w, 3) in [0, 1]
-    tolerance:float = .085, # largest difference from the wall that still counts as wall; an autoencoder leaves up to .07 at the border
+    tolerance:float = .085, # largest difference that still counts as wall; an autoencoder leaves up to .07 at the border
 ) -> np.ndarray: # (h, w) bool; False below the upper edge of the floor
     "Where the picture above the floor is not wall."
     h, w = picture.shape[:2]
