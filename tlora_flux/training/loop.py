@@ -30,7 +30,8 @@ from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
-from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
+from ..machine.processes import describe_risk, joined_processes, wait_for_peers, make_accelerator, guard_peers, Stopping
+from ..machine.processes import StopSignals
 from ..machine.report import check, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
@@ -306,6 +307,7 @@ def train_checked(
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             run.say(describe_run(trainer, photos))
+            if risk := describe_risk(accelerator.state, cfg.checkpointing_steps): run.say(risk)
             train_to_end(trainer, run, report, validator, advice)
             wait_for_peers(accelerator)
             run.publish()
@@ -319,4 +321,4 @@ def train(
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
     require_pass(check(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
-    with caches_at(cfg.cache_dir), memory_given_back(), peers: return train_checked(cfg, on_step)
+    with caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)
