@@ -20,6 +20,7 @@ from accelerate.utils import AutocastKwargs
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..runs import resume_hint
+from ..base.access import check_launch
 
 # %% ../../nbs/machine/processes.ipynb #9a1dbd91
 logger = logging.getLogger('tlora_flux.train')
@@ -73,7 +74,8 @@ def close_group() -> None:
 # %% ../../nbs/machine/processes.ipynb #f9420002
 @contextmanager
 def joined_processes() -> Iterator[PartialState]: # this process among all
-    "Around all that processes do together. Who opens the connections closes them: inside another, this one does nothing. An error leaves them open, since somebody may be waiting in them."
+    "Around all that processes do together. Who opens the connections closes them: inside another, this one does nothing. An error leaves them open, since somebody may be waiting in them. Raises `BadInput` as `check_launch` does."
+    check_launch()
     was_open = group_is_open()
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
     yield state

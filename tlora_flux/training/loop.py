@@ -21,7 +21,7 @@ from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
 from ..base.families import Family, refuse_unused
-from ..base.access import caches_at, check_versions
+from ..base.access import caches_at, check_launch, check_versions
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
@@ -319,6 +319,7 @@ def train(
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
 ) -> Path: # the run folder
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
+    check_launch()
     require_pass(check(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
     with caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)
