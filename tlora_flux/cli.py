@@ -123,9 +123,9 @@ def sample(
     stopped goes on where it was.
     """
     cfg = read_options(None, SampleConfig, run=run, **options)
-    folder = worker('sample')(cfg)
-    from accelerate import PartialState
-    PartialState().print(f'contact sheet: {folder}/sheet.jpg')
+    work = worker('sample')
+    from tlora_flux.machine.processes import joined_processes
+    with joined_processes() as state: state.print(f'contact sheet: {work(cfg)}/sheet.jpg')
 
 # %% ../nbs/cli.ipynb #6ef8c2c0
 @app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')
@@ -186,8 +186,10 @@ def quickstart(
     draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8) # before training: a bad limit is found now
     work = worker('train')
     refuse_other_length(cfg)
-    run = work(cfg)
-    grid = worker('sample')(draw)
+    from tlora_flux.machine.processes import joined_processes
+    with joined_processes():
+        run = work(cfg)
+        grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
 # %% ../nbs/cli.ipynb #748c17a1

@@ -6,7 +6,7 @@
 __all__ = ['Report', 'check', 'require_pass']
 
 # %% ../../nbs/machine/report.ipynb #4fbce34c
-import json, logging, textwrap
+import json, logging, textwrap, yaml
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -17,7 +17,7 @@ from ..config import fill_defaults, SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..runs import check_run
 from ..base.access import HubAnswer, ask_hub, hub_cache, local_base, missing_files, describe_hub_error, find_snapshot
-from ..base.access import version_problems
+from ..base.access import check_launch, version_problems
 from ..base.quantised import check_storage, STORAGE_KINDS
 from ..base.load import base_family, BaseRef
 from ..photos.concept import concept_dir
@@ -190,6 +190,18 @@ def software_rows(
     for option,kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)): rows += as_finding('software', check_storage, kind, option, bool(machine.gpu))
     return rows
 
+# %% ../../nbs/machine/report.ipynb #8a541ae0
+SHARDED = {'DEEPSPEED':'DeepSpeed', 'FSDP':'FSDP', 'MEGATRON_LM':'Megatron-LM', 'XLA':'a TPU', 'TPU':'a TPU'} # accelerate's `distributed_type` -> what it means
+
+def launcher_rows(
+    folder:Path, # where accelerate keeps its answers
+) -> list[Finding]: # one, or none
+    "What `accelerate launch` would do, where it would be refused."
+    try: answers = yaml.safe_load((folder/'default_config.yaml').read_text(encoding='utf-8'))
+    except (OSError, ValueError, yaml.YAMLError): return [] # none were given, or the launcher will say it
+    kind = SHARDED.get(answers.get('distributed_type')) if isinstance(answers, dict) else None
+    return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: answer `accelerate config` anew')] if kind else []
+
 # %% ../../nbs/machine/report.ipynb #773074d1
 def storage_rows(
     place:Place, # of the model's files
@@ -226,12 +238,13 @@ def report_on(
     facts:Survey, # what was found
 ) -> Report:
     "Every row, in the order in which a person meets them."
+    from huggingface_hub import constants
     want,figures,machine = facts.want,facts.figures,facts.machine
     rows = [*facts.access, *disk_rows(facts.needs, facts.roomy)]
     if figures:
         largest = (4 if want.precision=='no' else 2)*figures.transformer
         rows += memory_rows(figures, want, machine, facts.preset) + storage_rows(facts.home, largest, machine, facts.speed)
-    rows += version_rows(facts.problems, machine, facts.packages.free) + software_rows(want, machine)
+    rows += version_rows(facts.problems, machine, facts.packages.free) + software_rows(want, machine) + launcher_rows(Path(constants.HF_HOME)/'accelerate')
     phases = (plan_training(figures, want) if want.trains else []) + plan_sampling(figures, want) if figures else []
     return Report(f"tlora check: {want.base.name} on {machine.gpu or 'a machine without a GPU'}", rows, phases)
 
@@ -342,6 +355,7 @@ def check(
 ) -> Report: # `ok`, `rows`, `phases`; prints as a table
     "What could stop this run, in seconds, with nothing downloaded."
     base = base or BaseRef.of(cfg)
+    if rows := as_finding('software', check_launch): return Report(f'tlora check: {base.name}', rows)
     try: return report_on(survey(cfg, base, keep))
     except BadInput as e: rows = [Finding('access', 'fail', *str(e).split('; ', 1))]
     except ImportError as e: # an old library lacks what this version looks for

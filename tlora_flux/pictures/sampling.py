@@ -34,7 +34,7 @@ from ..photos.concept import concept_dir, list_images, open_image, to_rgb
 from ..photos.prompts import Prompt, read_prompts
 from ..photos.cache import recall_prompts, shelf_for, weights_stamp
 from ..machine.stall import StallWatch
-from ..machine.processes import is_lost_peer
+from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, require_pass, Report
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, plan_cells
 from .grid import read_settings, row_words, save_cell
@@ -336,9 +336,10 @@ def draw_grid(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
     offload:str='none', # none, model, group, sequential
+    state:PartialState|None=None, # this process among all; None is the only one
 ) -> None:
     "Load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
-    state,device = PartialState(cpu=not torch.accelerator.is_available()),default_device()
+    state,device = state or PartialState(cpu=not torch.accelerator.is_available()),default_device()
     mine = todo[state.process_index::state.num_processes]
     embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
     with drawing_errors(grid, state):
@@ -385,7 +386,8 @@ def sample(
     refuse_other_run(grid := plan_grid(cfg))
     todo = missing_batches(grid, cfg.batch_size)
     if todo: require_pass(report, cfg.ignore_check)
-    with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload)
-    if PartialState().is_main_process:
-        for sentence in identical_columns(grid): logger.warning(sentence)
+    with caches_at(grid.base.cache_dir), memory_given_back(), joined_processes() as state:
+        draw_grid(grid, todo, cfg.offload, state)
+        for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
+        with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder

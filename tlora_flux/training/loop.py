@@ -21,7 +21,7 @@ from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
 from ..base.families import Family, refuse_unused
-from ..base.access import caches_at, check_versions
+from ..base.access import caches_at, check_launch, check_versions
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
@@ -30,7 +30,8 @@ from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
-from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
+from ..machine.processes import describe_risk, joined_processes, wait_for_peers, make_accelerator, guard_peers, Stopping
+from ..machine.processes import StopSignals
 from ..machine.report import check, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
@@ -306,6 +307,7 @@ def train_checked(
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             run.say(describe_run(trainer, photos))
+            if risk := describe_risk(accelerator.state, cfg.checkpointing_steps): run.say(risk)
             train_to_end(trainer, run, report, validator, advice)
             wait_for_peers(accelerator)
             run.publish()
@@ -317,6 +319,7 @@ def train(
     on_step:Callable[[dict], None]|None=None, # called after each step with its record: step, loss, sigma, live_rank, grad_norm, lr, seconds
 ) -> Path: # the run folder
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
+    check_launch()
     require_pass(check(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
-    with caches_at(cfg.cache_dir), memory_given_back(), peers: return train_checked(cfg, on_step)
+    with caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)
