@@ -15,7 +15,7 @@ wings = {
     '': ('errors', 'subjects', 'config', 'settings_file', 'disk', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
     'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
-    'photos': ('concept', 'prompts', 'crops', 'cache', 'batch'),
+    'photos': ('opening', 'words', 'companions', 'concept', 'prompts', 'crops', 'cache', 'batch'),
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
     'micro': ('world', 'reader', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),

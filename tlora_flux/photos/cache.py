@@ -21,7 +21,8 @@ from ..errors import BadInput
 from ..disk import atomic_write, read_bytes
 from ..base.families import Family
 from ..base.device import memory_for, memory_given_back
-from .concept import open_image, Photo, read_mask, to_rgb
+from .opening import open_image, to_rgb
+from .concept import Photo, read_mask
 from .crops import cut_photo, cut_mask, Example, to_pixels
 
 # %% ../../nbs/photos/cache.ipynb #b5a7654c
@@ -156,7 +157,7 @@ def recall_photos(
             made = [encode_examples(family, vae, [photos[i]], own[i]) for i in which]
         return [{name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts} for latents,masks in made]
     crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
-    entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about) for o,some in zip(photos, crops)], encode)
+    entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about, **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
     latents = [t for e in entries for t in e['latents']]
     if not any(o.mask for o in photos): return latents, None
     return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]))]

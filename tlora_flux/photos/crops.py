@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..method.flow import keyed_generator
-from .concept import open_image, Photo, read_mask, read_photos, to_rgb
+from .opening import open_image, to_rgb
+from .concept import Photo, read_mask, read_photos
 
 # %% ../../nbs/photos/crops.ipynb #8766dfd9
 logger = logging.getLogger('tlora_flux.data')

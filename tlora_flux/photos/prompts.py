@@ -6,15 +6,22 @@
 __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
-import re
+import csv, json, logging, re
 from dataclasses import dataclass
 from pathlib import Path
+import yaml
 from ..errors import BadInput
 from ..subjects import SUBJECTS
+from ..config import holds_word
+from .words import fill_places, read_words, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
 FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
          'n':('negative_prompt',str)}
+
+# %% ../../nbs/photos/prompts.ipynb #83964205
+ELSEWHERE = dict(ar='--w and --h', aspect='--w and --h', width='--w', height='--h', seed='--d', steps='--s', cfg='--g, or --l for true CFG', guidance='--g', scale='--l',
+                 no='--n', neg='--n', negative='--n', negative_prompt='--n')
 
 # %% ../../nbs/photos/prompts.ipynb #c217154f
 @dataclass
@@ -36,19 +43,33 @@ def parse_prompt(
     where:str, # file and line number, for the message
 ) -> Prompt:
     "Read one line. Raises `BadInput`."
+    refuse_false_flags(line, where)
     text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
-    if not text: raise BadInput(f'{where}: flags without a prompt; write the prompt first')
-    if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
-    if word := re.search(r'\{(trigger|class)\}', text): raise BadInput(f'{where}: {word[0]} is for captions; in a prompt write {{}} for trigger and class, or the word itself')
     values = {}
     for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
-        if flag not in FLAGS: raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS))
+        if flag not in FLAGS:
+            instead = f'; instead of --{flag} write {ELSEWHERE[flag]}' if flag in ELSEWHERE else ''
+            raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS) + instead)
         name,kind = FLAGS[flag]
         if name in values: raise BadInput(f'{where}: --{flag} is given twice; leave one out')
         try: values[name] = kind(value)
         except ValueError: raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
+    return make_prompt(text, values, concept, where)
+
+# %% ../../nbs/photos/prompts.ipynb #a8b172e6
+def make_prompt(
+    text:str, # its words
+    values:dict, # other fields of a `Prompt`
+    concept:str, # what `{}` becomes
+    where:str, # for the message
+) -> Prompt:
+    "Fill the places for the concept, and check the numbers. Raises `BadInput`."
+    if not text.strip(): raise BadInput(f'{where}: flags without a prompt; write the prompt first')
+    if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
     check_prompt(values, where)
-    return Prompt(text.replace('{}', concept), **values)
+    words = {'{}': concept}
+    if values.get('negative_prompt'): values = values | {'negative_prompt': fill_places(values['negative_prompt'], words, where, concept.split())}
+    return Prompt(fill_places(text, words, where, concept.split()), **values)
 
 # %% ../../nbs/photos/prompts.ipynb #934e3dc2
 def check_prompt(
@@ -62,15 +83,131 @@ def check_prompt(
     for name in ('seed','guidance_scale','true_cfg_scale'):
         if not 0<=values.get(name, 0)<2**63: raise BadInput(f'{where}: {name} {values[name]} must be 0 or more')
 
+# %% ../../nbs/photos/prompts.ipynb #3d1f2741
+logger = logging.getLogger('tlora_flux.data')
+TEXT = 'prompt', 'text', 'caption'
+COLUMNS = {name: (name, kind) for name, kind in FLAGS.values()} | dict(steps=('num_inference_steps', int), sample_steps=('num_inference_steps', int))
+
+# %% ../../nbs/photos/prompts.ipynb #7ea49177
+def prompt_of(
+    row:str|dict, # one entry of a structured file
+    concept:str, # what `{}` becomes
+    where:str, # for the message
+) -> Prompt:
+    "A line, or a prompt with its settings by name. Raises `BadInput`."
+    if isinstance(row, str): return parse_prompt(row.strip(), concept, where)
+    given = {k: v for k,v in row.items() if v not in (None, '')}
+    words = [k for k in given if k in TEXT and isinstance(given[k], str)]
+    if len(words) != 1: raise BadInput(f'{where}: there must be one text under {", ".join(TEXT)}, not {len(words)}; quote a line that holds a colon')
+    values = {}
+    for name,value in given.items():
+        if name == words[0] or name in ('name', 'id', 'idx'): continue
+        if name not in COLUMNS: raise BadInput(f'{where}: {name} is not known; known are prompt, {", ".join(COLUMNS)}')
+        field,kind = COLUMNS[name]
+        try: values[field] = kind(str(value))
+        except ValueError: raise BadInput(f'{where}: {name}={value!r} is not {"a whole number" if kind is int else "a number"}') from None
+    return make_prompt(given[words[0]], values, concept, where)
+
+# %% ../../nbs/photos/prompts.ipynb #01ea9570
+def entries_of(
+    data:object, # what JSON or YAML holds
+    path:Path, # its file
+) -> list[tuple[str, str|dict]]: # where and what, for `prompt_of`
+    "A list of prompts, or prompts by name as SimpleTuner keeps them. Raises `BadInput`."
+    if isinstance(data, dict) and set(TEXT) & data.keys(): data = [data]
+    if isinstance(data, dict) and len(data) == 1 and isinstance(lone := next(iter(data.values())), list): data = lone
+    named = [(f'{path}, {k}', v) for k,v in data.items()] if isinstance(data, dict) else [(f'{path}, entry {i}', v) for i,v in enumerate(data, 1)] if isinstance(data, list) else []
+    for where,entry in named:
+        if not isinstance(entry, str|dict): raise BadInput(f'{where}: {str(entry)[:40]!r} is no prompt; write a text, or prompt and its settings by name')
+    if not named: raise BadInput(f'{path} holds no list of prompts; write ["one", "two"], or one prompt a line of text')
+    return named
+
+# %% ../../nbs/photos/prompts.ipynb #bdbaf495
+def json_rows(
+    path:Path, # file
+    text:str, # its content
+) -> list[tuple[str, str|dict]]|None: # None where it is no JSON and does not look like it
+    "JSON in one, or a value a line. Raises `BadInput` for what was meant as JSON and is none."
+    body, kind = text.strip(), path.suffix.lower()
+    if body == '{}' or body[:1] not in ('{', '[') and kind not in ('.json', '.jsonl'): return None
+    try: return entries_of(json.loads(body), path)
+    except (ValueError, RecursionError) as e: fault = e
+    lines = [(n, line) for n,line in enumerate(split_lines(text), 1) if line.strip()]
+    try: return [(f'{path} line {n}', entries_of(json.loads(line), path)[0][1]) for n,line in lines]
+    except (ValueError, RecursionError): pass
+    meant = kind in ('.json', '.jsonl') or re.match(r'[{\[]\s*(["\n]|[{\[]\s*"|$)', body)
+    if meant: raise BadInput(f'{path} is no JSON ({" ".join(str(fault).split())}); mend it, or write one prompt a line of text')
+    return None
+
+# %% ../../nbs/photos/prompts.ipynb #5ae0f4e9
+def table_rows(
+    path:Path, # file
+    text:str, # its content
+) -> list[tuple[str, dict]]|None: # None where it is no table
+    "CSV or TSV with a head. Raises `BadInput` for a table without a column of prompts."
+    head, kind = split_lines(text.strip())[0].strip(), path.suffix.lower()
+    mark = next((o for o in '\t;,' if o in head), ',')
+    names = [o.strip().strip('"').lower() for o in head.split(mark)]
+    is_head = set(names) <= {*TEXT, *COLUMNS, 'name', 'id', 'idx'} and set(names) & set(TEXT)
+    if not is_head and kind not in ('.csv', '.tsv'): return None
+    if not set(names) & set(TEXT): raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
+    table = csv.DictReader(split_lines(text.strip())[1:], names, delimiter=mark)
+    return [(f'{path} line {table.line_num + 1}', {k or 'a column without a name': v for k,v in row.items()}) for row in table]
+
+# %% ../../nbs/photos/prompts.ipynb #2ed5a2a5
+def structured_rows(
+    path:Path, # file
+    text:str, # its content
+) -> list[tuple[str, str|dict]]|None: # where and what, for `prompt_of`; None for prose
+    "The rows of a file that has a form. Raises `BadInput`."
+    if not text.strip(): return None
+    if path.suffix.lower() in ('.yaml', '.yml'):
+        try: return entries_of(yaml.safe_load(text), path)
+        except (yaml.YAMLError, RecursionError) as e:
+            line = getattr(getattr(e, 'problem_mark', None), 'line', 0) + 1
+            raise BadInput(f'{path} line {line} is no YAML; put a prompt with braces or a colon in quotes') from None
+    if path.suffix.lower() in ('.toml', '.ini', '.cfg'): raise BadInput(f'{path} is {path.suffix[1:].upper()}, which is not read; write one prompt a line of text, or JSON')
+    if (rows := json_rows(path, text)) is not None: return rows
+    return table_rows(path, text)
+
+# %% ../../nbs/photos/prompts.ipynb #6296bdd2
+BULLET = re.compile(r'(?:[-*+•‣◦▪]|\d{1,3}[.)]|>)\s+(?:\[[ xX]\]\s+)?')
+NO_PROSE = [
+    (r'(?!.*\{\})\W*$', 'holds no words'),
+    (r'```|~~~', 'is a fence of Markdown'), (r'\|.*\|$', 'is a table of Markdown'),
+    (r'[\w.-]+\s*=\s*\S', 'reads as a setting'), (r'\[[\w. "\[\]-]+\]$', 'reads as the head of a section'),
+    (r'["\'][^"\']+["\']\s*:', 'reads as JSON'), (r'(["\']).*\1,$', 'reads as a part of a list'),
+    (r'(?i)(?:prompt|positive|negative[ _]prompt|text|caption|steps|sampler|seed|size|cfg scale)\s*:\s', 'reads as a setting'),
+]
+
+# %% ../../nbs/photos/prompts.ipynb #2008b749
+def text_rows(
+    path:str|Path, # file
+    text:str, # its content
+) -> list[tuple[str, str]]: # where and what
+    "The lines of a text file or a Markdown list, without bullets and comments. Raises `BadInput` for a line that is no prose."
+    rows = []
+    for number,line in enumerate(split_lines(text), 1):
+        line = BULLET.sub('', line.strip(), 1) if BULLET.match(line.strip()) else line.strip()
+        if not line or line.startswith('#'): continue
+        for pattern,what in NO_PROSE:
+            if re.match(pattern, line): raise BadInput(f'{path} line {number}: {line[:40]!r} {what}, and would be drawn as a prompt; write one prompt a line, or JSON, CSV or a YAML list')
+        rows.append((f'{path} line {number}', line))
+    return rows
+
 # %% ../../nbs/photos/prompts.ipynb #f3980b06
 def read_prompts(
-    path:str|Path, # text file, one prompt a line; `#` starts a comment line; or the name of a subject, for its first prompts
+    path:str|Path, # text, one prompt a line, `#` starts a comment line; or JSON, JSONL, CSV or a YAML list; or the name of a subject, for its first prompts
     concept:str, # what `{}` becomes: "<trigger> <class>"
 ) -> list[Prompt]: # at least one
-    "The prompts of a file. Raises `BadInput` with the line number, or if there is none."
+    "The prompts of a file. Raises `BadInput` with the line number, or if there is none; warns where not one names the concept."
     if str(path) in SUBJECTS: return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
-    try: lines = Path(path).expanduser().read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, UnicodeDecodeError) as e: raise BadInput(f'{path}: {getattr(e, "strerror", None) or "not UTF-8 text"}; give a text file with one prompt a line') from None
-    prompts = [parse_prompt(l.strip(), concept, f'{path} line {n}') for n,l in enumerate(lines, 1) if l.strip() and not l.lstrip().startswith('#')]
+    try: text = read_words(Path(path).expanduser())
+    except BadInput as e: raise BadInput(f'{e}; prompts come from a text file with one prompt a line') from None
+    rows = structured_rows(Path(path), text)
+    if rows is None: prompts = [parse_prompt(line, concept, where) for where,line in text_rows(path, text)]
+    else: prompts = [prompt_of(row, concept, where) for where,row in rows]
     if not prompts: raise BadInput(f'{path} has no prompt in it; write one a line')
+    if concept and not any(concept in o.text or holds_word(o.text, concept.split()[0]) for o in prompts):
+        logger.warning(f'no prompt of {path} names the concept {concept!r}, so the pictures may not show it; write {{}} where it belongs')
     return prompts

@@ -17,7 +17,7 @@ from .. import __version__
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
-from ..photos.concept import open_image, to_rgb
+from ..photos.opening import open_image, to_rgb
 from ..photos.prompts import Prompt
 
 # %% ../../nbs/pictures/grid.ipynb #3868e1c9

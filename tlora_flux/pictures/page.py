@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from ..errors import BadInput
 from ..disk import atomic_write
-from ..photos.concept import open_image, to_rgb
+from ..photos.opening import open_image, to_rgb
 from .grid import Column, draw_sheet, row_words, Sheet, SMALLEST
 from .board import Board, open_board
 from .views import about_cell, why_missing, jpeg_bytes, shrink_to_fit, full_picture, is_shown, open_thumbnail

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import BadInput
 from ..disk import atomic_write
-from ..photos.concept import open_image, to_rgb
+from ..photos.opening import open_image, to_rgb
 from .grid import read_cell
 from .board import At, Board, SETTINGS, stamp_of
 
