@@ -10,7 +10,7 @@ import math, os, re, sys
 from dataclasses import dataclass, Field, field, fields, MISSING, replace
 from fnmatch import fnmatchcase
 from inspect import get_annotations
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 from types import UnionType
 from typing import get_args, get_origin
 from .errors import BadInput, check_choice
@@ -102,12 +102,25 @@ def check_path(
     "Raises `BadInput` for what no disk takes, before hours of work are to be written to it."
     if re.search(r'[\0\ud800-\udc7f\udd00-\udfff]', value): # other surrogates are bytes of a name that is not UTF-8
         raise BadInput(f'{name}={value!r} has a character in it that no file name may hold; leave it out')
+    if os.name != 'nt' and (re.match(r'[A-Za-z]:[\\/]', value) or '\\' in value and not os.path.exists(value)):
+        raise BadInput(f'{name}={value} is a path as Windows writes it; {place_here(value)}')
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')
     if (size := len(os.fsencode(value))) > 1000:
         raise BadInput(f'{name} is a path of {size} bytes, {value[:20]}..., and 1000 are the most; choose a shorter one')
     return value
+
+# %% ../nbs/config.ipynb #e0683d37
+def place_here(
+    value:str, # a path as Windows writes it
+) -> str: # the mend
+    "Where the same place is on this machine, if it is."
+    parts = PureWindowsPath(value)
+    drive, inside = parts.drive.rstrip(':').lower(), parts.relative_to(parts.anchor).as_posix()
+    found = [o for o in (f'/mnt/{drive}/{inside}', f'/{drive}/{inside}') if drive and os.path.exists(o)]
+    if found: return f'here it is {found[0]}'
+    return f'write {inside}, with / between folders' if not drive else 'give the place on this machine, with / between folders'
 
 # %% ../nbs/config.ipynb #885a01eb
 @dataclass(kw_only=True)

@@ -9,10 +9,11 @@ __all__ = ['load_config', 'portable_path', 'public_values', 'save_config']
 import os, re, sys
 from dataclasses import fields, MISSING
 from difflib import get_close_matches
+from importlib.resources import files
 from pathlib import Path
 import yaml
 from .errors import BadInput, TOKEN
-from .config import Config, TrainConfig
+from .config import Config, SampleConfig, TrainConfig
 
 # %% ../nbs/settings_file.ipynb #e083e49c
 class CoreLoader(yaml.SafeLoader):
@@ -69,6 +70,35 @@ def refuse_secrets(
         if str(key) != 'placeholder_token' and re.search('token|secret|password|api_?key', str(key), re.I):
             raise BadInput(f'{where}: {key} looks like a credential, and secrets do not go into a config; {mend}')
 
+# %% ../nbs/settings_file.ipynb #0b361b96
+FROM_HERE = '# Written by tlora_flux. A path that begins with . starts at the folder of this file; .../ is a place that was not written down.'
+NAMES_TOO = {'instance_data_dir', 'pretrained_model_name_or_path', 'other_parts', 'validation_prompts', 'prompts'} # options that take a name as well as a place
+
+def is_place(
+    option:str, # name of a path option
+    value:str, # of it
+) -> bool: # False for a repository id, and for what comes with the package
+    "Whether a value names something on this disk, so that another working directory would change what it means."
+    embedded = os.sep not in value and (Path(str(files('tlora_flux')))/'weights'/value).is_dir()
+    if option not in NAMES_TOO: return True
+    return os.path.isabs(value) or value.startswith(('.', '~')) or (os.path.exists(value) and not embedded)
+
+# %% ../nbs/settings_file.ipynb #41a5cc7c
+def places_in(
+    values:dict, # of a YAML file, as written
+    path:str|Path, # the file
+) -> dict: # with places that can be used from here
+    "Paths of a file that says that they begin at itself. Of a person's own file they are left alone: they begin where the person stands."
+    with open(path, 'rb') as file:
+        if file.readline().strip() != FROM_HERE.encode(): return values
+    folder = os.path.dirname(path)
+    def found(value):
+        if not isinstance(value, str) or not value.startswith('.') or value.startswith('.../'): return value
+        place = os.path.normpath(os.path.join(folder, value))
+        return place if os.path.isabs(place) or place.startswith('.') else os.path.join('.', place)
+    names = {f.name for f in fields(TrainConfig) + fields(SampleConfig) if f.metadata['path']}
+    return {k: found(v) if k in names else v for k, v in values.items()}
+
 # %% ../nbs/settings_file.ipynb #d7be066c
 def check_keys(
     values:dict, # keys and values as a person wrote them
@@ -93,7 +123,8 @@ def load_config(
 ) -> Config: # checked
     "A config from a YAML file and overrides. Raises `BadInput`."
     where = str(path or 'options')
-    values = (read_yaml(path) if path else {}) | {k: v for k, v in overrides.items() if v is not None}
+    written = places_in(read_yaml(path), path) if path else {}
+    values = written | {k: v for k, v in overrides.items() if v is not None}
     refuse_secrets(values, where)
     check_keys(values, cls, where)
     try: return cls(**values)
@@ -110,6 +141,19 @@ def portable_path(
     if full.is_relative_to(Path.home()): return f'~/{full.relative_to(Path.home()).as_posix()}'
     return full.name if full.parts[1:2] in (('home',), ('Users',)) else Path(os.path.relpath(full)).as_posix()
 
+# %% ../nbs/settings_file.ipynb #65a2d84c
+def stored_path(
+    path:str, # a place
+    folder:str|Path, # of the file that it is written into
+) -> str: # `./...` or `../...` from there, `~/...`, or `.../` and the last name
+    "A place as it is written into a file: told from the file's own folder where both lie in one, within a home or elsewhere, else from `~`; nothing above a home is told."
+    full, near, home = (Path(os.path.abspath(os.path.expanduser(o))) for o in (path, folder, '~'))
+    shared = Path(os.path.commonpath([full, near])) if full.anchor == near.anchor else Path(full.anchor)
+    if full.is_relative_to(home) and home.is_relative_to(shared): return f'~/{full.relative_to(home).as_posix()}'
+    if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)): return f'.../{full.name}'
+    told = Path(os.path.relpath(full, near)).as_posix()
+    return told if told.startswith('.') else f'./{told}'
+
 # %% ../nbs/settings_file.ipynb #710874ae
 class CoreDumper(yaml.SafeDumper):
     "Quotes a text that either YAML 1.1 or 1.2 would read as something else."
@@ -119,17 +163,18 @@ CoreDumper.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+
 # %% ../nbs/settings_file.ipynb #71ba8052
 def public_values(
     cfg:Config, # any config
+    folder:str|Path, # of the file that they are written into
 ) -> dict: # option -> value
     "A config as it may be written to a file."
     values = {f.name: getattr(cfg, f.name) for f in fields(cfg)}
-    values |= {f.name: portable_path(values[f.name]) for f in fields(cfg) if f.metadata['path'] and values[f.name] is not None}
-    if cfg.cache_dir and os.path.abspath(os.path.expanduser(values['cache_dir'])) != os.path.abspath(cfg.cache_dir): values['cache_dir'] = None # its name alone would be another place, and the base would be fetched again into that
-    return values
+    places = {f.name for f in fields(cfg) if f.metadata['path'] and values[f.name] is not None and is_place(f.name, values[f.name])}
+    return values | {name: stored_path(values[name], folder) for name in places}
 
 # %% ../nbs/settings_file.ipynb #ad271eba
 def save_config(
     cfg:Config, # any config
     path:str|Path, # file to write
 ) -> None:
-    "Write every option, defaults included, as YAML that `load_config` reads back."
-    Path(path).write_text(yaml.dump(public_values(cfg), Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000), encoding='utf-8')
+    "Write every option, defaults included, as YAML that `load_config` reads back from wherever one stands."
+    text = yaml.dump(public_values(cfg, Path(path).parent), Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
+    Path(path).write_text(f'{FROM_HERE}\n{text}', encoding='utf-8')

@@ -67,11 +67,13 @@ def check_launch() -> None:
 def local_base(
     name:str, # `micro`, a folder, or a repository id
 ) -> Path|None: # its folder; None for a repository id
-    "A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file."
+    "A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file, and for a path that leads nowhere."
     embedded,folder = Path(str(files('tlora_flux')))/'weights'/name,Path(name).expanduser()
     if os.path.isfile(embedded/'model_index.json'): return embedded
     if os.path.isfile(folder): raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a repository id')
-    return folder if os.path.isdir(folder) else None # nothing can be seen in a folder that is closed to this user
+    if os.path.isdir(folder): return folder # nothing can be seen in a folder that is closed to this user
+    if os.path.isabs(folder) or name.startswith(('.', '~')): raise BadInput(f'there is no folder {name} here; give the base by pretrained_model_name_or_path: a diffusers folder, or owner/name as on the Hub')
+    return None
 
 # %% ../../nbs/base/access.ipynb #a80293ac
 def read_json(
@@ -210,13 +212,14 @@ def describe_hub_error(
     if status==401: return f'the Hub rejects {kept}', anew
     if status==403: return f'{kept} may not read gated repositories', f'edit it on {settings}: allow public gated repositories, or take a plain read token'
     if status==429: return 'the Hub has had too many requests from here (429)', 'wait some minutes; with a token the limit is higher'
-    if status: return f'the Hub answers {status}', 'try again later'
-    if isinstance(error, errors.OfflineModeIsEnabled): return 'HF_HUB_OFFLINE is set', 'unset it once to fetch what is missing'
+    if status: return f'the Hub answers {status} for {name}, of which there is no folder here', 'try again later'
+    if isinstance(error, errors.OfflineModeIsEnabled): return f'there is no folder {name} here, and HF_HUB_OFFLINE is set', 'unset it once to fetch what is missing, or give a folder that exists'
     if type(error).__name__ in ('ReadError','RemoteProtocolError'): return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
     if type(error).__name__ in ('UnsupportedProtocol','InvalidURL'): return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
-    if type(error) is TimeoutError: return f'the Hub cannot be reached ({error})', 'check the network, or point HTTPS_PROXY at the proxy; if it is only slow, add --ignore-check'
+    unreached,mend = f'there is no folder {name} here, and the Hub cannot be reached','give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, or point HTTPS_PROXY at the proxy'
+    if type(error) is TimeoutError: return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
     why = 'no answer in time' if 'Timeout' in type(error).__name__ else type(error).__name__
-    return f'the Hub cannot be reached ({why})', 'check the network, or point HTTPS_PROXY at the proxy'
+    return f'{unreached} ({why})', mend
 
 # %% ../../nbs/base/access.ipynb #bf898907
 LOADED_SUFFIXES = ('safetensors','json','txt','model','jinja') # endings of files that are read; others are the same weights in older formats

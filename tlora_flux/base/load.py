@@ -10,11 +10,12 @@ import os, reprlib, warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from safetensors import SafetensorError
 from ..errors import BadInput
 from ..config import TrainConfig
-from .access import check_versions, fetch, local_base, read_json
+from .access import check_versions, fetch, is_loaded_file, local_base, missing_files, read_json
 from .quantised import STORAGE_KINDS, pipeline_config
 
 # %% ../../nbs/base/load.ipynb #e3985148
@@ -50,6 +51,8 @@ class BaseRef:
 
     def find(self, folders:tuple[str,...]=()) -> 'Base': # with these parts, as folders; none for the configs alone
         return find_base(self, folders)
+
+    def fetch_stamp(self) -> str: return self.find(() if self.file else ('transformer',)).stamp # of the transformer's weights, which are fetched for it
 
     def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
     def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
@@ -118,6 +121,23 @@ def base_family(
     check_files(family, folder, name)
     return family
 
+# %% ../../nbs/base/load.ipynb #45edb557
+PLACES, SAMPLED = 16, 2**16 # of each file, and bytes read at each
+
+def content_stamp(
+    files:list[Path], # .safetensors files, in an order that does not change
+) -> str: # 32 hex digits
+    "Tells weights apart by what is in the files, not by where they lie, what they are called, or when they were written."
+    told = blake2b(digest_size=16)
+    for path in files:
+        with open(path, 'rb') as file:
+            length,size = int.from_bytes(file.read(8), 'little'),path.stat().st_size
+            told.update(file.read(min(length, 10**8))) # no list is longer, but a damaged file may say so
+            for n in range(PLACES):
+                file.seek(8 + length + max(0, size - 8 - length - SAMPLED)*n//(PLACES - 1))
+                told.update(file.read(SAMPLED))
+    return told.hexdigest()
+
 # %% ../../nbs/base/load.ipynb #25a488be
 @dataclass(frozen=True)
 class Base:
@@ -125,6 +145,13 @@ class Base:
     ref:BaseRef # what was asked for
     family:object # `Family`: how to talk to it
     folder:Path # of its parts on this disk, perhaps only their configs yet; of a single file, of the parts that it lacks
+
+    @property
+    def stamp(self) -> str|None: # by which it is known again; None while its weights are not all here
+        folder = self.folder/'transformer'
+        if self.ref.file: return content_stamp([self.ref.file])
+        if missing_files(self.folder, ('transformer',)): return None
+        return content_stamp(sorted(f for f in folder.glob('*.safetensors') if is_loaded_file(f'transformer/{f.name}', ('transformer',))))
 
     @property
     def config(self) -> dict: # of the transformer

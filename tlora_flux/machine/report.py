@@ -310,7 +310,7 @@ def apply_and_check_options(
     rows = []
     if base.file and base.quantization in STORAGE_KINDS: rows.append(Finding('config', 'fail', f'quantization={base.quantization} does not go with the single file {base.file.name}', 'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
-    if cfg.cache_dir and not public_values(cfg)['cache_dir']: rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} is in the home of another person, so it is not written into the run', 'give tlora sample the same --cache-dir'))
+    if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'): rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
     rows += as_finding('config', concept_dir, cfg.instance_data_dir) + as_finding('config', check_run, cfg)
     if cfg.targets not in family.targets:
         from tlora_flux.method.adapter import target_pattern

@@ -7,7 +7,7 @@ __all__ = ['denoise_cells', 'say_if_unused', 'Grid', 'training_photo', 'base_nam
            'plan_grid', 'encode_texts', 'ready_pipeline', 'draw_batches', 'hang_photo_', 'write_plan', 'sample']
 
 # %% ../../nbs/pictures/sampling.ipynb #19a950fe
-import hashlib, json, logging, time
+import hashlib, json, logging, os, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
 from ..base.quantised import by_layer, check_storage
 from ..base.device import default_device, DTYPES, memory_given_back
-from ..base.load import BaseRef
+from ..base.load import Base, BaseRef
 from ..base.checkpoint import load_tlora_
 from ..photos.opening import open_image, to_rgb
 from ..photos.concept import concept_dir, list_images
@@ -108,6 +108,18 @@ def training_photo(
     try: return next(iter(list_images(concept_dir(trained.instance_data_dir)/'images').values()), None)
     except (BadInput, OSError): return None # moved or changed since: the pictures are drawn without it
 
+# %% ../../nbs/pictures/sampling.ipynb #b30185c5
+def ask_for_places(
+    cfg:SampleConfig, # the request
+    base:BaseRef, # with the run's words where the request has none
+) -> None:
+    "Raises `BadInput` for a place that comes from the run and is not there, with the option that names it."
+    for option,value in (('pretrained_model_name_or_path', base.name), ('other_parts', base.other_parts), ('cache_dir', base.cache_dir)):
+        if getattr(cfg, option) or not value or os.path.exists(os.path.expanduser(value)): continue
+        place,bare = os.path.isabs(value) or value.startswith(('.', '~')),os.sep not in value and value!='micro'
+        lost = value.startswith('.../') if option=='cache_dir' else place or bare # a cache that is gone is made anew, one that was not written down is asked for
+        if lost: raise BadInput(f"{cfg.run} was trained with {option}={value}, which is not there now; say where it is with --{option.replace('_', '-')}")
+
 # %% ../../nbs/pictures/sampling.ipynb #d63b6edf
 def base_named_by(
     cfg:SampleConfig, # may name a base
@@ -117,7 +129,7 @@ def base_named_by(
     "The base to draw with: the request's words, else the training's. Raises `BadInput` if nobody names one."
     base,named = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision')),cfg.pretrained_model_name_or_path
     if named: base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None)
-    if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained_model_name_or_path')
+    if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
     return replace(base, **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders') if (value := getattr(cfg, option))})
 
 # %% ../../nbs/pictures/sampling.ipynb #e079c87f
@@ -147,6 +159,19 @@ def check_loading(
     check_storage(base.text_encoders, 'text_encoders')
     if cfg.compile and cfg.offload!='none': raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
 
+# %% ../../nbs/pictures/sampling.ipynb #fb7441c6
+def compare_bases(
+    cfg:SampleConfig, # the request
+    base:Base, # that was found
+    about:dict, # header of an adapter
+) -> None:
+    "Warn of another base of the same kind than the run was trained on. Raises `BadInput` if the request did not name it."
+    trained_on,found = about.get('base_stamp'),base.stamp
+    if trained_on is None or found in (None, trained_on) or about.get('family')!=base.family.name: return
+    other = f'{base.ref.name} has other weights than the base that {cfg.run} was trained on'
+    if cfg.pretrained_model_name_or_path: return logger.warning(f'{other}, so likeness and noise are those of another base')
+    raise BadInput(f'{other}; name that one with --pretrained-model-name-or-path, or this one, if it is meant')
+
 # %% ../../nbs/pictures/sampling.ipynb #2a18e4f1
 @dataclass
 class OpenedRequest:
@@ -170,6 +195,7 @@ def open_request(
     run,about = run_folder(adapters[0][1]),read_header(adapters[0][1])
     trained = trained_config(run)
     base = base_named_by(cfg, trained, about)
+    ask_for_places(cfg, base)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
     check_loading(cfg, base)
     return OpenedRequest(adapters, run, about, trained, prompts, base)
@@ -180,7 +206,9 @@ def plan_grid(
 ) -> Grid: # what will be drawn and where; nothing is written yet
     "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used, and for more pictures than one sheet can hold."
     o = open_request(cfg)
-    about,base,family = o.about,o.base,o.base.find().family
+    about,base,found = o.about,o.base,o.base.find()
+    family = found.family
+    compare_bases(cfg, found, about)
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
     columns = columns_of(o.adapters, cfg.strength)

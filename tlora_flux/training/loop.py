@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
-from ..runs import check_run, checkpoint_folders, WEIGHTS
+from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
 from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
@@ -162,6 +162,18 @@ def about_run(
     return dict(family=family.name, base=cfg.pretrained_model_name_or_path, revision=cfg.revision, trigger=cfg.placeholder_token, class_name=cfg.class_name,
                 max_sequence_length=cfg.max_sequence_length, resolution=cfg.resolution, seed=cfg.seed, samples=samples, data=concept_fingerprint(photos))
 
+# %% ../../nbs/training/loop.ipynb #5d63d4d2
+def remember_base_(
+    about:dict, # header values of this run; gets `base_stamp`
+    cfg:TrainConfig, # filled
+    checkpoint:Path|None, # to go on from
+) -> None:
+    "By its weights. Raises `BadInput` where a run would go on with others under the same name."
+    about['base_stamp'] = BaseRef.of(cfg).fetch_stamp()
+    was = read_header(checkpoint).get('base_stamp') if checkpoint else None
+    if was in (None, about['base_stamp']): return
+    raise BadInput(f'{cfg.pretrained_model_name_or_path} has other weights than the base that {cfg.output_dir} was trained on; resume with that one, or choose another output_dir')
+
 # %% ../../nbs/training/loop.ipynb #fe87a008
 def say_if_skipped(
     record:dict, # of the step
@@ -302,6 +314,7 @@ def train_checked(
             return run.folder
         sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution)
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
+            remember_base_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
             validator = make_validator(validation, trainer, embeds, about)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..settings_file import load_config, public_values, save_config
+from ..settings_file import load_config, save_config
 from ..disk import atomic_write, flush_to_disk
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
@@ -165,7 +165,7 @@ def check_resume(
     checkpoint:Path|None, # newest, None where there is none yet
 ) -> None:
     "Raises `BadInput` if the run in the folder is another one."
-    old, new = public_values(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), public_values(cfg)
+    old, new = vars(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), vars(cfg)
     for name in new:
         if name not in OPTIONS_THAT_MAY_CHANGE and not same_option(name, old[name], new[name]): raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose another output_dir')
     if old['max_train_steps'] != new['max_train_steps'] and not new['lr_scheduler'].startswith('constant'):

@@ -269,9 +269,9 @@ def check_tracker(
 def tracker_settings(
     cfg:TrainConfig, # filled
 ) -> dict[str, str|int|float|bool]: # option -> value; options at None are left out
-    "The config as it may be seen by others."
-    values = {k: v for k, v in public_values(cfg).items() if v is not None}
-    return {k: Path(v).name if isinstance(v, str) and v.startswith(('~', '..')) else v for k, v in values.items()}
+    "The config as it may be seen by others: of a place only the last name."
+    values = {k: v for k, v in public_values(cfg, '/').items() if v is not None}
+    return {k: Path(v).name if isinstance(v, str) and v.startswith(('~', '.')) else v for k, v in values.items()}
 
 # %% ../../nbs/training/validate.ipynb #12ff19b0
 PRIVATE = dict(host='-', console='off', disable_code=True, disable_git=True, disable_job_creation=True, x_disable_meta=True, x_disable_machine_info=True)
