@@ -13,7 +13,7 @@ from inspect import get_annotations
 from pathlib import Path, PurePath
 from types import UnionType
 from typing import get_args, get_origin
-from .errors import BadInput, check_choice
+from .errors import BadInput, check_choice, require_utf8
 from .subjects import advice_for_open_options, subject_options, SUBJECTS
 
 # %% ../nbs/config.ipynb #9d3c6eca
@@ -102,6 +102,7 @@ def check_path(
     "Raises `BadInput` for what no disk takes, before hours of work are to be written to it."
     if re.search(r'[\0\ud800-\udc7f\udd00-\udfff]', value): # other surrogates are bytes of a name that is not UTF-8
         raise BadInput(f'{name}={value!r} has a character in it that no file name may hold; leave it out')
+    if name in ('output_dir','run'): require_utf8(value, f'{name}=')
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')

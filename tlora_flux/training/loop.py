@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
+from ..screen import lasting_screen
 from ..runs import check_run, checkpoint_folders, WEIGHTS
 from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
@@ -319,4 +320,4 @@ def train(
     "Train a T-LoRA. Raises `BadInput`, and `KeyboardInterrupt` or `SystemExit` when told to stop, after a checkpoint."
     require_pass(check(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
-    with caches_at(cfg.cache_dir), memory_given_back(), peers: return train_checked(cfg, on_step)
+    with lasting_screen(), caches_at(cfg.cache_dir), memory_given_back(), peers: return train_checked(cfg, on_step)
