@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 import typer
 from . import __version__
 from .errors import BadInput
+from .screen import lasting_screen
 from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
 
 # %% ../nbs/cli.ipynb #b5849f68
@@ -196,11 +197,12 @@ def quickstart(
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
     if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace') # a terminal may not know every letter of a name
-    try: sys.exit(app(standalone_mode=False))
-    except BadInput as e: message = str(e)
-    except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
-    print(f'tlora: {message}', file=sys.stderr)
-    sys.exit(2)
+    with lasting_screen():
+        try: sys.exit(app(standalone_mode=False))
+        except BadInput as e: message = str(e)
+        except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
+        print(f'tlora: {message}', file=sys.stderr)
+        sys.exit(2)
 
 # %% ../nbs/cli.ipynb #e61337aa
 #| eval: false

@@ -15,6 +15,8 @@ from types import UnionType
 from typing import get_args, get_origin
 from .errors import BadInput, check_choice
 from .subjects import advice_for_open_options, subject_options, SUBJECTS
+from pathlib import Path, PurePath
+from .errors import BadInput, check_choice, require_utf8
 
 # %% ../nbs/config.ipynb #9d3c6eca
 def option(
@@ -104,6 +106,7 @@ def check_path(
         raise BadInput(f'{name}={value!r} has a character in it that no file name may hold; leave it out')
     if os.name != 'nt' and (re.match(r'[A-Za-z]:[\\/]', value) or '\\' in value and not os.path.exists(value)):
         raise BadInput(f'{name}={value} is a path as Windows writes it; {place_here(value)}')
+    if name in ('output_dir','run'): require_utf8(value, f'{name}=')
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')

@@ -11,7 +11,7 @@ import json, os, re
 from fnmatch import fnmatch
 from pathlib import Path
 from safetensors import safe_open, SafetensorError
-from .errors import BadInput
+from .errors import BadInput, require_utf8
 from .config import TrainConfig
 from .settings_file import load_config, read_yaml
 
@@ -38,8 +38,9 @@ def list_checkpoints(
 def find_weights(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> Path: # the file itself
-    "Raises `BadInput` if there is none; a run without a final file names its checkpoints."
+    "Raises `BadInput` if there is none, or its name is not UTF-8; a run without a final file names its checkpoints."
     path = Path(path).expanduser()
+    require_utf8(path)
     for file in (path, path/WEIGHTS, path/'lora.pt'):
         if os.path.isfile(file): return file
     if not os.path.isdir(path): raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 from ..errors import BadInput
-from ..disk import atomic_write, read_bytes
+from ..disk import atomic_write, read_bytes, sweep_litter
 from ..base.families import Family
 from ..base.device import memory_for, memory_given_back
 from .opening import open_image, to_rgb
@@ -42,10 +42,11 @@ def encode_examples(
     examples:list[Example], # grouped by photo
 ) -> tuple[list[Tensor], list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), float32 on the CPU
     "Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."
-    latents, masks = {}, {}
+    latents, masks, of_photo = {}, {}, [{} for _ in photos]
+    for e in examples: of_photo[e.photo][e] = None
     for i, o in tqdm(enumerate(photos), 'encoding photos', len(photos), delay=2):
         image, grey = to_rgb(open_image(o.path)), read_mask(o.mask) if o.mask else None
-        own = list(dict.fromkeys(e for e in examples if e.photo == i)) # of one size, that of the photo
+        own = list(of_photo[i]) # each once, and of one size, that of the photo
         for e in tqdm(own, 'encoding crops', delay=2, leave=False): latents[e] = family.encode_image(vae, to_pixels(cut_photo(image, e, e.size))[None], None)[0].float().cpu()
         masks |= {e: cut_mask(grey, e, latents[e].shape[:0:-1]) for e in own}
     return [latents[e] for e in examples], [masks[e] for e in examples] if any(o.mask for o in photos) else None
@@ -106,22 +107,30 @@ def cache_write_errors(
     try: yield
     except OSError as e: raise BadInput(f'{folder} cannot be written ({e.strerror}), and the cache goes there; set cache_dir to another folder, or in training cache_latents: false') from None
 
+# %% ../../nbs/photos/cache.ipynb #5845b23a
+def keep_entry(
+    file:Path, # of the cache
+    tensors:dict[str,Tensor], # one encoding
+) -> None:
+    "Write one encoding. Raises `BadInput` where the disk refuses."
+    kept = save({k: t.contiguous() for k,t in tensors.items()})
+    with cache_write_errors(file.parent): atomic_write(file, lambda part: part.write_bytes(kept))
+
 # %% ../../nbs/photos/cache.ipynb #32ff65bd
 def recall_or_encode(
     folder:Path, # from `cache_folder`; made if need be
     keys:list[str], # from `cache_key`, one for each thing that is wanted
-    encode:Callable[[list[int]], list[dict[str,Tensor]]], # given positions in `keys`, encodes these
+    encode:Callable[[list[int]], Iterator[dict[str,Tensor]]], # given positions in `keys`, encodes these one after the other
 ) -> list[dict[str,Tensor]]: # one for each key, on the CPU
-    "What the cache has, and what it has not, encoded by one call and kept. Raises `BadInput` for a damaged file, and for a folder that cannot be written."
+    "What the cache has, and what it has not, encoded by one call, each kept as it comes. Raises `BadInput` for a damaged file, and for a folder that cannot be written."
     missing = [i for i,key in enumerate(keys) if not (folder/f'{key}.safetensors').is_file()]
     if missing:
         with cache_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        with memory_given_back(): made = encode(missing)
-        for i,tensors in zip(missing, made):
-            kept = save({k: t.contiguous() for k,t in tensors.items()})
-            with cache_write_errors(folder): atomic_write(folder/f'{keys[i]}.safetensors', lambda part: part.write_bytes(kept))
+            sweep_litter(folder)
+        with memory_given_back():
+            for i,tensors in zip(missing, encode(missing), strict=True): keep_entry(folder/f'{keys[i]}.safetensors', tensors)
     return [read_entry(folder/f'{key}.safetensors') for key in keys]
 
 # %% ../../nbs/photos/cache.ipynb #ac8d6f27
@@ -137,7 +146,7 @@ def recall_prompts(
     def encode(which):
         with memory_for('while reading prompts', 'set text_encoders to int8 or cpu'):
             pipe = load()
-            return [{k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()} for i in tqdm(which, 'reading prompts', delay=2)]
+            for i in tqdm(which, 'reading prompts', delay=2): yield {k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()}
     return recall_or_encode(folder, [cache_key(family=family.name, text=t, max_sequence_length=max_sequence_length, **about) for t in texts], encode)
 
 # %% ../../nbs/photos/cache.ipynb #7e25c8cd
@@ -150,12 +159,14 @@ def recall_photos(
     **about, # what else a latent depends on: stamp of the weights
 ) -> tuple[list[Tensor],list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), or None; float32 on the CPU
     "Latents of each crop; the pipeline is let go when the function returns."
-    own = [[replace(e, photo=0) for e in examples if e.photo==i] for i in range(len(photos))] # all of one size
+    own = [[] for _ in photos] # each of one size
+    for e in examples: own[e.photo].append(replace(e, photo=0))
     def encode(which):
         with memory_for('while encoding photos', 'lower resolution, or close other programs that use the GPU'):
             vae = load().vae
-            made = [encode_examples(family, vae, [photos[i]], own[i]) for i in which]
-        return [{name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts} for latents,masks in made]
+            for i in which:
+                latents,masks = encode_examples(family, vae, [photos[i]], own[i])
+                yield {name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts}
     crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
     entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about, **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
     latents = [t for e in entries for t in e['latents']]

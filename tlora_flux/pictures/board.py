@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from math import isfinite
 from pathlib import Path
 from shlex import quote
-from ..errors import BadInput
+from ..errors import BadInput, require_utf8
 from ..config import SampleConfig, TrainConfig
 from ..runs import find_weights, list_checkpoints, read_header, trained_config
 from ..photos.concept import caption_of, concept_dir, list_images
@@ -138,7 +138,10 @@ def drawn_with(
 ) -> bool:
     "Whether an adapter of the run is among those of a grid."
     marks = {(c['step'],c['adapter']) for c in plan['cells']}
-    return any((step, base_stamp(file, stamp_of(file))) in marks for step,file in adapters_of(run).items())
+    def marked(step, file):
+        try: return (step, base_stamp(file, stamp_of(file))) in marks
+        except (BadInput, OSError): return False # removed meanwhile by a training that keeps its last ones
+    return any(marked(step, file) for step,file in adapters_of(run).items())
 
 # %% ../../nbs/pictures/board.ipynb #f6346e33
 def find_grids(
@@ -184,6 +187,7 @@ def open_board(
 ) -> Board: # the fullest grid of a run
     "Open what a person names. Raises `BadInput`."
     path = Path(path).expanduser()
+    require_utf8(path)
     if not path.is_dir(): raise BadInput(f'{path} is no folder; give a run folder or a grid folder')
     board = board_of(path) if (path/'grid.json').exists() else fullest_grid(path, drawn)
     if not (board or adapters_of(path)): read_plan(path) # says what a folder must hold

@@ -65,9 +65,12 @@ class Cell:
 def file_fingerprint(
     file:Path|None, # an adapter; None for the base
 ) -> str|None: # 16 hexadecimal digits
-    "Tells two files apart by what is in them."
+    "Tells two files apart by what is in them. Raises `BadInput` for one that has gone: a training that keeps its last checkpoints removes the others."
     if file is None: return None
-    with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:16]
+    try:
+        with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:16]
+    except FileNotFoundError: raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); copy it again, or open it to this user') from None
 
 # %% ../../nbs/pictures/grid.ipynb #ad2a7263
 def plan_cells(

@@ -9,6 +9,7 @@ __all__ = ['MARKS', 'LIKE_THE_PHOTO', 'valid_picks', 'read_picks', 'change_pick'
 import json, shutil
 from pathlib import Path
 from shlex import quote
+from filelock import FileLock
 from ..errors import BadInput
 from ..settings_file import portable_path
 from ..disk import atomic_write
@@ -52,10 +53,11 @@ def change_pick(
     value:dict|str, # {'mark':...} or {'note':...} of a column, like or unlike of a prompt
 ) -> str: # what has to be said
     "Change one pick on disk; a field that is not named stays. Raises `OSError` where that cannot be done."
-    if (file := folder/'picks.json').exists(): file.read_bytes() # one that cannot be read is not written over
-    picks,said = read_picks(folder)
-    picks[kind][key] = picks[kind].get(key, {}) | value if isinstance(value, dict) else value
-    atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False), encoding='utf-8'))
+    with FileLock(folder/'.picks.lock', timeout=10): # from here on no other window's change can come between reading and writing
+        if (file := folder/'picks.json').exists(): file.read_bytes() # one that cannot be read is not written over
+        picks,said = read_picks(folder)
+        picks[kind][key] = picks[kind].get(key, {}) | value if isinstance(value, dict) else value
+        atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False), encoding='utf-8'))
     return said
 
 # %% ../../nbs/pictures/picks.ipynb #b41f1631

@@ -39,6 +39,14 @@ from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, require_pass, Report
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, plan_cells
 from .grid import read_settings, row_words, save_cell
+import hashlib, json, logging, time
+from contextlib import contextmanager, ExitStack, suppress
+from ..disk import atomic_write, held_alone, sweep_litter
+from ..screen import lasting_screen
+from ..base.load import BaseRef
+from ..photos.concept import concept_dir, list_images, open_image, to_rgb
+from ..machine.processes import is_lost_peer
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, picture_or_why, plan_cells
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = logging.getLogger(__name__)
@@ -335,14 +343,13 @@ def write_plan(
 def identical_columns(
     grid:Grid, # with its cells drawn
 ) -> list[str]: # one sentence a pair
-    "Pairs of columns that show the same pictures; strength 0 is meant to be like the base, and is left out."
+    "Pairs of columns that show the same pictures; strength 0 is meant to be like the base, and is left out, and so is a column that has lost a picture."
     pixels = {}
     for cell in grid.cells:
-        column = grid.columns[cell.column]
-        if cell.column==0 or column.strength:
-            with Image.open(grid.folder/cell.file) as image: pixels.setdefault(column.label, {})[cell.row] = hashlib.sha256(image.tobytes()).digest()
+        column,picture = grid.columns[cell.column],picture_or_why(grid.folder/cell.file)
+        if cell.column==0 or column.strength: pixels.setdefault(column.label, {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture, Image.Image) else object()
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
-            for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a][row] for row in pixels[b])]
+            for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a].get(row) for row in pixels[b])]
 
 # %% ../../nbs/pictures/sampling.ipynb #3702ccef
 @contextmanager
@@ -359,6 +366,25 @@ def drawing_errors(
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
         raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
+
+# %% ../../nbs/pictures/sampling.ipynb #6d0d0b72
+@contextmanager
+def grid_held(
+    grid:Grid, # the plan; its folder is made, and goes again if nothing was written to it
+):
+    "Around all that is written there. Raises `BadInput` where another `tlora sample` draws into the folder."
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    if not state.is_main_process:
+        yield
+        return
+    with ExitStack() as stack:
+        with drawing_errors(grid, state):
+            grid.folder.mkdir(parents=True, exist_ok=True)
+            sweep_litter(grid.folder)
+            mark = stack.enter_context(held_alone(grid.folder, 'tlora sample'))
+        try: yield
+        finally:
+            with suppress(OSError): mark.unlink(), grid.folder.rmdir() # a folder with pictures in it stays
 
 # %% ../../nbs/pictures/sampling.ipynb #176d9491
 def draw_grid(
@@ -378,7 +404,9 @@ def draw_grid(
             with StallWatch() as watch: draw_batches(grid, mine, pipe, embeds, device, watch.tick)
             state.wait_for_everyone()
         finally:
-            if state.is_main_process: atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
+            if state.is_main_process:
+                if not (grid.folder/'grid.json').is_file(): write_plan(grid) # removed while it was drawn
+                atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
 # %% ../../nbs/pictures/sampling.ipynb #ca2bd244
 def check_grid(
@@ -413,10 +441,11 @@ def sample(
     report = check_grid(cfg)
     require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]), cfg.ignore_check)
     refuse_other_run(grid := plan_grid(cfg))
-    todo = missing_batches(grid, cfg.batch_size)
-    if todo: require_pass(report, cfg.ignore_check)
-    with caches_at(grid.base.cache_dir), memory_given_back(), joined_processes() as state:
-        draw_grid(grid, todo, cfg.offload, state)
-        for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
-        with drawing_errors(grid, state): wait_for_peers(state)
+    with lasting_screen(), grid_held(grid):
+        todo = missing_batches(grid, cfg.batch_size)
+        if todo: require_pass(report, cfg.ignore_check)
+        with caches_at(grid.base.cache_dir), memory_given_back(), joined_processes() as state:
+            draw_grid(grid, todo, cfg.offload, state)
+            for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
+            with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder

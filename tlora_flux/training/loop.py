@@ -36,6 +36,10 @@ from ..machine.report import check, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
+from ..screen import lasting_screen
+from ..runs import check_run, checkpoint_folders, WEIGHTS
+from ..base.access import caches_at, check_versions
+from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')
@@ -335,4 +339,4 @@ def train(
     check_launch()
     require_pass(check(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
-    with caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)
+    with lasting_screen(), caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)

@@ -25,6 +25,9 @@ from ..base.device import memory_for
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
 from .step import Trainer
+from contextlib import contextmanager, ExitStack, nullcontext, suppress
+from ..settings_file import load_config, public_values, save_config
+from ..disk import atomic_write, flush_to_disk, held_alone, remove_path
 
 # %% ../../nbs/training/run_folder.ipynb #5c785bdd
 logger = logging.getLogger('tlora_flux.train')
@@ -43,7 +46,7 @@ def save_checkpoint(
     if (folder/STATE).exists(): return folder
     buffer = io.BytesIO()
     torch.save(trainer.state_dict(), buffer) # in memory: torch's own writer would hide a full disk behind an internal error
-    shutil.rmtree(part, ignore_errors=True)
+    for o in (part, old): remove_path(o)
     try:
         save_tlora(trainer.transformer, part/WEIGHTS, **about, step=step)
         atomic_write(part/STATE, lambda path: path.write_bytes(buffer.getbuffer()))
@@ -53,7 +56,8 @@ def save_checkpoint(
         os.replace(part, folder)
         flush_to_disk(run)
     finally:
-        for o in (part, old): shutil.rmtree(o, ignore_errors=True)
+        with suppress(OSError):
+            for o in (part, old): remove_path(o)
     return folder
 
 # %% ../../nbs/training/run_folder.ipynb #57501305
@@ -80,8 +84,9 @@ def rotate_(
     for number, file in found[:-cfg.keep_last]:
         if number in wanted or (cfg.keep_every and number%cfg.keep_every == 0): continue
         part = run/f'.checkpoint-{number}.part'
+        remove_path(part)
         os.replace(file.parent, part)
-        shutil.rmtree(part)
+        remove_path(part)
 
 # %% ../../nbs/training/run_folder.ipynb #71d3e7e6
 def newest_checkpoint(
@@ -119,7 +124,7 @@ def clear_run_(
 ) -> None:
     "Remove the files of a run, but not the lock, which is held by whoever may do this."
     own = [run/name for name, sign in RUN_FOLDERS.items() if any((run/name).glob(sign))] + [folder for _, folder in checkpoint_folders(run)]
-    for path in own + [o for pattern in RUN_FILES for o in run.glob(pattern)]: shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in own + [o for pattern in RUN_FILES for o in run.glob(pattern)]: remove_path(path)
 
 # %% ../../nbs/training/run_folder.ipynb #cb7031d1
 @contextmanager
@@ -136,13 +141,11 @@ def hold_run(
     run:Path, # run folder; it is made
 ):
     "Hold the folder. Raises `BadInput` if another process does."
-    with run_write_errors(run):
-        run.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run/'.lock')
-        try: lock.acquire(timeout=0)
-        except Timeout: raise BadInput(f'{run} is in use by another tlora train; wait until it is done, or choose another output_dir') from None
-    try: yield
-    finally: lock.release()
+    with ExitStack() as stack:
+        with run_write_errors(run):
+            run.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held_alone(run, 'tlora train'))
+        yield
 
 # %% ../../nbs/training/run_folder.ipynb #36e6ab4a
 OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
@@ -212,7 +215,7 @@ def open_run(
     run = Path(cfg.output_dir)
     if cfg.overwrite: clear_run_(run)
     run.mkdir(parents=True, exist_ok=True)
-    for part in run.glob('.*.part'): shutil.rmtree(part) if part.is_dir() else part.unlink()
+    for part in run.glob('.*.part'): remove_path(part)
     for number, folder in checkpoint_folders(run):
         if number > step and manifest_mismatch(folder, may_lack=(STATE,)): set_aside_(folder)
     trim_log_(run/'log.jsonl', step)
