@@ -44,7 +44,7 @@ from contextlib import contextmanager, ExitStack, suppress
 from ..disk import atomic_write, held_alone, sweep_litter
 from ..screen import lasting_screen
 from ..base.load import BaseRef
-from ..photos.concept import concept_dir, list_images, open_image, to_rgb
+from ..photos.concept import concept_dir, list_images
 from ..machine.processes import is_lost_peer
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, picture_or_why, plan_cells
 
