@@ -31,7 +31,6 @@ from ..base.device import default_device, DTYPES, memory_given_back
 from ..base.load import Base, BaseRef
 from ..base.checkpoint import load_tlora_
 from ..photos.opening import open_image, to_rgb
-from ..photos.concept import concept_dir, list_images
 from ..photos.prompts import Prompt, read_prompts
 from ..photos.cache import recall_prompts, shelf_for, weights_stamp
 from ..machine.stall import StallWatch
