@@ -44,9 +44,9 @@ class ModelSizes:
 
 # %% ../../nbs/machine/memory.ipynb #f16ab1e2
 _DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
-               adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(43.4,38.2), 'all-linear':(64.4,62.3)}, words=169_602_816, forward=40)
+               adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=169_602_816, forward=40)
 _KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
-                    adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(53.2,44.2), 'all-linear':(70.4,60.2)}, words=388_956_160, forward=77)
+                    adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
                     adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712)
 FIGURES = {'flux.1-dev': _DEV, 'flux.1-schnell': replace(_DEV, transformer=11_891_178_560), 'micro-flux': _DEV,
@@ -272,6 +272,13 @@ def as_yaml(
     "As one would write them into a config."
     return ', '.join(f'{option}: {str(value).lower()}' for option,value in options.items())
 
+# %% ../../nbs/machine/memory.ipynb #c3956631
+def preset_room(
+    preset:str, # one of `PRESETS`
+) -> float: # bytes
+    "What a preset may take."
+    return .97e9*int(preset.removesuffix('gb'))
+
 # %% ../../nbs/machine/memory.ipynb #bf893601
 NO_PRESET = dict(quantization='none', text_encoders='gpu') # where there is no preset
 
@@ -283,7 +290,7 @@ def apply_preset(
     "What the preset has to say about what was left open; without one, the plain way. Raises `BadInput` where nothing fits."
     if cfg.preset is None: return fill_defaults(cfg, NO_PRESET)
     if BaseRef.of(cfg).file: cfg = fill_defaults(cfg, dict(quantization='none')) # a single file cannot be stored in fewer bits
-    room,start = 1e9*int(cfg.preset[:-2]),NO_PRESET | dict(gradient_checkpointing=False)
+    room,start = preset_room(cfg.preset),NO_PRESET | dict(gradient_checkpointing=False)
     rungs = [rung for rung in LADDER if all(getattr(cfg, option) is None for option in rung)]
     plain = fill_defaults(cfg, start)
     chosen,phases = descend(partial(plan_training, figures), memory_request(plain, family.defaults, BaseRef.of(plain)), room, rungs)

@@ -61,7 +61,7 @@ class TLoRAState:
     "Carries the masks of the running forward to the layers of one transformer. Sits at `transformer._tlora`."
     def __init__(self):
         self.adapters = {} # name -> `Adapter`
-        self.masks = None # name -> (b, max_rank) float32: the strength where a rank is live, else 0; None between forwards
+        self.masks = None # name -> (b, max_rank) float32: the strength where a rank is live, else 0; or None for one that is off. None between forwards
         self.live = {} # name -> (b,) int64, live ranks of the last forward
         self.exact = None # what `exact_sigma_for` takes, or None
 
@@ -69,7 +69,7 @@ class TLoRAState:
         timestep = given_timestep(transformer, args, kwargs)
         sigma = timestep if self.exact is None else exact_sigma_for(self.exact, timestep)
         self.live = {name: a.schedule(sigma) for name,a in self.adapters.items()}
-        self.masks = {name: a.strength * rank_mask(self.live[name], a.schedule.max_rank) for name,a in self.adapters.items()}
+        self.masks = {name: a.strength * rank_mask(self.live[name], a.schedule.max_rank) if a.strength else None for name,a in self.adapters.items()}
 
     def after(self, transformer, args, output): self.masks = None # forward hook, called after an error too
 
@@ -124,15 +124,18 @@ class TLoRALinear(LoRAWeights):
         self.in_features,self.out_features = base_layer.in_features,base_layer.out_features
 
     def forward(self, x): # (b, .., in) -> (b, .., out)
+        if self.state.masks is None: raise RuntimeError(NO_MASK)
         out = self.base_layer(x)
-        for name in self.names: out = out + self.delta(x, name).to(out.dtype)
+        for name in self.names:
+            if self.state.masks[name] is not None: out = self.add_delta(out, x, name)
         return out
 
-    def delta(self, x, name): # what one adapter adds, float32
-        if self.state.masks is None: raise RuntimeError(NO_MASK)
+    def add_delta(self, out, x, name): # one adapter's share on top of `out`
         mask = self.state.masks[name].unflatten(0, (-1,) + (1,)*(x.ndim - 2)) # (b, 1, .., r)
+        A,B = getattr(self, f'lora_A_{name}').to(out.dtype),getattr(self, f'lora_B_{name}').to(out.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            return F.linear(F.linear(x.float(), getattr(self, f'lora_A_{name}')) * mask, getattr(self, f'lora_B_{name}'))
+            h = (F.linear(x.to(out.dtype), A).float() * mask).to(out.dtype)
+            return torch.addmm(out.flatten(0, -2), h.flatten(0, -2), B.t()).view_as(out)
 
     def get_base_layer(self): return self # diffusers' `unload_lora` asks what is left once PEFT's layers are gone: this one stays
 
@@ -354,7 +357,7 @@ def set_strength_(
     value:float, # factor of what the adapter adds: 1 as trained, 0 off; any finite number
     name:str|None=None, # which adapter; None sets all
 ) -> nn.Module: # the same transformer
-    "Turn an adapter up or down from the next forward on; nothing is compiled again. Raises `BadInput` for an unknown name or a value that is not finite."
+    "Turn an adapter up or down from the next forward on; only on and off are two programs. Raises `BadInput` for an unknown name or a value that is not finite."
     state = get_state(transformer, name)
     for attached in state.adapters if name is None else [name]: state.adapters[attached].strength = check_strength(value)
     return transformer
