@@ -17,7 +17,7 @@ from ..config import fill_defaults, SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..runs import check_run
 from ..base.access import HubAnswer, ask_hub, hub_cache, local_base, missing_files, describe_hub_error, find_snapshot
-from ..base.access import check_launch, version_problems
+from ..base.access import check_launch, untried_versions, version_problems
 from ..base.quantised import check_storage, STORAGE_KINDS
 from ..base.load import base_family, BaseRef
 from ..photos.concept import concept_dir
@@ -163,12 +163,14 @@ def version_rows(
     problems:list[str], # from `version_problems`
     machine:Machine, # for torch's build
     room:int, # bytes free where packages are installed
+    newer:list[str]=(), # from `untried_versions`
 ) -> list[Finding]:
-    "Floors, and a warning before a CUDA torch is replaced on a disk without room for it."
+    "Floors, what is newer than was tried, and a warning before a CUDA torch is replaced on a disk without room for it."
     rows = [Finding('software', 'fail', *problem.split('; ', 1)) for problem in problems]
     if machine.cuda and problems and room < TORCH_SIZE:
         rows.append(Finding('software', 'warn', f'pip may replace torch {machine.torch} while it mends that, which takes {in_gb(TORCH_SIZE)}; {in_gb(room)} are free there',
                         f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the other packages"))
+    rows += [Finding('software', 'warn', *line.split('; ', 1)) for line in newer]
     return rows or [Finding('software', 'pass', f'all libraries are new enough; torch {machine.torch}')]
 
 # %% ../../nbs/machine/report.ipynb #3ac9884b
@@ -232,6 +234,7 @@ class Survey:
     packages:Place # where pip installs
     speed:float|None=None # bytes a second that the base's largest file was read at
     preset:str='' # name of one that fits the machine
+    newer:list[str]=() # for `version_rows`
 
 # %% ../../nbs/machine/report.ipynb #3aba31ad
 def report_on(
@@ -244,7 +247,7 @@ def report_on(
     if figures:
         largest = (4 if want.precision=='no' else 2)*figures.transformer
         rows += memory_rows(figures, want, machine, facts.preset) + storage_rows(facts.home, largest, machine, facts.speed)
-    rows += version_rows(facts.problems, machine, facts.packages.free) + software_rows(want, machine) + launcher_rows(Path(constants.HF_HOME)/'accelerate')
+    rows += version_rows(facts.problems, machine, facts.packages.free, facts.newer) + software_rows(want, machine) + launcher_rows(Path(constants.HF_HOME)/'accelerate')
     phases = (plan_training(figures, want) if want.trains else []) + plan_sampling(figures, want) if figures else []
     return Report(f"tlora check: {want.base.name} on {machine.gpu or 'a machine without a GPU'}", rows, phases)
 
@@ -345,7 +348,7 @@ def survey(
     want,weights = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep),[base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
     speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
     return Survey(want=want, figures=family and figures, machine=machine, access=rows + more, home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
-                 roomy=places_with_room, problems=version_problems(), packages=place_of(Path(util.find_spec('torch').origin).parent), speed=next(iter(speeds), None), preset=preset)
+                 roomy=places_with_room, problems=(problems := version_problems()), newer=[] if problems else untried_versions(), packages=place_of(Path(util.find_spec('torch').origin).parent), speed=next(iter(speeds), None), preset=preset)
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(
