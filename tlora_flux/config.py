@@ -218,6 +218,8 @@ class AdapterFields(Config):
     min_rank:int = option(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0, high=16384)
     rank_schedule:str = option('paper', 'How the live rank falls from rank to min_rank as sigma grows.',
         choices=('paper', 'constant', 'shifted', 'cosine'))
+    rank_levels:int|None = option(None, 'Different live ranks, so that an export needs no more files; None is one for each whole number.',
+        low=2, high=16385, needs=dict(rank_schedule=Not('constant')))
     init:str = option('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
     targets:str = option('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
@@ -352,6 +354,8 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterField
 
     def cross_check(self):
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
+        if self.rank_levels and self.rank_levels > (most := self.rank - self.min_rank + 1):
+            raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to rank={self.rank}')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
         check_caption_words(self)

@@ -7,7 +7,7 @@ __all__ = ['rank_mask', 'RankSchedule']
 
 # %% ../../nbs/method/schedule.ipynb #c4b7f374
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 from ..errors import BadInput, check_choice
@@ -48,20 +48,44 @@ def rank_mask(
     "The first ranks of each sample: the diagonal of the paper's `M_t` (T-LoRA, eq. 3)."
     return (torch.arange(max_rank, device=live_rank.device) < live_rank[:,None]).float()
 
+# %% ../../nbs/method/schedule.ipynb #e504c803
+def level_of(
+    fraction:Tensor, # of the free ranks, float32 in [0, 1]
+    free:int, # ranks, or groups of them, between the lowest and the highest level
+    levels:int, # how many levels, 2 to `free` + 1
+) -> Tensor: # int64 of the same shape, 0 to `free`
+    "The level of each fraction: every one takes an equal share of them."
+    part = torch.floor(levels*fraction).long().clamp(max=levels - 1)
+    return (2*free*part + levels - 1) // (2*levels - 2)
+
+# %% ../../nbs/method/schedule.ipynb #a38c0350
+def check_ranks(
+    s, # the schedule
+):
+    "Raises `BadInput` for values that make no schedule."
+    check_choice('rank_schedule', s.kind, tuple(RANK_SHAPES))
+    for name,rank in (('rank', s.max_rank), ('min_rank', s.min_rank), ('factor', s.factor)):
+        if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
+    if s.max_rank < 1: raise BadInput(f'rank={s.max_rank} must be at least 1')
+    if not 0 <= s.min_rank <= s.max_rank: raise BadInput(f'min_rank={s.min_rank} must lie between 0 and rank={s.max_rank}')
+    if s.factor < 1 or s.max_rank % s.factor or s.min_rank % s.factor: raise BadInput(f'factor={s.factor} must divide rank={s.max_rank} and min_rank={s.min_rank}')
+    if type(s.exponent) not in (int, float) or not 0 < s.exponent < math.inf: raise BadInput(f'exponent={s.exponent!r} must be a number above 0')
+    most = (s.max_rank - s.min_rank)//s.factor + 1
+    if s.levels is not None and (type(s.levels) is not int or not 2 <= s.levels <= most):
+        raise BadInput(f'rank_levels={s.levels!r} must be a whole number from 2 to the {most} ranks that there are from min_rank={s.min_rank} to rank={s.max_rank}')
+
 # %% ../../nbs/method/schedule.ipynb #9806581e
 @dataclass(frozen=True)
 class RankSchedule:
-    "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for ranks out of order, an unknown kind, or a sigma outside [0, 1]."
+    "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for values that make no schedule, or a sigma outside [0, 1]."
     max_rank:int # ranks live at sigma 0, at least 1
     min_rank:int # ranks live at sigma 1, 0 to `max_rank`
     kind:str='paper' # a key of `RANK_SHAPES`
+    levels:int|None=None # different ranks, 2 or more; None is one for each whole number
+    exponent:float=1. # power of the fraction, above 0; above 1 the ranks wait for less noise
+    factor:int=1 # ranks that go live together; divides both ranks
 
-    def __post_init__(self):
-        check_choice('rank_schedule', self.kind, tuple(RANK_SHAPES))
-        for name,rank in (('rank', self.max_rank), ('min_rank', self.min_rank)):
-            if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
-        if self.max_rank < 1: raise BadInput(f'rank={self.max_rank} must be at least 1')
-        if not 0 <= self.min_rank <= self.max_rank: raise BadInput(f'min_rank={self.min_rank} must lie between 0 and rank={self.max_rank}')
+    def __post_init__(self): check_ranks(self)
 
     def __call__(self,
         sigma:float|Tensor, # noise level in [0, 1], any shape
@@ -69,7 +93,9 @@ class RankSchedule:
         "How many ranks are live."
         sigma_32 = check_sigma(torch.as_tensor(sigma, dtype=torch.float32))
         if sigma_32.ndim and not isinstance(sigma, Tensor): raise BadInput(f'sigma={sigma} must be a number or a tensor')
-        live = torch.floor((self.max_rank - self.min_rank) * RANK_SHAPES[self.kind](sigma_32)).long() + self.min_rank
+        fraction,free = RANK_SHAPES[self.kind](sigma_32) ** self.exponent,(self.max_rank - self.min_rank)//self.factor
+        groups = torch.floor(free*fraction).long() if self.levels is None else level_of(fraction, free, self.levels)
+        live = self.factor*groups + self.min_rank
         return live if isinstance(sigma, Tensor) else live.item()
 
     def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank)
@@ -77,12 +103,9 @@ class RankSchedule:
         return rank_mask(self(sigma), self.max_rank)
 
     def plot(self, sigmas:Tensor|None=None): return plot_ranks(self, sigmas)
-    def to_dict(self) -> dict: return asdict(self)
-
+    def to_dict(self) -> dict: return schedule_values(self)
     @classmethod
-    def from_dict(cls, values:dict):
-        if values.keys() != {f.name for f in fields(cls)}: raise BadInput(f'schedule={values} needs exactly max_rank, min_rank and kind')
-        return cls(**values)
+    def from_dict(cls, values:dict): return schedule_of(cls, values)
 
 # %% ../../nbs/method/schedule.ipynb #861c3c75
 def plot_ranks(
@@ -95,6 +118,23 @@ def plot_ranks(
     grid = torch.linspace(0, 1, 2001)
     ax.step(grid, schedule(grid), where='post', lw=1.2)
     if sigmas is not None: ax.plot(sigmas, schedule(sigmas), 'o', ms=4)
-    ax.set(xlim=(1.02,-.02), ylim=(0,schedule.max_rank*1.04), xlabel='sigma, from noise to picture', ylabel='live rank', title=f'{schedule.kind}, {schedule.min_rank} to {schedule.max_rank} ranks')
+    ax.set(xlim=(1.02,-.02), ylim=(0,schedule.max_rank*1.04), xlabel='sigma, from noise to picture', ylabel='live rank', title=f"{schedule.kind}, {schedule.min_rank} to {schedule.max_rank} ranks{f' in {schedule.levels} levels' if schedule.levels else ''}")
     plt.close(fig)
     return fig
+
+# %% ../../nbs/method/schedule.ipynb #12f5cf3e
+def schedule_values(
+    schedule, # a `RankSchedule`
+) -> dict: # for JSON
+    "The three values that every schedule has, and the others where they are not their defaults."
+    return {f.name: value for f in fields(schedule) if (value := getattr(schedule, f.name)) != f.default or f.name == 'kind'}
+
+# %% ../../nbs/method/schedule.ipynb #4224ac42
+def schedule_of(
+    cls, # `RankSchedule`
+    values:dict, # from a file
+): # the schedule
+    "Raises `BadInput` for a value too few or too many."
+    known = {f.name for f in fields(cls)}
+    if not {'max_rank', 'min_rank', 'kind'} <= values.keys() <= known: raise BadInput(f'schedule={values} needs max_rank, min_rank and kind, and knows {", ".join(sorted(known))} alone')
+    return cls(**values)

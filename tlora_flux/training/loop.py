@@ -57,7 +57,7 @@ def check_adapter(
     config:dict, # of the transformer
 ) -> RankSchedule: # to train with
     "Attach the adapter to an empty copy of the transformer. Raises `BadInput` if it does not fit."
-    cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule)
+    cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
     with torch.device('meta'): shell = cls.from_config(config)
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
     return schedule
