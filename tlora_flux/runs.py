@@ -18,7 +18,7 @@ from .settings_file import load_config, read_yaml
 # %% ../nbs/runs.ipynb #7bda6642
 WEIGHTS = 'tlora_weights.safetensors' # the name of the file in a run and in each of its checkpoints
 STATE = 'trainer_state.pt' # beside it in a checkpoint: what training goes on with
-FORMAT = 1 # version of the file; a reader refuses any other
+FORMAT = 2 # version of the file; 1 named its tensors otherwise, and is read too
 
 # %% ../nbs/runs.ipynb #e885d1d1
 def checkpoint_folders(
@@ -73,7 +73,7 @@ def read_header(
         version = about['format']
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
     except (KeyError, TypeError, ValueError, RecursionError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; convert it first') from None
-    if version != FORMAT: raise BadInput(f'{file} has format {version}, this version reads {FORMAT}; upgrade tlora_flux')
+    if version not in (1, FORMAT): raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
     return about
 
 # %% ../nbs/runs.ipynb #c9ca5d7f

@@ -59,8 +59,8 @@ def save_tlora(
     if strength == 0: raise BadInput(f'strength=0 of {name!r} would be saved as an adapter that does nothing; set_strength_ first')
     tensors = {}
     for module,layer in tlora_layers(transformer, name).items():
-        tensors[f'tlora.{module}.lora_A'] = layer.lora_A[name].detach().cpu()
-        tensors[f'tlora.{module}.lora_B'] = strength * layer.lora_B[name].detach().cpu()
+        tensors[f'live.{module}.A'] = layer.lora_A[name].detach().cpu()
+        tensors[f'live.{module}.B'] = strength * layer.lora_B[name].detach().cpu()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return atomic_write(path, lambda part: part.write_bytes(save(tensors, {'tlora': json.dumps(about, sort_keys=True)}))) # whole in memory first: then a full disk is a plain OSError
 
@@ -99,6 +99,14 @@ def manifest_mismatch(
         if found != wanted: return f'{name} has changed, and has {found["size"]} bytes now'
     return ''
 
+# %% ../../nbs/base/checkpoint.ipynb #3b0c0b14
+def our_key(
+    key:str, # of a file of ours, of any version
+) -> str: # `tlora.<module path>.lora_A` or `.lora_B`, as in files of 0.1.0; another key as it is
+    "What a tensor is called once it is read."
+    match = re.fullmatch(r'live\.(.+)\.([AB])', key)
+    return f'tlora.{match[1]}.lora_{match[2]}' if match else key
+
 # %% ../../nbs/base/checkpoint.ipynb #f517fe43
 def read_tensors(
     file:Path, # what `find_weights` gave
@@ -107,10 +115,12 @@ def read_tensors(
     try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
     except pickle.UnpicklingError: raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; give a lora.pt of the reference') from None
     except (SafetensorError, RuntimeError, EOFError, OSError) as e: raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
-    if file.suffix == '.pt': tensors = {ours: t for key,t in tensors.items() if (ours := reference_key(key))}
-    for key,t in tensors.items():
-        if not t.isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
-    return tensors
+    read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
+    used = [key for key,ours in read.items() if ours]
+    for key in used:
+        if not tensors[key].isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
+    if twice := [key for key in used if our_key(key) != key and read[key] in tensors]: raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
+    return {read[key]: tensors[key] for key in used}
 
 # %% ../../nbs/base/checkpoint.ipynb #d2f6f1e7
 def check_family(
