@@ -7,10 +7,30 @@ __all__ = []
 
 # %% ../../nbs/base/dialects.ipynb #665a2fc4
 import json, math, re
+from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from ..errors import BadInput
 from ..method.adapter import target_paths
+from ..method.schedule import RankSchedule
+
+# %% ../../nbs/base/dialects.ipynb #ee164594
+OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor).+'
+         r'(?:(?<!lora)\.(?:down|up)\.weight|\.(?:p|q)_layer\.weight|\.lambda_layer)')
+
+def refuse_older(
+    keys, # of a file
+):
+    "Raises `BadInput` for the weights of the older T-LoRA code, which wrote a layer's path with dots, and nothing in front of `down` and `up`."
+    for key in keys:
+        if re.fullmatch(OLDER, key): raise BadInput(f'{key} is of older T-LoRA code, whose ranks go live as the noise rises, the other way round, and which learnt to name the noise, '
+            'not the way from it: nothing here draws with that; train again on the same photos (tlora train)')
+
+# %% ../../nbs/base/dialects.ipynb #dd100bd0
+REFERENCE_KEY = r'((single_)?transformer_blocks\.\d+\.attn)\.processor\.(\w+)\.(down|up)\.weight'
+
+def is_reference(key): return re.fullmatch(REFERENCE_KEY, key) is not None
 
 # %% ../../nbs/base/dialects.ipynb #dd100bd1
 REFERENCE = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', 'to_out_lora':'to_out.0',
@@ -20,7 +40,8 @@ def reference_key(
     key:str, # key of the reference's lora.pt
 ) -> str|None: # our key; None for a tensor that its forward never uses
     "Rename one tensor. Raises `BadInput` for a key that is not the reference's."
-    match = re.fullmatch(r'((single_)?transformer_blocks\.\d+\.attn)\.processor\.(\w+)\.(down|up)\.weight', key)
+    refuse_older([key])
+    match = re.fullmatch(REFERENCE_KEY, key)
     if not match or match[3] not in REFERENCE: raise BadInput(f'{key} is no tensor of the reference implementation; give its lora.pt')
     attention,single,layer,side = match.groups()
     if single and layer not in ('to_q_lora', 'to_k_lora', 'to_v_lora'): return None
@@ -188,7 +209,7 @@ def split_rows(
     sizes:list[int], # rows of each
 ) -> list[tuple[Tensor, Tensor]|None]: # A and B of each; None where nothing is added
     "Undo a fusion, exactly."
-    if len(sizes) == 1: return [(A, B)]
+    if len(sizes) == 1 or not B.any(): return [(A, rows) for rows in B.split(sizes)]
     used = [rows.any(0) for rows in B.split(sizes)]
     return [(A[live], rows[:,live]) if live.any() else None for rows,live in zip(B.split(sizes), used)]
 
@@ -211,7 +232,7 @@ def group_tensors(
         if part in group: raise BadInput(f'{key} is in the file twice, under two names; remove one of them')
         group[part] = tensors[key]
     if not lost and groups: return groups,left
-    if found := name_model(tensors): raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
+    if found := name_model({key: tensors[key] for key in lost}): raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
     refuse_kind(lost)
     if not groups: raise BadInput(f'none of its {len(tensors)} tensors belongs to {type(transformer).__name__}, first {min(tensors, default="nothing")}; give a LoRA for FLUX')
     raise BadInput(f'{len(lost)} of {len(tensors)} tensors have no place in this transformer, first {min(lost)}: made for another base')
@@ -234,3 +255,94 @@ def read_pairs(
             if path in pairs: raise BadInput(f'{path} is in the file twice, once with others in one matrix; remove one of them')
             if pair: pairs[path] = pair
     return pairs,left
+
+# %% ../../nbs/base/dialects.ipynb #9c0624aa
+PIECES = { # number of singular values, rank -> which of them a layer begins with
+    'principal': lambda n, rank: slice(0, rank),
+    'last': lambda n, rank: slice(max(n - rank, 0), n),
+    'middle': lambda n, rank: slice((n - rank)//2, (n - rank)//2 + rank)}
+
+def lycoris_settings(
+    header:dict[str, str], # of the file
+) -> dict: # rank, schedule, piece, strength
+    "What LyCORIS' config says. Raises `BadInput` for a file without one, or that began with random numbers, which are nowhere."
+    try: said = json.loads(header['lycoris_config'])
+    except KeyError: raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take the file that SimpleTuner wrote') from None
+    except ValueError: said = None
+    if not isinstance(said, dict) or type(said.get('linear_dim')) is not int: raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner wrote')
+    piece = said.get('sig_type', 'principal')
+    if piece not in PIECES: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
+    if not said.get('use_data_init', True): raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be rebuilt; train again')
+    rank = said['linear_dim']
+    schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.), factor=2)
+    return dict(rank=rank, schedule=schedule, piece=piece, strength=said.get('multiplier', 1.))
+
+# %% ../../nbs/base/dialects.ipynb #99942cd4
+STARTS = WeakKeyDictionary() # linear -> what was asked, and its factors: a grid swaps a file in many times, and a large decomposition takes seconds
+
+def first_factors(
+    layers:list, # the linears whose rows lie below each other
+    rank:int, # ranks
+    piece:str, # a key of `PIECES`
+) -> tuple[Tensor, Tensor]: # q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values than ranks
+    "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
+    weights = [getattr(layer, 'base_layer', layer).weight.data for layer in layers]
+    if any(type(w) is not Tensor or w.is_meta or not w.is_floating_point() for w in weights):
+        raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base with quantization=none and without offloading, or make it a file of ours first (tlora import)")
+    weight = torch.cat(weights).float()
+    asked = rank,piece,weight.double().sum().item()
+    if STARTS.get(layers[0], (None,))[0] != asked:
+        u,s,vh = torch.linalg.svd(weight, full_matrices=False)
+        kept = PIECES[piece](len(s), rank)
+        q,p = vh[kept],u[:,kept]*s[kept]
+        STARTS[layers[0]] = asked,(F.pad(q, (0, 0, 0, rank - len(q))).cpu(),F.pad(p, (0, rank - len(q))).cpu())
+    return STARTS[layers[0]][1]
+
+# %% ../../nbs/base/dialects.ipynb #f66a1aac
+def doubled_pair(
+    parts:dict[str, Tensor], # `q_layer.weight` (r, in), `p_layer.weight` (out, r), `lambda_layer` (1, r), `alpha`
+    start:tuple[Tensor, Tensor], # q0 (r, in), p0 (out, r) with its singular values
+    strength:float, # factor of all of it
+) -> tuple[Tensor, Tensor]: # A (2r, in), B (out, 2r)
+    "One rank of theirs as two neighbours."
+    q,p,value = (parts[o].float() for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer'))
+    scale = strength*parts['alpha'].item()/len(q)
+    return torch.stack([q, start[0]], 1).flatten(0, 1),scale*torch.stack([p*value, -start[1]], 2).flatten(1)
+
+# %% ../../nbs/base/dialects.ipynb #f391e377
+LYCORIS_PARTS = {'q_layer.weight', 'p_layer.weight', 'lambda_layer', 'alpha'}
+
+def read_lycoris(
+    transformer, # of diffusers, adapted or not, its weights in memory
+    tensors:dict[str, Tensor], # of a T-LoRA of LyCORIS
+    header:dict[str, str], # of its file
+) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str], RankSchedule]: # as `read_pairs`, and the schedule of the doubled ranks
+    "A T-LoRA of LyCORIS as a plain one of twice the rank. Raises `BadInput` for one that cannot be rebuilt, or does not fit whole."
+    said,(groups,left),pairs = lycoris_settings(header),group_tensors(tensors, transformer),{}
+    for (paths,_),parts in groups.items():
+        layers = [transformer.get_submodule(path) for path in paths]
+        sizes,width = [o.out_features for o in layers],layers[0].in_features
+        if {*parts} != LYCORIS_PARTS: raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')
+        rank = len(parts['q_layer.weight'])
+        shapes = [tuple(parts[o].shape) for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer')]
+        if rank > said['rank'] or shapes != [(rank, width), (sum(sizes), rank), (1, rank)]:
+            raise BadInput(f'{paths[0]} has {shapes}, this transformer takes {(said["rank"], width)} and {(sum(sizes), said["rank"])}: made for another base')
+        A,B = doubled_pair(parts, first_factors(layers, rank, said['piece']), said['strength'])
+        pairs |= {path: (A, rows) for path,rows in zip(paths, B.split(sizes))}
+    return pairs,left,said['schedule']
+
+# %% ../../nbs/base/dialects.ipynb #a5838ba6
+def targets_of(
+    transformer, # of diffusers, adapted or not
+    paths, # linears of it
+) -> str: # `attention`, `all-linear`, or a regular expression
+    "What `targets` means exactly these linears."
+    for name in ('attention', 'all-linear'):
+        if {*target_paths(transformer, name)} == {*paths}: return name
+    blocks = {} # (kind, layer) -> numbers of blocks
+    for path in paths:
+        kind,number,layer = re.fullmatch(r'(?:(\w+_blocks)\.(\d+)\.)?(.+)', path).groups('')
+        blocks.setdefault((kind, layer), []).append(number)
+    layers = {} # (kind, numbers) -> layers
+    for (kind,layer),numbers in blocks.items(): layers.setdefault((kind, *sorted(numbers, key=lambda o: int(o or 0))), []).append(re.escape(layer))
+    return '|'.join((rf'{kind}\.(?:{"|".join(numbers)})\.' if kind else '') + f'(?:{"|".join(names)})' for (kind,*numbers),names in layers.items())
