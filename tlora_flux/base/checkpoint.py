@@ -307,12 +307,14 @@ def hollow_transformer(
 def with_schedule(
     schedule:RankSchedule, # of the file
     min_rank:int|None, # wanted at sigma 1; None leaves the schedule as it is
-    kind:str, # of the one wanted, a key of `RANK_SHAPES`
+    kind:str|None, # of the one wanted, a key of `RANK_SHAPES`; None is `paper`
 ) -> RankSchedule:
-    "Raises `BadInput` for a file that has a schedule of its own, or a rank out of range."
-    if min_rank is None: return schedule
+    "Raises `BadInput` for a file that has a schedule of its own, a rank out of range, or a kind without a rank."
+    if min_rank is None:
+        if kind: raise BadInput(f'rank_schedule={kind} needs min_rank, the ranks that are live where all is noise')
+        return schedule
     if schedule.min_rank != schedule.max_rank: raise BadInput(f'min_rank={min_rank} would replace the schedule that it was trained with, {schedule.min_rank} to {schedule.max_rank} ranks; leave it out')
-    return RankSchedule(schedule.max_rank, min_rank, kind)
+    return RankSchedule(schedule.max_rank, min_rank, kind or 'paper')
 
 # %% ../../nbs/base/checkpoint.ipynb #3d04f4fc
 def import_lora(
@@ -320,7 +322,7 @@ def import_lora(
     output_dir:str|Path, # folder for the file; it must not have one yet
     base:BaseRef, # that it was trained on
     min_rank:int|None=None, # live ranks at sigma 1; None has all ranks live, or keeps the file's own schedule
-    rank_schedule:str='paper', # with `min_rank`: a key of `RANK_SHAPES`
+    rank_schedule:str|None=None, # with `min_rank`: a key of `RANK_SHAPES`; None is `paper`
     **about, # header values, such as trigger and class_name
 ) -> Path: # the file
     "Write a file of ours. Raises `BadInput` for one that cannot be had whole and exactly, or a folder that has one."
