@@ -140,6 +140,33 @@ def page(
     from tlora_flux.pictures.page import save_page
     print(f'page: {save_page(path)}')
 
+# %% ../nbs/cli.ipynb #932a99d7
+@app.command('import', cls=PlainCommand, epilog='Example: tlora import ink.safetensors --pretrained-model-name-or-path micro')
+def import_(
+    file:Annotated[str, typer.Argument(metavar='FILE', help='LoRA for FLUX of any program, or a T-LoRA of LyCORIS, SimpleTuner or the reference.', show_default=False)], # what to import
+    pretrained_model_name_or_path:Annotated[str | None, typer.Option(help='Base that it was trained on. The reference names it in its hparams.yml.', show_default=False)]=None, # base
+    revision:Annotated[str | None, typer.Option(help='Branch, tag or commit of the base on the Hub.', show_default=False)]=None, # of the base
+    output_dir:Annotated[str | None, typer.Option(help="Folder for the file; by default one in outputs, with the file's name.", show_default=False)]=None, # folder
+    min_rank:Annotated[int | None, typer.Option(help='Live ranks where all is noise. By default all ranks live always, or as the file says.', show_default=False)]=None, # live ranks at sigma 1
+    rank_schedule:Annotated[str | None, typer.Option(help='With min-rank: how the ranks come (paper, cosine, shifted).', show_default=False)]=None, # kind of schedule
+    trigger:Annotated[str | None, typer.Option(help='Words that it was trained on.', show_default=False)]=None, # words
+    class_name:Annotated[str | None, typer.Option(help='What it shows.', show_default=False)]=None, # of the concept
+) -> None:
+    """Write anybody's LoRA for FLUX as a file of ours.
+
+    It is read exactly or refused. With min-rank it becomes a T-LoRA: its later ranks wait for less noise.
+    """
+    from tlora_flux.base.access import check_versions
+    check_versions()
+    from tlora_flux.base.checkpoint import import_lora
+    from tlora_flux.base.load import BaseRef
+    from tlora_flux.runs import find_weights, read_header
+    base = pretrained_model_name_or_path or read_header(file).get('base')
+    if not base: raise BadInput(f'{file} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
+    words = {name: value for name, value in (('trigger', trigger), ('class_name', class_name)) if value}
+    weights = import_lora(file, output_dir or f'outputs/{find_weights(file).stem}', BaseRef(base, revision), min_rank, rank_schedule, **words)
+    print(f'weights: {weights}')
+
 # %% ../nbs/cli.ipynb #dabb1eab
 @app.command(cls=PlainCommand, epilog='Example: tlora check data/material_brick/config.yaml --preset 24gb')
 @with_flags(TrainConfig)

@@ -6,8 +6,31 @@
 __all__ = []
 
 # %% ../../nbs/base/dialects.ipynb #665a2fc4
-import re
+import json, math, re
+from weakref import WeakKeyDictionary
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 from ..errors import BadInput
+from ..method.adapter import target_paths
+from ..method.schedule import RankSchedule
+
+# %% ../../nbs/base/dialects.ipynb #ee164594
+OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor).+'
+         r'(?:(?<!lora)\.(?:down|up)\.weight|\.(?:p|q)_layer\.weight|\.lambda_layer)')
+
+def refuse_older(
+    keys, # of a file
+):
+    "Raises `BadInput` for the weights of the older T-LoRA code, which wrote a layer's path with dots, and nothing in front of `down` and `up`."
+    for key in keys:
+        if re.fullmatch(OLDER, key): raise BadInput(f'{key} is of older T-LoRA code, whose ranks go live as the noise rises, the other way round, and which learnt to name the noise, '
+            'not the way from it: nothing here draws with that; train again on the same photos (tlora train)')
+
+# %% ../../nbs/base/dialects.ipynb #dd100bd0
+REFERENCE_KEY = r'((single_)?transformer_blocks\.\d+\.attn)\.processor\.(\w+)\.(down|up)\.weight'
+
+def is_reference(key): return re.fullmatch(REFERENCE_KEY, key) is not None
 
 # %% ../../nbs/base/dialects.ipynb #dd100bd1
 REFERENCE = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', 'to_out_lora':'to_out.0',
@@ -17,8 +40,309 @@ def reference_key(
     key:str, # key of the reference's lora.pt
 ) -> str|None: # our key; None for a tensor that its forward never uses
     "Rename one tensor. Raises `BadInput` for a key that is not the reference's."
-    match = re.fullmatch(r'((single_)?transformer_blocks\.\d+\.attn)\.processor\.(\w+)\.(down|up)\.weight', key)
+    refuse_older([key])
+    match = re.fullmatch(REFERENCE_KEY, key)
     if not match or match[3] not in REFERENCE: raise BadInput(f'{key} is no tensor of the reference implementation; give its lora.pt')
     attention,single,layer,side = match.groups()
     if single and layer not in ('to_q_lora', 'to_k_lora', 'to_v_lora'): return None
     return f'tlora.{attention}.{REFERENCE[layer]}.lora_{"A" if side == "down" else "B"}'
+
+# %% ../../nbs/base/dialects.ipynb #78b0b267
+QKV,ADDED_QKV = 'attn.to_q attn.to_k attn.to_v', 'attn.add_q_proj attn.add_k_proj attn.add_v_proj'
+
+BLOCK_NAMES = { # (theirs, diffusers'): name in the block, and diffusers' names for its rows; what the transformer at hand has decides
+    ('double_blocks', 'transformer_blocks'): [
+        ('img_mod.lin', 'norm1.linear'), ('txt_mod.lin', 'norm1_context.linear'), ('img_attn.qkv', QKV), ('txt_attn.qkv', ADDED_QKV),
+        ('img_attn.proj', 'attn.to_out.0'), ('txt_attn.proj', 'attn.to_add_out'),
+        ('img_mlp.0', 'ff.net.0.proj'), ('img_mlp.2', 'ff.net.2'), ('txt_mlp.0', 'ff_context.net.0.proj'), ('txt_mlp.2', 'ff_context.net.2'),
+        ('img_mlp.0', 'ff.linear_in'), ('img_mlp.2', 'ff.linear_out'), # FLUX.2
+        ('txt_mlp.0', 'ff_context.linear_in'), ('txt_mlp.2', 'ff_context.linear_out'),
+        ('processor.qkv_lora1', QKV), ('processor.qkv_lora2', ADDED_QKV), # XLabs
+        ('processor.proj_lora1', 'attn.to_out.0'), ('processor.proj_lora2', 'attn.to_add_out')],
+    ('single_blocks', 'single_transformer_blocks'): [
+        ('linear1', f'{QKV} proj_mlp'), ('linear2', 'proj_out'), ('modulation.lin', 'norm.linear'),
+        ('linear1', 'attn.to_qkv_mlp_proj'), ('linear2', 'attn.to_out'), # FLUX.2
+        ('processor.qkv_lora', QKV), ('processor.proj_lora', 'proj_out')]} # XLabs
+
+# %% ../../nbs/base/dialects.ipynb #62071857
+SWAPPED = ('final_layer.adaLN_modulation.1', 'final_layer_adaLN_modulation_1') # its shift lies above its scale, and in diffusers below
+EMBEDDERS = {'time_in': 'timestep_embedder', 'guidance_in': 'guidance_embedder', 'vector_in': 'text_embedder'}
+
+OUTER_NAMES = {'img_in': 'x_embedder', 'txt_in': 'context_embedder', 'final_layer.linear': 'proj_out', SWAPPED[0]: 'norm_out.linear',
+    **{f'{theirs}.{side}_layer': f'time_text_embed.{ours}.linear_{n}' for theirs,ours in EMBEDDERS.items() for n,side in ((1, 'in'), (2, 'out'))},
+    **{f'{o}.lin': f'{o}.linear' for o in ('double_stream_modulation_img', 'double_stream_modulation_txt', 'single_stream_modulation')}} # FLUX.2
+
+# %% ../../nbs/base/dialects.ipynb #2ac48fae
+def name_table(
+    transformer, # of diffusers, adapted or not; on the meta device it will do
+) -> dict[str, tuple[str,...]]: # name of a layer with dots, and again with underscores -> the linears whose rows it holds, in their order
+    "Every name that a linear of this transformer may go by."
+    linears = target_paths(transformer, '.+')
+    table = {path: (path,) for path in linears} | {theirs: (ours,) for theirs,ours in OUTER_NAMES.items() if ours in linears}
+    for (theirs,ours),names in BLOCK_NAMES.items():
+        for n in {int(m[1]) for path in linears if (m := re.match(rf'{ours}\.(\d+)\.', path))}:
+            for name,rows in names:
+                paths = tuple(f'{ours}.{n}.{row}' for row in rows.split())
+                if {*paths} <= {*linears}: table[f'{theirs}.{n}.{name}'] = paths
+    return table | {name.replace('.', '_'): paths for name,paths in table.items()}
+
+# %% ../../nbs/base/dialects.ipynb #572aa3a9
+PREFIX = r'^(?:lora_unet_|lora_transformer_|lycoris_|(?:base_model\.model\.|model\.|diffusion_model\.|transformer\.)+)'
+SIDES = {'lora_A': 'A', 'lora_B': 'B', 'lora_down': 'A', 'lora_up': 'B', 'lora.down': 'A', 'lora.up': 'B', 'down': 'A', 'up': 'B'}
+
+def split_key(
+    key:str, # of a file
+) -> tuple[str, str]: # name without its prefix; `A`, `B`, the key's own last words, or nothing for a part that is not known
+    "Which layer a tensor belongs to, and what it is there."
+    name = re.sub(PREFIX, '', key)
+    if match := re.fullmatch(rf'(.+?)\.({"|".join(map(re.escape, SIDES))})(?:\.default)?\.weight', name): return match[1],SIDES[match[2]]
+    match = re.fullmatch(r'(.+)\.(alpha|lambda_layer|[pq]_layer\.weight|(?:hada|lokr)_w[12](?:_[ab])?)', name)
+    return match.groups() if match else (name, '')
+
+# %% ../../nbs/base/dialects.ipynb #5b0b61fc
+NO_LOW_RANK = {
+    r'dora_scale|lora_magnitude_vector': 'DoRA, which sets the length of each row of a weight',
+    r'oft_|oft\.': 'OFT, which turns the weights',
+    r'\.(?:diff|diff_b|set_weight)$': 'a whole difference of weights',
+    r'\.(?:[ab][12]|bm[12])\.weight$|on_input$': 'GLoRA or IA3',
+    r'lora_mid|_t[12]?$|lokr_t2|hada_t': 'a LoRA of convolutions',
+    r'\.bias$': 'a trained bias',
+    r'norm\.(?:scale|weight)$|[wb]_norm$': 'a trained norm',
+    r'lora_time_': 'MultiAlign, whose strength changes with time'}
+
+def refuse_kind(
+    keys, # of a file
+):
+    "Raises `BadInput` for a kind of adapter that is no product of two thin matrices."
+    for key in keys:
+        for pattern,what in NO_LOW_RANK.items():
+            if re.search(pattern, key): raise BadInput(f'{key} is of {what}: no LoRA can carry that exactly; merge it into the base with the program that made it')
+
+# %% ../../nbs/base/dialects.ipynb #6581922b
+OTHER_MODELS = {
+    r'(?:down|up|input|output)_blocks|mid_block|middle_block|lora_te2_': 'SD-XL or Stable Diffusion',
+    r'(?:self|cross)_attn[._][qkvo](?:_img)?\.|(?:^|\.)blocks\.\d+\.attn[12]\.': 'Wan',
+    r'img_mod[._]1\.|(?:img|txt)_mlp[._]net|transformer_blocks[._][4-9]\d[._]': 'Qwen-Image',
+    r'joint_(?:transformer_)?blocks': 'Stable Diffusion 3',
+    r'\.img_attn_|img_mlp[._]fc1|individual_token_refiner': 'HunyuanVideo',
+    r'double_stream_blocks': 'HiDream',
+    r'distilled_guidance_layer': 'Chroma',
+    r'layers[._]\d+[._](?:attention|feed_forward|adaLN)': 'Z-Image or Lumina',
+    r'transformer_blocks[._]\d+[._]attn[12][._]': 'LTX-Video or PixArt',
+    r'layers[._]\d+[._](?:self_attn|mlp)': 'a language model'}
+UNETS = {768: 'Stable Diffusion 1.5', 1024: 'Stable Diffusion 2', 2048: 'SD-XL'} # width of the words that a U-Net reads
+
+def name_model(
+    tensors:dict[str, Tensor], # of a file
+) -> str: # empty if nobody knows
+    "For which model, other than ours, a file was made."
+    found = next((name for pattern,name in OTHER_MODELS.items() if any(re.search(pattern, key) for key in tensors)), '')
+    words = {t.shape[-1] for key,t in tensors.items() if re.search(r'attn2[._]to_k.*(?:lora_A|lora_down|lora\.down)', key)} & UNETS.keys()
+    return UNETS[words.pop()] if found.startswith('SD-XL') and len(words) == 1 else found
+
+# %% ../../nbs/base/dialects.ipynb #de7e8c2f
+def header_scale(
+    header:dict[str, str], # of the file
+    path:str, # of a linear, by diffusers' name
+    rank:int, # of its matrices
+) -> float:
+    "The strength that PEFT's config in a header gives a layer; 1 where there is none. Raises `BadInput` for a config that cannot be read."
+    try:
+        said = json.loads(header.get('lora_adapter_metadata', '{}'))
+        said = {k.removeprefix('transformer.'): v for k,v in said.items()}
+        if 'lora_alpha' not in said: return 1.
+        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if re.match(rf'(?:.*\.)?(?:{k})$', path)), said['lora_alpha'])
+        return alpha / (rank**.5 if said.get('use_rslora') else rank)
+    except (ValueError, TypeError, AttributeError, re.error): raise BadInput(f'lora_adapter_metadata in the header cannot be read, and the strength is only there: {header["lora_adapter_metadata"][:60]}; save the LoRA again') from None
+
+# %% ../../nbs/base/dialects.ipynb #1b16d7f2
+def hadamard_pair(
+    parts:dict[str, Tensor], # `hada_w1_a` (out, r), `hada_w1_b` (r, in), and the same of w2
+) -> tuple[Tensor, Tensor]: # A (r*r, in), B (out, r*r)
+    "LoHa as one product: every row of the one `b` times every row of the other."
+    a1,b1,a2,b2 = (parts[f'hada_w{o}'].float() for o in ('1_a', '1_b', '2_a', '2_b'))
+    return torch.einsum('ri,si->rsi', b1, b2).flatten(0, 1),torch.einsum('or,os->ors', a1, a2).flatten(1)
+
+# %% ../../nbs/base/dialects.ipynb #b3b0ad04
+def kronecker_pair(
+    parts:dict[str, Tensor], # `lokr_w1`, or its `_a` and `_b`; `lokr_w2_a` (out, r) and `lokr_w2_b` (r, in)
+) -> tuple[Tensor, Tensor]: # A, B
+    "LoKr as one product. Raises `BadInput` where the second factor was not made of two thin ones."
+    if 'lokr_w2' in parts: raise BadInput('a LoKr with a whole second factor has no low rank, so it cannot be a LoRA; merge it into the base with the program that made it')
+    w1 = parts['lokr_w1'].float() if 'lokr_w1' in parts else None
+    a1,b1 = (parts['lokr_w1_a'].float(), parts['lokr_w1_b'].float()) if w1 is None else (w1, torch.eye(w1.shape[1]))
+    return torch.kron(b1, parts['lokr_w2_b'].float()),torch.kron(a1, parts['lokr_w2_a'].float())
+
+# %% ../../nbs/base/dialects.ipynb #bc753c79
+def plain_pair(parts): return parts['A'].float(),parts['B'].float()
+
+KINDS = { # parts of a kind -> what makes two matrices of them, and the parts of whose rows the rank is the number, by preference
+    frozenset('AB'): (plain_pair, ('A',)),
+    frozenset(f'hada_w{o}' for o in ('1_a', '1_b', '2_a', '2_b')): (hadamard_pair, ('hada_w1_b',)),
+    **{frozenset((*w1, *w2)): (kronecker_pair, ('lokr_w2_b', 'lokr_w1_b'))
+       for w1 in (('lokr_w1',), ('lokr_w1_a', 'lokr_w1_b')) for w2 in (('lokr_w2',), ('lokr_w2_a', 'lokr_w2_b'))}}
+
+# %% ../../nbs/base/dialects.ipynb #b83cd69f
+def layer_pair(
+    name:str, # of a layer, for messages
+    parts:dict[str, Tensor], # its tensors
+    header:dict[str, str], # of the file
+    path:str, # of its first linear
+) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r), float32, the strength in B
+    "The two matrices of a layer. Raises `BadInput` for one that is not whole, and for two strengths."
+    held = frozenset(parts) - {'alpha'}
+    if held not in KINDS: raise BadInput(f'{name} has {" and ".join(sorted(held)) or "alpha"} alone, so it is not whole; download the file again')
+    pair_of,ranks = KINDS[held]
+    try: (A,B),rank = pair_of(parts),next(len(parts[k]) for k in ranks if k in parts)
+    except (RuntimeError, IndexError): raise BadInput(f'{name} has parts of {[tuple(t.shape) for t in parts.values()]}, which do not fit each other; download the file again') from None
+    scale = header_scale(header, path, rank)
+    if 'alpha' in parts:
+        if scale not in (1., beside := parts['alpha'].flatten()[0].item()/rank): raise BadInput(f'{name} has alpha={beside*rank:g} beside its matrices and strength {scale:g} in its header; save it again with one of them')
+        scale = beside
+    if not scale or not math.isfinite(scale): raise BadInput(f'{name} has strength {scale:g}; save it again with an alpha that is a number above 0')
+    return A,scale*B
+
+# %% ../../nbs/base/dialects.ipynb #b2adaae6
+def split_rows(
+    A:Tensor, # (r, in)
+    B:Tensor, # (out, r), the rows of several linears
+    sizes:list[int], # rows of each
+) -> list[tuple[Tensor, Tensor]|None]: # A and B of each; None where nothing is added
+    "Undo a fusion, exactly."
+    if len(sizes) == 1 or not B.any(): return [(A, rows) for rows in B.split(sizes)]
+    used = [rows.any(0) for rows in B.split(sizes)]
+    return [(A[live], rows[:,live]) if live.any() else None for rows,live in zip(B.split(sizes), used)]
+
+# %% ../../nbs/base/dialects.ipynb #14bf6656
+BESIDE = r'lora_te\d?_|text_encoder|text_model|clip_[lg]\.|t5xxl|bundle_emb|(?:conditioner|te\d?)\.'
+
+def group_tensors(
+    tensors:dict[str, Tensor], # of a file
+    transformer, # where they should go
+) -> tuple[dict, list[str]]: # (linears, whether the rows are swapped) -> part -> tensor; keys that are left over
+    "The tensors by layer. Raises `BadInput` for a key without a place, or twice in other words, and names another model's LoRA."
+    table,groups,lost = name_table(transformer),{},[]
+    left = [key for key in tensors if re.match(BESIDE, key)]
+    for key in (o for o in tensors if o not in left):
+        name,part = split_key(key)
+        if name not in table or not part:
+            lost.append(key)
+            continue
+        group = groups.setdefault((table[name], name in SWAPPED), {})
+        if part in group: raise BadInput(f'{key} is in the file twice, under two names; remove one of them')
+        group[part] = tensors[key]
+    if not lost and groups: return groups,left
+    if found := name_model({key: tensors[key] for key in lost}): raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
+    refuse_kind(lost)
+    if not groups: raise BadInput(f'none of its {len(tensors)} tensors belongs to {type(transformer).__name__}, first {min(tensors, default="nothing")}; give a LoRA for FLUX')
+    raise BadInput(f'{len(lost)} of {len(tensors)} tensors have no place in this transformer, first {min(lost)}: made for another base')
+
+# %% ../../nbs/base/dialects.ipynb #e421aa0f
+def read_pairs(
+    transformer, # of diffusers, adapted or not; on the meta device it will do
+    tensors:dict[str, Tensor], # of a LoRA, in any dialect
+    header:dict[str, str], # of its file
+) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str]]: # path -> A (r, in), B (out, r), float32, strength in B; keys that are left over
+    "A LoRA of any dialect. Raises `BadInput` for one that does not fit whole, or cannot be had exactly."
+    (groups,left),pairs = group_tensors(tensors, transformer),{}
+    for (paths,swapped),parts in groups.items():
+        layers,(A,B) = [transformer.get_submodule(path) for path in paths],layer_pair(' and '.join(paths), parts, header, paths[0])
+        sizes,width = [o.out_features for o in layers],layers[0].in_features
+        if (A.shape, B.shape) != ((len(A), width), (sum(sizes), len(A))):
+            raise BadInput(f'{" and ".join(paths)} has matrices of {tuple(A.shape)} and {tuple(B.shape)}, this transformer takes (rank, {width}) and ({sum(sizes)}, rank): made for another base')
+        if swapped: B = torch.cat(B.chunk(2)[::-1])
+        for path,pair in zip(paths, split_rows(A, B, sizes)):
+            if path in pairs: raise BadInput(f'{path} is in the file twice, once with others in one matrix; remove one of them')
+            if pair: pairs[path] = pair
+    return pairs,left
+
+# %% ../../nbs/base/dialects.ipynb #9c0624aa
+PIECES = { # number of singular values, rank -> which of them a layer begins with
+    'principal': lambda n, rank: slice(0, rank),
+    'last': lambda n, rank: slice(max(n - rank, 0), n),
+    'middle': lambda n, rank: slice((n - rank)//2, (n - rank)//2 + rank)}
+
+def lycoris_settings(
+    header:dict[str, str], # of the file
+) -> dict: # rank, schedule, piece, strength
+    "What LyCORIS' config says. Raises `BadInput` for a file without one, or that began with random numbers, which are nowhere."
+    try: said = json.loads(header['lycoris_config'])
+    except KeyError: raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take the file that SimpleTuner wrote') from None
+    except ValueError: said = None
+    if not isinstance(said, dict) or type(said.get('linear_dim')) is not int: raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner wrote')
+    piece = said.get('sig_type', 'principal')
+    if piece not in PIECES: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
+    if not said.get('use_data_init', True): raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be rebuilt; train again')
+    rank = said['linear_dim']
+    schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.), factor=2)
+    return dict(rank=rank, schedule=schedule, piece=piece, strength=said.get('multiplier', 1.))
+
+# %% ../../nbs/base/dialects.ipynb #99942cd4
+STARTS = WeakKeyDictionary() # linear -> what was asked, and its factors: a grid swaps a file in many times, and a large decomposition takes seconds
+
+def first_factors(
+    layers:list, # the linears whose rows lie below each other
+    rank:int, # ranks
+    piece:str, # a key of `PIECES`
+) -> tuple[Tensor, Tensor]: # q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values than ranks
+    "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
+    weights = [getattr(layer, 'base_layer', layer).weight.data for layer in layers]
+    if any(type(w) is not Tensor or w.is_meta or not w.is_floating_point() for w in weights):
+        raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base with quantization=none and without offloading, or make it a file of ours first (tlora import)")
+    weight = torch.cat(weights).float()
+    asked = rank,piece,weight.double().sum().item()
+    if STARTS.get(layers[0], (None,))[0] != asked:
+        u,s,vh = torch.linalg.svd(weight, full_matrices=False)
+        kept = PIECES[piece](len(s), rank)
+        q,p = vh[kept],u[:,kept]*s[kept]
+        STARTS[layers[0]] = asked,(F.pad(q, (0, 0, 0, rank - len(q))).cpu(),F.pad(p, (0, rank - len(q))).cpu())
+    return STARTS[layers[0]][1]
+
+# %% ../../nbs/base/dialects.ipynb #f66a1aac
+def doubled_pair(
+    parts:dict[str, Tensor], # `q_layer.weight` (r, in), `p_layer.weight` (out, r), `lambda_layer` (1, r), `alpha`
+    start:tuple[Tensor, Tensor], # q0 (r, in), p0 (out, r) with its singular values
+    strength:float, # factor of all of it
+) -> tuple[Tensor, Tensor]: # A (2r, in), B (out, 2r)
+    "One rank of theirs as two neighbours."
+    q,p,value = (parts[o].float() for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer'))
+    scale = strength*parts['alpha'].item()/len(q)
+    return torch.stack([q, start[0]], 1).flatten(0, 1),scale*torch.stack([p*value, -start[1]], 2).flatten(1)
+
+# %% ../../nbs/base/dialects.ipynb #f391e377
+LYCORIS_PARTS = {'q_layer.weight', 'p_layer.weight', 'lambda_layer', 'alpha'}
+
+def read_lycoris(
+    transformer, # of diffusers, adapted or not, its weights in memory
+    tensors:dict[str, Tensor], # of a T-LoRA of LyCORIS
+    header:dict[str, str], # of its file
+) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str], RankSchedule]: # as `read_pairs`, and the schedule of the doubled ranks
+    "A T-LoRA of LyCORIS as a plain one of twice the rank. Raises `BadInput` for one that cannot be rebuilt, or does not fit whole."
+    said,(groups,left),pairs = lycoris_settings(header),group_tensors(tensors, transformer),{}
+    for (paths,_),parts in groups.items():
+        layers = [transformer.get_submodule(path) for path in paths]
+        sizes,width = [o.out_features for o in layers],layers[0].in_features
+        if {*parts} != LYCORIS_PARTS: raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')
+        rank = len(parts['q_layer.weight'])
+        shapes = [tuple(parts[o].shape) for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer')]
+        if rank > said['rank'] or shapes != [(rank, width), (sum(sizes), rank), (1, rank)]:
+            raise BadInput(f'{paths[0]} has {shapes}, this transformer takes {(said["rank"], width)} and {(sum(sizes), said["rank"])}: made for another base')
+        A,B = doubled_pair(parts, first_factors(layers, rank, said['piece']), said['strength'])
+        pairs |= {path: (A, rows) for path,rows in zip(paths, B.split(sizes))}
+    return pairs,left,said['schedule']
+
+# %% ../../nbs/base/dialects.ipynb #a5838ba6
+def targets_of(
+    transformer, # of diffusers, adapted or not
+    paths, # linears of it
+) -> str: # `attention`, `all-linear`, or a regular expression
+    "What `targets` means exactly these linears."
+    for name in ('attention', 'all-linear'):
+        if {*target_paths(transformer, name)} == {*paths}: return name
+    blocks = {} # (kind, layer) -> numbers of blocks
+    for path in paths:
+        kind,number,layer = re.fullmatch(r'(?:(\w+_blocks)\.(\d+)\.)?(.+)', path).groups('')
+        blocks.setdefault((kind, layer), []).append(number)
+    layers = {} # (kind, numbers) -> layers
+    for (kind,layer),numbers in blocks.items(): layers.setdefault((kind, *sorted(numbers, key=lambda o: int(o or 0))), []).append(re.escape(layer))
+    return '|'.join((rf'{kind}\.(?:{"|".join(numbers)})\.' if kind else '') + f'(?:{"|".join(names)})' for (kind,*numbers),names in layers.items())

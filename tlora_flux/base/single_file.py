@@ -29,6 +29,8 @@ def read_shapes(
     return {name.removeprefix('model.diffusion_model.'): (t['dtype'], t['shape']) for name,t in tensors.items()}
 
 # %% ../../nbs/base/single_file.ipynb #df96f80a
+AXES = {128: [16, 56, 56], 32: [8, 12, 12]} # numbers of a head -> how they are shared among frame, row and column: FLUX.1's, and micro-FLUX's; no tensor tells it
+
 def transformer_config(
     file:str|Path, # a .safetensors file
 ) -> dict: # config of `FluxTransformer2DModel`
@@ -39,8 +41,9 @@ def transformer_config(
     if types := {t for t,_ in shapes.values()} - {'BF16','F16','F32'}: raise BadInput(f'{name} holds rounded weights ({", ".join(sorted(types))}); an adapter wants the file in bf16, of 23.8 GB')
     (width,channels),joint,pooled = shapes['img_in.weight'][1],shapes['txt_in.weight'][1][1],shapes['vector_in.in_layer.weight'][1][1]
     head, = shapes['double_blocks.0.img_attn.norm.query_norm.scale'][1]
+    if head not in AXES: raise BadInput(f'{name} has heads of {head} numbers, and only its config tells how they are shared among rows and columns; give a diffusers folder')
     return dict(_class_name='FluxTransformer2DModel', patch_size=1, in_channels=channels, num_layers=len(blocks['double']), num_single_layers=len(blocks['single']), attention_head_dim=head,
-                num_attention_heads=width//head, joint_attention_dim=joint, pooled_projection_dim=pooled, guidance_embeds='guidance_in.in_layer.weight' in shapes, axes_dims_rope=[head//8, head*7//16, head*7//16])
+                num_attention_heads=width//head, joint_attention_dim=joint, pooled_projection_dim=pooled, guidance_embeds='guidance_in.in_layer.weight' in shapes, axes_dims_rope=AXES[head])
 
 # %% ../../nbs/base/single_file.ipynb #2d026666
 def load_transformer(

@@ -306,20 +306,23 @@ def add_tlora_(
     init:str='vanilla', # a key of `INITS`
     name:str='default', # an attached name is replaced, another one is added beside it
     generator:torch.Generator|None=None, # CPU generator for the initial weights; None is torch's global one
+    weights:dict[str, tuple[Tensor, Tensor]]|None=None, # path -> A (rank, in), B (out, rank) to begin with, such as a file's; None draws them by `init`
 ) -> nn.Module: # the same transformer
     "Wrap the target linears, freeze the base. Raises `BadInput` if name, init, targets or rank do not fit."
     if not name.isidentifier(): raise BadInput(f'name={name!r} must be a word of letters, digits and underscores')
     if init not in INITS: raise BadInput(f'init={init!r} is unknown; choose from {", ".join(INITS)}')
     check_attachable(transformer)
     paths = target_paths(transformer, targets)
-    check_rank(transformer, paths, schedule.max_rank)
+    if weights is None: check_rank(transformer, paths, schedule.max_rank)
     if name in adapter_names(transformer): detach_layers_(transformer, name)
     freeze_base_(transformer)
     state,device = attach_state_(transformer),next(transformer.parameters()).device
+    if weights and device.type == 'meta': device = 'cpu' # a base without its weights: what is attached is there all the same
     for path in paths:
         layer = transformer.get_submodule(path)
         if not isinstance(layer, TLoRALinear): transformer.set_submodule(path, layer := TLoRALinear(layer, state))
-        layer.add_(name, *(w.to(device) for w in INITS[init](layer.in_features, layer.out_features, schedule.max_rank, generator)))
+        begin = weights[path] if weights else INITS[init](layer.in_features, layer.out_features, schedule.max_rank, generator)
+        layer.add_(name, *(w.to(device, torch.float32, copy=True, memory_format=torch.contiguous_format) for w in begin))
     state.adapters[name] = Adapter(schedule, targets, init)
     return transformer
 

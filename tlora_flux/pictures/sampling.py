@@ -22,7 +22,7 @@ from ..errors import BadInput
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write
-from ..runs import read_header, run_folder, trained_config
+from ..runs import FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
@@ -200,7 +200,7 @@ def open_request(
     "Raises `BadInput` for adapters and prompts that cannot be read, and for a base that nobody names, or that cannot be loaded as asked."
     adapters = find_adapters(cfg.run, cfg.checkpoint)
     run,about = run_folder(adapters[0][1]),read_header(adapters[0][1])
-    trained = trained_config(run)
+    trained = None if about['format'] == FOREIGN else trained_config(run) # a config.yaml beside it is another program's
     base = base_named_by(cfg, trained, about)
     ask_for_places(cfg, base)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
