@@ -221,6 +221,8 @@ class ConceptFields(Config):
         low=1, high=512, family=(32, 77))
 
 # %% ../nbs/config.ipynb #31e6d059
+CHOICES_OF_BASE = ('flux.1-dev', 'flux.1-dev-de-distilled', 'flux.1-schnell') # of one shape, or nearly
+
 @dataclass(kw_only=True)
 class AdapterFields(Config):
     "Base model, and the adapter on it."
@@ -230,6 +232,7 @@ class AdapterFields(Config):
         path=True,
         needs=dict(pretrained_model_name_or_path='*.safetensors'))
     revision:str|None = option(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
+    base_family:str|None = option(None, 'Which model the base is, where its weights do not tell. None is what they tell.', choices=CHOICES_OF_BASE)
     rank:int = option(32, 'Ranks live at sigma 0, the clean end.', low=1, high=16384)
     min_rank:int = option(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0, high=16384)
     rank_schedule:str = option('paper', 'How the live rank falls from rank to min_rank as sigma grows.',
@@ -414,6 +417,7 @@ class PlaceFields(LoadFields):
     other_parts:str|None = option(None, "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the training's.",
         path=True,
         needs=dict(pretrained_model_name_or_path='*.safetensors'))
+    base_family:str|None = option(None, "Which model the base is, where its weights do not tell. None is the training's.", choices=CHOICES_OF_BASE)
     offload:str = option('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.',
         choices=('none', 'model', 'group', 'sequential'))
     allow_sequential_offload:bool = option(False, 'Let offload=sequential through, ten times slower than any other.')

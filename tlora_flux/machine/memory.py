@@ -49,7 +49,7 @@ _KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544
                     adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
                     adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712)
-FIGURES = {'flux.1-dev': _DEV, 'flux.1-schnell': replace(_DEV, transformer=11_891_178_560), 'micro-flux': _DEV,
+FIGURES = {'flux.1-dev': _DEV, 'flux.1-dev-de-distilled': replace(_DEV, transformer=11_891_178_560), 'flux.1-schnell': replace(_DEV, transformer=11_891_178_560), 'micro-flux': _DEV,
            'flux.2-klein-base-4b': _KLEIN_4B, 'flux.2-klein-4b': _KLEIN_4B, 'flux.2-klein-base-9b': _KLEIN_9B, 'flux.2-klein-9b': _KLEIN_9B}
 
 # %% ../../nbs/machine/memory.ipynb #b626c8fc

@@ -19,7 +19,7 @@ from ..runs import check_run
 from ..base.access import HubAnswer, ask_hub, hub_cache, local_base, missing_files, describe_hub_error, find_snapshot
 from ..base.access import check_launch, untried_versions, version_problems
 from ..base.quantised import check_storage, STORAGE_KINDS
-from ..base.load import base_family, BaseRef
+from ..base.load import base_family, BaseRef, check_other_parts
 from ..photos.concept import concept_dir
 from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, ModelSizes, figures_for, in_gb, LADDER
 from .memory import Machine, Phase, plan_sampling, plan_training, read_speed, preset_for_card, this_machine
@@ -270,19 +270,20 @@ def family_rows(
     pipeline_class:str|None, # what the Hub says
     trains:bool, # is it going to be trained?
     own=None, # family of a single file
+    asked:str|None=None, # `base_family`
 ): # family, and rows about it
     "Which family a base belongs to, before it is here. The family is None where it is none of ours."
     from tlora_flux.base.families import FAMILIES
     rows,known = [],', '.join(sorted({f.pipeline_class for f in FAMILIES.values()}))
     if folder:
-        try: family = base_family(folder, name)
+        try: family = check_other_parts(own, folder, name, 'the file') or own if own else base_family(folder, name, asked)
         except BadInput as e: return own,[Finding('access', 'fail', *str(e).split('; ', 1))]
     else:
         named = [f for f in FAMILIES.values() if name in f.bases] or [f for f in FAMILIES.values() if f.pipeline_class==pipeline_class]
         if pipeline_class and not named: return None,[Finding('access', 'fail', f'{name} is a {pipeline_class}', f'choose a base whose pipeline is one of: {known}')]
         family = own or (named[0] if named else None)
         if not family: return None,[Finding('access', 'warn', f'what {name} is shows only when its config is fetched, so there is no plan for it', f'its pipeline should be one of: {known}')]
-    if own and family is not own: return own,[Finding('access', 'fail', f'the file is {own.name}, {name} is {family.name}', f'set other_parts to the other parts of a {own.name}')]
+    family = own or family
     if trains and family.not_trainable: rows.append(Finding('access', 'fail', *family.not_trainable.split('; ', 1)))
     return family,rows
 
@@ -335,7 +336,7 @@ def survey(
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
     machine,answer = this_machine(),asked()
     here = local or find_snapshot(source, base.revision, cache)
-    family,rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own)
+    family,rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own, base.base_family)
     known = family or FAMILIES['flux.1-dev']
     parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (base.file and p=='transformer')))
     lost = missing_files(here, parts) if here else list(parts)

@@ -135,9 +135,9 @@ def base_named_by(
 ) -> BaseRef:
     "The base to draw with: the request's words, else the training's. Raises `BadInput` if nobody names one."
     base,named = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision')),cfg.pretrained_model_name_or_path
-    if named: base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None)
+    if named: base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None, base_family=base.base_family if named==base.name else None)
     if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
-    return replace(base, **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders') if (value := getattr(cfg, option))})
+    return replace(base, **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders','base_family') if (value := getattr(cfg, option))})
 
 # %% ../../nbs/pictures/sampling.ipynb #e079c87f
 def shared_settings(

@@ -173,7 +173,8 @@ def remember_base_(
     checkpoint:Path|None, # to go on from
 ) -> None:
     "By its weights. Raises `BadInput` where a run would go on with others under the same name."
-    about['base_stamp'] = BaseRef.of(cfg).fetch_stamp()
+    base = BaseRef.of(cfg)
+    about['base_stamp'] = base.find(() if base.file else ('transformer',)).stamp
     was = read_header(checkpoint).get('base_stamp') if checkpoint else None
     if was in (None, about['base_stamp']): return
     raise BadInput(f'{cfg.pretrained_model_name_or_path} has other weights than the base that {cfg.output_dir} was trained on; resume with that one, or choose another output_dir')
