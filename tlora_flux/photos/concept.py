@@ -6,7 +6,7 @@
 __all__ = ['concept_dir', 'open_image', 'to_rgb', 'list_images', 'caption_of', 'Photo', 'read_photos', 'concept_fingerprint']
 
 # %% ../../nbs/photos/concept.ipynb #c9fb4292
-import json, logging, os, re
+import logging, os, re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 from ..errors import BadInput
+from ..reading import load_json
 from ..config import holds_word, TrainConfig
 from ..disk import disk_read_errors, read_bytes, read_text
 
@@ -105,7 +106,7 @@ def read_metadata(
     photos = {o.name for o in list_images(folder).values()}
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip(): continue
-        try: name = (row := json.loads(line))['file_name']
+        try: name = (row := load_json(line))['file_name']
         except (ValueError, KeyError, TypeError, RecursionError): raise BadInput(f'{file} line {number} is no {{"file_name": ..., "text": ...}}; write one JSON object a photo') from None
         if not isinstance(name, str) or name not in photos: raise BadInput(f'{file} line {number}: there is no photo {name}; write its name as it stands in the folder, or remove the line')
         if name in rows: raise BadInput(f'{file} line {number}: {name} has a line already; remove one')

@@ -7,7 +7,7 @@ __all__ = ['denoise_cells', 'say_if_unused', 'Grid', 'training_photo', 'base_nam
            'plan_grid', 'encode_texts', 'ready_pipeline', 'draw_batches', 'hang_photo_', 'write_plan', 'sample']
 
 # %% ../../nbs/pictures/sampling.ipynb #19a950fe
-import hashlib, json, logging, time
+import hashlib, json, logging, os, time
 from collections.abc import Callable
 from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from accelerate import PartialState
 from torch import Tensor
 from tqdm.auto import tqdm
 from ..errors import BadInput
+from ..reading import read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, held_alone, sweep_litter
@@ -37,7 +38,7 @@ from ..photos.cache import recall_prompts, shelf_for, weights_stamp
 from ..machine.stall import StallWatch
 from ..machine.processes import is_lost_peer
 from ..machine.report import check, require_pass, Report
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, picture_or_why, plan_cells
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID, picture_or_why, plan_cells
 from .grid import read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
@@ -386,11 +387,11 @@ def refuse_other_run(
     grid:Grid, # the plan
 ) -> None:
     "Raises `BadInput` where the folder holds the grid of another run, or a person's own sheet."
-    try: other = json.loads((grid.folder/'grid.json').read_text(encoding='utf-8'))['run']
-    except FileNotFoundError:
-        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder') from None
+    if not os.path.lexists(grid.folder/'grid.json'):
+        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder')
         return
-    except (OSError, ValueError, KeyError, TypeError): return # cut off: it is written anew
+    try: other = read_json_file(grid.folder/'grid.json', GRID, '')['run']
+    except BadInput: return # cut off: it is written anew
     if other!=grid.run.resolve().name: raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
 
 # %% ../../nbs/pictures/sampling.ipynb #97bb6c99
