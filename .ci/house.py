@@ -12,7 +12,7 @@ from pathlib import Path
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
 public_limit = 250
 wings = {
-    '': ('errors', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
+    '': ('errors', 'reading', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
     'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
     'photos': ('opening', 'words', 'companions', 'concept', 'prompts', 'crops', 'cache', 'batch'),

@@ -8,11 +8,12 @@ __all__ = ['WEIGHTS', 'STATE', 'FORMAT', 'FOREIGN', 'REFERENCE_BASES', 'EARLY_FI
            'check_run']
 
 # %% ../nbs/runs.ipynb #a151ba25
-import json, os, re
+import os, re
 from fnmatch import fnmatch
 from pathlib import Path
 from safetensors import safe_open, SafetensorError
 from .errors import BadInput, require_utf8
+from .reading import checked_json, load_json, maybe, number, table, text, whole
 from .config import TrainConfig
 from .settings_file import load_config, read_yaml
 
@@ -49,6 +50,12 @@ def find_weights(
     if steps := list_checkpoints(path): raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
+# %% ../nbs/runs.ipynb #c515d876
+RANKS = dict(max_rank=whole(1, 16384), min_rank=whole(0, 16384))
+WORDS = text(1000, one_line=True)
+HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1))), init=text(100), targets=text(2000), transformer=text(200), package_version=text(100), family=text(100),
+    base=maybe(WORDS), revision=maybe(WORDS), trigger=WORDS, class_name=WORDS, max_sequence_length=whole(1, 512), resolution=whole(16, 16384), step=whole(), seed=whole(), samples=whole(1), data=text(100)))
+
 # %% ../nbs/runs.ipynb #f7aa452b
 REFERENCE_BASES = ('FLUX.1-dev', 'FLUX.1-Krea-dev') # of another base it is not known which family it is
 
@@ -63,9 +70,12 @@ def read_reference(
     if missing := [k for k in needed if k not in said]: raise BadInput(f'{found[0]} has no {missing[0]}; copy it again from the run, whole')
     base = str(said['pretrained_model_name_or_path'])
     ranks = dict(max_rank=said['rank'], min_rank=said['min_rank' if said['tlora'] else 'rank'])
-    return dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks, init='vanilla', targets='attention',
+    about = dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks, init='vanilla', targets='attention',
         transformer='FluxTransformer2DModel', **({'family': 'flux.1-dev'} if Path(base).name in REFERENCE_BASES else {}), base=base, trigger=said['placeholder_token'], class_name=said['class_name'],
         max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said}) # 512 tokens is what the reference trains with if nobody says otherwise
+    try: HEADER(about, '')
+    except ValueError as e: raise BadInput(f'{found[0]} is broken ({e}); copy it again from the run') from None
+    return about
 
 # %% ../nbs/runs.ipynb #618a7215
 ADAPTER_KEY = r'lora|lokr_|hada_|oft_|lambda_layer|[qp]_layer|\.(?:down|up)\.weight|\.(?:diff|diff_b|alpha)$'
@@ -89,13 +99,12 @@ def read_header(
     try:
         with safe_open(file, 'np') as f: said,keys = f.metadata() or {},list(f.keys())
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); copy it again, or open it to this user') from None
     if 'tlora' not in said and not any(re.match(r'(?:live|tlora)\.', key) for key in keys): return read_foreign_header(file, said, keys)
-    try:
-        about = json.loads(said['tlora'])
-        version = about['format']
-    except (KeyError, TypeError, ValueError, RecursionError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
+    try: version = load_json(said['tlora'])['format']
+    except (KeyError, TypeError, ValueError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
     if version not in (1, FORMAT): raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
-    return about
+    return checked_json(said['tlora'], HEADER, f'{file}: its header', 'copy it again, or save it anew')
 
 # %% ../nbs/runs.ipynb #c9ca5d7f
 def run_folder(
@@ -120,13 +129,14 @@ def resume_hint(
     return f'the same command with --resume goes on from {found[-1]}' if found else 'start again: no checkpoint was written yet'
 
 # %% ../nbs/runs.ipynb #ab616122
+RECORD = table(dict(step=whole(), loss=number(finite=False), sigma=number(), live_rank=number(), seconds=number(0, 1e9)))
+
 def parse_record(
     line:bytes, # of a log
 ) -> dict|None: # None where a power cut left something else
-    "One record."
-    try: record = json.loads(line)
-    except ValueError: return None
-    return record if isinstance(record, dict) and {'step','loss','sigma','live_rank','seconds'}<=record.keys() else None
+    "One record; its loss may be NaN."
+    try: return checked_json(line, RECORD, 'log.jsonl', '', finite=False)
+    except BadInput: return None
 
 # %% ../nbs/runs.ipynb #34b33066
 def read_log(

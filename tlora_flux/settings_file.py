@@ -41,11 +41,15 @@ CoreLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(r'[-+]?(0|[
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
 
 # %% ../nbs/settings_file.ipynb #808e7a69
+LARGEST, HALF_A_LETTER = 2**20, re.compile(r'[\ud800-\udc7f\udd00-\udfff]') # bytes of a config; other surrogates are bytes of a file's name
+
 def read_yaml(
     path:str|Path, # a YAML file of `key: value` lines
 ) -> dict: # as written, unchecked; {} for an empty file
     "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
-    try: values = yaml.load(Path(path).read_text(encoding='utf-8'), CoreLoader)
+    try:
+        with open(path, 'rb') as file: content = file.read(LARGEST + 1)
+        values = yaml.load(content.decode('utf-8'), CoreLoader) if len(content) <= LARGEST else None
     except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e: raise BadInput(f'{path}: {e.strerror}; give the path of a readable .yaml file') from None
     except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
@@ -54,8 +58,11 @@ def read_yaml(
     except yaml.YAMLError as e:
         mark, problem = getattr(e, 'problem_mark', None), getattr(e, 'problem', None) or 'unreadable character'
         raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; write one `key: value` a line") from None
+    if len(content) > LARGEST: raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
     if values is None: return {}
     if not isinstance(values, dict): raise BadInput(f'{path} is not a list of `key: value` lines')
+    for key, value in values.items():
+        if HALF_A_LETTER.search(f'{key}{value}'): raise BadInput(f'{path}: {key!r} has half a letter in it (a lone surrogate), which no file takes; write it anew')
     return values
 
 # %% ../nbs/settings_file.ipynb #6c0ebe3c

@@ -19,6 +19,10 @@ from importlib.resources import files
 from pathlib import Path
 from packaging.version import Version
 from ..errors import BadInput
+import errno, os, re, tempfile, threading, time
+from importlib import metadata
+from packaging.requirements import Requirement
+from ..reading import read_json_file, table, text
 
 # %% ../../nbs/base/access.ipynb #ec9640df
 TRIED = { # package -> floor; newest tried, of those that compute
@@ -83,13 +87,13 @@ def read_json(
     folder:Path, # of a diffusers pipeline
     name:str, # file in it
     called:str='', # what to call the folder; its own name where nothing is given
+    shape=table(), # that it must have, as in `reading`
 ) -> dict:
     "A config or an index. Raises `BadInput` if it is missing, or no JSON object."
     called = called or folder.name
-    try: values = json.loads((folder/name).read_text(encoding='utf-8'))
-    except FileNotFoundError: raise BadInput(f'{called} has no {name}; a base is a whole diffusers pipeline with a transformer') from None
-    except (OSError, ValueError, RecursionError) as e: raise BadInput(f'{called}: {name} is broken ({getattr(e, "strerror", None) or "no JSON"}); fetch it again') from None
-    if not isinstance(values, dict) or not values: raise BadInput(f'{called}: {name} is broken (nothing in it); fetch it again')
+    if not os.path.exists(folder/name): raise BadInput(f'{called} has no {name}; a base is a whole diffusers pipeline with a transformer')
+    values = read_json_file(folder/name, shape, 'fetch it again', f'{called}: {name}')
+    if not values: raise BadInput(f'{called}: {name} is broken (nothing in it); fetch it again')
     return values
 
 # %% ../../nbs/base/access.ipynb #e7116812
@@ -266,6 +270,9 @@ def fetch(
         raise BadInput(f'{why.format(hub_cache(cache_dir))}, or set cache_dir to a folder on another disk') from None
     raise BadInput('{}; {}'.format(*describe_hub_error(name, error)))
 
+# %% ../../nbs/base/access.ipynb #532f9f3d
+SHARDS = table(known=dict(weight_map=table(others=text(255, r'[^/\\]+')))) # names of files beside the index
+
 # %% ../../nbs/base/access.ipynb #2635ad63
 def missing_files(
     folder:Path, # of a diffusers pipeline
@@ -276,7 +283,7 @@ def missing_files(
     for part in (p for p in parts if os.path.isdir(folder/p)):
         has_weights = not re.match('tokenizer|scheduler', part)
         indices = list((folder/part).glob('*.safetensors.index.json'))
-        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}').get('weight_map', {'': '*.safetensors'}).values()}
+        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}', shape=SHARDS).get('weight_map', {'': '*.safetensors'}).values()}
         lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set())) if not os.path.exists(folder/part/name)]
         if has_weights and not indices and not any(f.exists() and is_loaded_file(f'{part}/{f.name}', (part,)) for f in (folder/part).glob('*.safetensors')): lost.append(f'{part}/*.safetensors')
     return lost

@@ -25,6 +25,11 @@ from ..method.adapter import tlora_layers, tlora_parameters
 from .families import family_of
 from .load import Base, BaseRef
 from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
+import hashlib, json, os, pickle, re
+from safetensors import SafetensorError
+from ..reading import read_json_file, table, text, whole
+from ..runs import find_weights, FORMAT, read_header, STATE, WEIGHTS
+from .dialects import reference_key
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)
@@ -86,15 +91,18 @@ def write_manifest(
     listed = {o.name: checksum(o) for o in sorted(folder.iterdir()) if o.name != MANIFEST}
     atomic_write(folder/MANIFEST, lambda part: part.write_text(json.dumps(listed, indent=1)))
 
+# %% ../../nbs/base/checkpoint.ipynb #abe022ab
+LISTED = table(others=table(dict(size=whole(), sha256=text(64))))
+
 # %% ../../nbs/base/checkpoint.ipynb #42851be3
 def manifest_mismatch(
     folder:Path, # of a checkpoint
     may_lack:tuple[str,...]=(), # files that are no loss
 ) -> str: # what is wrong, in a few words; empty for nothing
     "Compare a folder with its manifest."
-    try: listed = json.loads((folder/MANIFEST).read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError): return f'no readable {MANIFEST}'
-    if not isinstance(listed, dict) or not {WEIGHTS, STATE} <= {*listed}: return f'{MANIFEST} does not list {WEIGHTS} and {STATE}'
+    try: listed = read_json_file(folder/MANIFEST, LISTED, '')
+    except BadInput: return f'no readable {MANIFEST}'
+    if not {WEIGHTS, STATE} <= {*listed}: return f'{MANIFEST} does not list {WEIGHTS} and {STATE}'
     for name, wanted in listed.items():
         try: found = checksum(folder/name)
         except FileNotFoundError:
@@ -103,6 +111,9 @@ def manifest_mismatch(
         except OSError as e: return f'{name} cannot be read ({e.strerror})'
         if found != wanted: return f'{name} has changed, and has {found["size"]} bytes now'
     return ''
+
+# %% ../../nbs/base/checkpoint.ipynb #5b0c9c4e
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 # %% ../../nbs/base/checkpoint.ipynb #3b0c0b14
 def our_key(
@@ -123,6 +134,8 @@ def read_tensors(
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:
+        kind = tensors[key].dtype
+        if kind not in FLOATS: raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16 or float16; save it anew')
         if not tensors[key].isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]: raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
     return {read[key]: tensors[key] for key in used}
@@ -155,15 +168,14 @@ def check_fit(
         if tuple(tensors[key].shape) != shape: raise BadInput(f'{key} has shape {tuple(tensors[key].shape)}, this transformer takes {shape}: made for another base')
 
 # %% ../../nbs/base/checkpoint.ipynb #ced48e1c
-HEADER_TYPES = dict(schedule=dict, max_rank=int, init=str, targets=str, transformer=str)
+NEEDED = ('schedule','max_rank','init','targets','transformer')
 
 def check_header(
     file:Path, # for the message
-    about:dict, # its header
+    about:dict, # its header, from `read_header`
 ) -> RankSchedule: # the file's
-    "Raises `BadInput` for a header that lacks a value of `HEADER_TYPES`, or whose ranks contradict each other."
-    for key,kind in HEADER_TYPES.items():
-        if not isinstance(about.get(key), kind): raise BadInput(f'{file} says {key}={about.get(key)!r} in its header, so it cannot be attached; copy it again, or save it anew')
+    "Raises `BadInput` for a header that lacks a value of `NEEDED`, or whose ranks contradict each other."
+    if missing := [key for key in NEEDED if key not in about]: raise BadInput(f'{file} does not say {missing[0]} in its header, so it cannot be attached; copy it again, or save it anew')
     schedule = RankSchedule.from_dict(about['schedule'])
     if schedule.max_rank != about['max_rank']: raise BadInput(f"{file} says max_rank={about['max_rank']} in its header and {schedule.max_rank} in its schedule; copy it again, or save it anew")
     return schedule

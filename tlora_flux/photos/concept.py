@@ -20,6 +20,10 @@ from ..disk import disk_read_errors, read_bytes, read_text
 from .opening import is_transparent, open_photo, open_photo_file, open_stored
 from .words import as_seen, fill_places, FALSE_FLAG, read_words
 from .companions import masked_name, Shelf, sort_files, words_in_json
+import logging, os, re
+from contextlib import contextmanager
+from PIL import Image, ImageOps, UnidentifiedImageError
+from ..reading import load_json
 
 # %% ../../nbs/photos/concept.ipynb #91b5e76d
 def concept_dir(
@@ -64,7 +68,7 @@ def metadata_rows(
         return
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip(): continue
-        try: row = json.loads(line); row['file_name']
+        try: row = load_json(line); row['file_name']
         except (ValueError, KeyError, TypeError, RecursionError): raise BadInput(f'{file} line {number} is no {{"file_name": ..., "text": ...}}; write one JSON object a photo') from None
         yield number, row
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
 from ..errors import BadInput
+from ..reading import checked_json, load_json, maybe, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
 from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
@@ -107,6 +108,13 @@ def save_cell(
     path.parent.mkdir(exist_ok=True)
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
 
+# %% ../../nbs/pictures/grid.ipynb #2ec39c0c
+SETTINGS = dict(prompt=text(10**6), negative_prompt=text(10**6), seed=whole(), width=whole(1, 100_000), height=whole(1, 100_000), num_inference_steps=whole(1, 10**6),
+    guidance_scale=number(), true_cfg_scale=number(), strength=number())
+CELL = dict(file=text(255, r'[\w-]+\.png'), row=whole(0, 10**7), column=whole(0, 10**5))
+PLAN = dict(run=text(255), base=text(1000), settings=text(10_000), columns=rows_of(text(1000), 1))
+GRID = table(PLAN | dict(rows=rows_of(text(10**6)), cells=rows_of(table(CELL), 1)))
+
 # %% ../../nbs/pictures/grid.ipynb #b0db7d5c
 def read_cell(
     path:Path, # PNG of a cell
@@ -117,9 +125,10 @@ def read_cell(
         with Image.open(path) as image:
             texts = image.info # only a PNG has them
             image.verify()
-    except (OSError, SyntaxError, ValueError): return None # what Pillow says of a broken file
-    def number(text): return float(text) if re.fullmatch(r'[\d.e+-]+', text) else None
-    try: return json.loads(texts.get('tlora', 'null')), number(texts.get('tlora_seconds', ''))
+    except MemoryError: raise
+    except Exception: return None # Pillow says what is wrong with a broken file in many ways
+    settings,seconds = texts.get('tlora', 'null'),texts.get('tlora_seconds', '0')
+    try: return checked_json(settings, table(known=SETTINGS), path.name, ''),load_json(seconds) or None
     except ValueError: return None, None
 
 # %% ../../nbs/pictures/grid.ipynb #432c3986
@@ -290,7 +299,7 @@ def contact_sheet(
 ) -> Image.Image: # RGB; a cell that is not drawn yet is grey
     "The pictures of a grid on one sheet, from its `grid.json`. Raises `BadInput` where it would be too large."
     folder = Path(folder)
-    grid = json.loads((folder/'grid.json').read_text(encoding='utf-8'))
+    grid = read_json_file(folder/'grid.json', GRID, 'repeat its `tlora sample` command')
     files = {(c['row'],c['column']): folder/c['file'] for c in grid['cells']}
     photo = picture_or_why(folder/'photo.jpg') # it may be damaged since; the pictures are worth looking at all the same
     def picture(row, column): return picture_or_why(files.get((row,column)))

@@ -46,6 +46,10 @@ from ..base.load import BaseRef
 from ..photos.concept import concept_dir, list_images
 from ..machine.processes import is_lost_peer
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, picture_or_why, plan_cells
+from ..reading import read_json_file
+from ..runs import read_header, run_folder, trained_config
+from ..photos.concept import concept_dir, list_images, open_image, to_rgb
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID, picture_or_why, plan_cells
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = logging.getLogger(__name__)
@@ -422,11 +426,11 @@ def refuse_other_run(
     grid:Grid, # the plan
 ) -> None:
     "Raises `BadInput` where the folder holds the grid of another run, or a person's own sheet."
-    try: other = json.loads((grid.folder/'grid.json').read_text(encoding='utf-8'))['run']
-    except FileNotFoundError:
-        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder') from None
+    if not os.path.lexists(grid.folder/'grid.json'):
+        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder')
         return
-    except (OSError, ValueError, KeyError, TypeError): return # cut off: it is written anew
+    try: other = read_json_file(grid.folder/'grid.json', GRID, '')['run']
+    except BadInput: return # cut off: it is written anew
     if other!=grid.run.resolve().name: raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
 
 # %% ../../nbs/pictures/sampling.ipynb #97bb6c99

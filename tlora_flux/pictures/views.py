@@ -20,6 +20,9 @@ from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
 from .grid import read_cell
 from .board import At, Board, SETTINGS, stamp_of
+from ..photos.concept import open_image, to_rgb
+from .grid import read_cell, SETTINGS
+from .board import At, Board, stamp_of
 
 # %% ../../nbs/pictures/views.ipynb #e6929851
 def jpeg_bytes(

@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 from ..errors import BadInput
+from ..reading import load_json
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
 from ..disk import atomic_write, flush_to_disk
@@ -65,7 +66,7 @@ def checkpoints_kept_by_hand(
     run:Path, # run folder
 ) -> set[int]: # steps
     "Checkpoints that someone wants: those with a star or a note in picks.json, and what `chosen/` and `recommended/` were copied from."
-    picks = json.loads((run/'picks.json').read_text(encoding='utf-8')) if (run/'picks.json').exists() else {'columns': {}}
+    picks = load_json((run/'picks.json').read_bytes()) if (run/'picks.json').exists() else {'columns': {}}
     wanted = {int(key.split()[0]) for key, pick in picks['columns'].items() if key != 'base' and (pick.get('mark') == 'star' or pick.get('note'))}
     return wanted | {read_header(run/name)['step'] for name in ('chosen', 'recommended') if (run/name/WEIGHTS).exists()}
 

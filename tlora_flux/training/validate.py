@@ -35,6 +35,7 @@ from ..photos.prompts import Prompt, read_prompts
 from ..machine.stall import StallWatch
 from ..pictures.grid import Cell, columns_of, contact_sheet, plan_cells, read_settings, save_cell
 from ..pictures.sampling import denoise_cells, Grid, hang_photo_, say_if_unused, shared_settings, training_photo
+from ..pictures.board import read_plan
 from ..pictures.sampling import write_plan
 from .step import Trainer
 
@@ -112,10 +113,10 @@ def drawn_before(
     "What `grid.json` says; nothing where there is none yet, or one that somebody has edited."
     known = {}
     try:
-        for entry in json.loads((folder/'grid.json').read_text(encoding='utf-8'))['cells']:
+        for entry in read_plan(folder)['cells']:
             cell = Cell(entry.pop('file'), entry.pop('row'), entry.pop('column'), entry)
             if cell.column and entry['step'] < step and shared_settings_of_row(entry) == rows.get(cell.row): known.setdefault(entry['step'], []).append(cell)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError): return []
+    except BadInput: return []
     return [c for found in known.values() if len(found) == len(rows) for c in found]
 
 # %% ../../nbs/training/validate.ipynb #5447884e
