@@ -13,10 +13,8 @@ from inspect import get_annotations
 from pathlib import Path, PurePath, PureWindowsPath
 from types import UnionType
 from typing import get_args, get_origin
-from .errors import BadInput, check_choice
-from .subjects import advice_for_open_options, subject_options, SUBJECTS
-from pathlib import Path, PurePath
 from .errors import BadInput, check_choice, require_utf8
+from .subjects import advice_for_open_options, subject_options, SUBJECTS
 
 # %% ../nbs/config.ipynb #9d3c6eca
 def option(

@@ -8,7 +8,7 @@ __all__ = ['HUB_SECONDS', 'hub_answers', 'version_problems', 'check_versions', '
            'describe_hub_error', 'is_loaded_file', 'fetch', 'missing_files']
 
 # %% ../../nbs/base/access.ipynb #097bb828
-import errno, json, os, re, tempfile, threading, time
+import errno, os, re, tempfile, threading, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +19,6 @@ from importlib.resources import files
 from pathlib import Path
 from packaging.version import Version
 from ..errors import BadInput
-import errno, os, re, tempfile, threading, time
-from importlib import metadata
-from packaging.requirements import Requirement
 from ..reading import read_json_file, table, text
 
 # %% ../../nbs/base/access.ipynb #ec9640df

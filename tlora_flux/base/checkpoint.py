@@ -17,6 +17,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 from .. import __version__
 from ..errors import BadInput
+from ..reading import read_json_file, table, text, whole
 from ..disk import atomic_write
 from ..runs import find_weights, FOREIGN, FORMAT, read_header, read_reference, STATE, WEIGHTS
 from ..method.schedule import RankSchedule
@@ -25,11 +26,6 @@ from ..method.adapter import tlora_layers, tlora_parameters
 from .families import family_of
 from .load import Base, BaseRef
 from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
-import hashlib, json, os, pickle, re
-from safetensors import SafetensorError
-from ..reading import read_json_file, table, text, whole
-from ..runs import find_weights, FORMAT, read_header, STATE, WEIGHTS
-from .dialects import reference_key
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)

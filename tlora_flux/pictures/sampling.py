@@ -9,7 +9,7 @@ __all__ = ['denoise_cells', 'say_if_unused', 'Grid', 'training_photo', 'base_nam
 # %% ../../nbs/pictures/sampling.ipynb #19a950fe
 import hashlib, json, logging, os, time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from pathlib import Path
@@ -19,9 +19,11 @@ from accelerate import PartialState
 from torch import Tensor
 from tqdm.auto import tqdm
 from ..errors import BadInput
+from ..reading import read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
-from ..disk import atomic_write
+from ..disk import atomic_write, held_alone, sweep_litter
+from ..screen import lasting_screen
 from ..runs import FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
@@ -31,25 +33,14 @@ from ..base.device import default_device, DTYPES, memory_given_back
 from ..base.load import Base, BaseRef
 from ..base.checkpoint import load_tlora_
 from ..photos.opening import open_image, to_rgb
+from ..photos.concept import concept_dir, list_images
 from ..photos.prompts import Prompt, read_prompts
 from ..photos.cache import recall_prompts, shelf_for, weights_stamp
 from ..machine.stall import StallWatch
 from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
-from ..machine.report import check, require_pass, Report
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, plan_cells
-from .grid import read_settings, row_words, save_cell
-import hashlib, json, logging, time
-from contextlib import contextmanager, ExitStack, suppress
-from ..disk import atomic_write, held_alone, sweep_litter
-from ..screen import lasting_screen
-from ..base.load import BaseRef
-from ..photos.concept import concept_dir, list_images
-from ..machine.processes import is_lost_peer
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, picture_or_why, plan_cells
-from ..reading import read_json_file
-from ..runs import read_header, run_folder, trained_config
-from ..photos.concept import concept_dir, list_images, open_image, to_rgb
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID, picture_or_why, plan_cells
+from ..machine.report import check, Report, require_pass
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID
+from .grid import picture_or_why, plan_cells, read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = logging.getLogger(__name__)

@@ -18,9 +18,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import read_cell
-from .board import At, Board, SETTINGS, stamp_of
-from ..photos.concept import open_image, to_rgb
 from .grid import read_cell, SETTINGS
 from .board import At, Board, stamp_of
 

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
+from ..screen import lasting_screen
 from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
 from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
@@ -30,16 +31,12 @@ from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
-from ..machine.processes import describe_risk, joined_processes, wait_for_peers, make_accelerator, guard_peers, Stopping
-from ..machine.processes import StopSignals
+from ..machine.processes import describe_risk, guard_peers, joined_processes, make_accelerator, Stopping
+from ..machine.processes import StopSignals, wait_for_peers
 from ..machine.report import check, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
-from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
+from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
-from ..screen import lasting_screen
-from ..runs import check_run, checkpoint_folders, WEIGHTS
-from ..base.access import caches_at, check_versions
-from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')

@@ -8,27 +8,23 @@ __all__ = ['Run']
 # %% ../../nbs/training/run_folder.ipynb #f3503112
 import io, json, logging, os, shutil
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 import torch
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..reading import load_json
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
-from ..disk import atomic_write, flush_to_disk
+from ..disk import atomic_write, flush_to_disk, held_alone, remove_path
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
 from ..base.device import memory_for
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
 from .step import Trainer
-from contextlib import contextmanager, ExitStack, nullcontext, suppress
-from ..settings_file import load_config, public_values, save_config
-from ..disk import atomic_write, flush_to_disk, held_alone, remove_path
 
 # %% ../../nbs/training/run_folder.ipynb #5c785bdd
 logger = logging.getLogger('tlora_flux.train')
