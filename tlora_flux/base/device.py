@@ -14,7 +14,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from ..errors import BadInput
 
 # %% ../../nbs/base/device.ipynb #188ad464
-DTYPES = {'no':torch.float32, 'bf16':torch.bfloat16, 'fp16':torch.float16} # by the name that `mixed_precision` has for them
+DTYPES = {'no':torch.float32, 'bf16':torch.bfloat16} # by the name that `mixed_precision` has for them
 
 # %% ../../nbs/base/device.ipynb #96979a5f
 def default_device() -> torch.device: # a GPU with its number, or the CPU

@@ -40,9 +40,10 @@ def unpack_latents(
 def image_ids(
     h:int, # height of the latents
     w:int, # width of the latents
+    device:torch.device|str='cpu', # where they are made
 ) -> Tensor: # ((h/2)*(w/2), 3), float32: 0, row, column of each token
     "Where each image token sits (diffusers' `FluxPipeline._prepare_latent_image_ids`)."
-    rows,columns = torch.meshgrid(torch.arange(h//2.), torch.arange(w//2.), indexing='ij')
+    rows,columns = torch.meshgrid(torch.arange(h//2., device=device), torch.arange(w//2., device=device), indexing='ij')
     return rearrange(torch.stack([torch.zeros_like(rows), rows, columns]), 'i h w -> (h w) i')
 
 # %% ../../nbs/base/families.ipynb #ee42986a
@@ -244,7 +245,7 @@ def flux1_inputs(
         encoder_hidden_states=embeds['prompt_embeds'],
         pooled_projections=embeds['pooled_prompt_embeds'],
         txt_ids=torch.zeros(embeds['prompt_embeds'].shape[1], 3, device=device, dtype=dtype),
-        img_ids=image_ids(h, w).to(device, dtype))
+        img_ids=image_ids(h, w, device).to(dtype))
 
 # %% ../../nbs/base/families.ipynb #5c1e77ae
 def negative_arguments(
@@ -354,15 +355,14 @@ def flux2_inputs(
 ) -> dict: # keyword arguments of the transformer's forward
     "The arguments that `Flux2KleinPipeline.__call__` gives its transformer at this noise level."
     b,device,words = len(packed_latents),packed_latents.device,embeds['prompt_embeds']
-    zero = torch.arange(1)
-    def ids(*axes): return torch.cartesian_prod(*axes).expand(b, -1, -1).to(device)
+    def ids(*sizes): return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes)).expand(b, -1, -1)
     return dict(
         hidden_states=packed_latents,
         timestep=transformer_timestep(sigma, packed_latents.dtype),
         guidance=None,
         encoder_hidden_states=words,
-        txt_ids=ids(zero, zero, zero, torch.arange(words.shape[1])),
-        img_ids=ids(zero, torch.arange(h), torch.arange(w), zero))
+        txt_ids=ids(1, 1, 1, words.shape[1]),
+        img_ids=ids(1, h, w, 1))
 
 # %% ../../nbs/base/families.ipynb #22807ce5
 def flux2_shift(

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import AutocastKwargs
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..runs import resume_hint
@@ -27,13 +26,11 @@ logger = logging.getLogger('tlora_flux.train')
 
 # %% ../../nbs/machine/processes.ipynb #0b2afec1
 def make_accelerator(
-    cfg:TrainConfig, # `mixed_precision`, `gradient_accumulation_steps`, `report_to`
+    cfg:TrainConfig, # `gradient_accumulation_steps`, `report_to`
 ) -> Accelerator:
-    "The engine of a run. Raises `BadInput` for fp16 without a GPU."
-    AcceleratorState._reset_state() # a second run in the same process may have another precision
-    scaled = cfg.mixed_precision == 'fp16'
-    if scaled and not torch.cuda.is_available(): raise BadInput('mixed_precision=fp16 needs a GPU; use no or bf16')
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='fp16' if scaled else 'no', gradient_accumulation_steps=cfg.gradient_accumulation_steps, kwargs_handlers=[AutocastKwargs(enabled=False)],
+    "The engine of a run."
+    AcceleratorState._reset_state() # an engine of somebody else in this process may have another precision
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='no', gradient_accumulation_steps=cfg.gradient_accumulation_steps,
                        log_with=None if cfg.report_to == 'none' else cfg.report_to, project_dir=cfg.output_dir)
 
 # %% ../../nbs/machine/processes.ipynb #0c44b322

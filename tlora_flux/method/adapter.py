@@ -79,7 +79,7 @@ class TLoRAState:
             before,self.masks = self.masks,masks
             try: return block(*args)
             finally: self.masks = before
-        return checkpoint(run, *args, use_reentrant=False)
+        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False) # no dropout: see `check_no_dropout`
 
 # %% ../../nbs/method/adapter.ipynb #49497982
 class LoRAWeights(nn.Module):
@@ -384,9 +384,19 @@ def scheduler_sigma(
     "What the scheduler itself computes with, in float32; before the first step, where the pipeline told it to begin."
     return lambda: scheduler.sigmas[(scheduler.begin_index or 0) if scheduler.step_index is None else scheduler.step_index]
 
+# %% ../../nbs/method/adapter.ipynb #a5cc69e1
+def check_no_dropout(
+    transformer:nn.Module, # a diffusers transformer
+):
+    "Raises `BadInput` for a part that draws random numbers in training."
+    for path,module in transformer.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise BadInput(f'{path} has dropout of {module.p:g}, and gradient checkpointing would drop other numbers the second time; set its p to 0')
+
 # %% ../../nbs/method/adapter.ipynb #c9dfce1a
 def checkpointing_func(
     transformer:nn.Module, # an adapted transformer
 ) -> Callable: # for `transformer.enable_gradient_checkpointing(gradient_checkpointing_func=...)`
-    "Recompute a block with the masks of its own forward."
+    "Recompute a block with the masks of its own forward. Raises `BadInput` for a transformer with dropout."
+    check_no_dropout(transformer)
     return get_state(transformer).checkpoint

@@ -44,7 +44,7 @@ class Guard:
 
     def count(self, norm:float, taken:bool): # after each step
         self.skipped = 0 if taken else self.skipped + 1
-        if taken and 0 < norm < math.inf: self.norms = [*self.norms[-99:], norm] # 0: a crop that its mask hides altogether; infinite: the scaler of fp16 left the update out by itself
+        if taken and norm > 0: self.norms = [*self.norms[-99:], norm] # 0: a crop that its mask hides altogether
 
     def state_dict(self): return dict(norms=self.norms, skipped=self.skipped)
     def load_state_dict(self, saved): self.norms, self.skipped = saved['norms'], saved['skipped']
@@ -77,11 +77,10 @@ class Trainer:
         norm = update_(self, loss)
         return dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
 
-    def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard, scaler=self.accelerator.scaler)
-    def state_dict(self): return {k: o.state_dict() for k, o in self.parts().items() if o} # no scaler without fp16
+    def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
+    def state_dict(self): return {k: o.state_dict() for k, o in self.parts().items()}
     def load_state_dict(self, saved):
-        for k, o in self.parts().items():
-            if o: o.load_state_dict(saved[k])
+        for k, o in self.parts().items(): o.load_state_dict(saved[k])
 
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
@@ -119,11 +118,9 @@ def update_(
     "Clip the gradient, make the update if the guard allows it, and count the step."
     accelerator, guard = trainer.accelerator, trainer.guard
     norm = accelerator.clip_grad_norm_(tlora_parameters(trainer.transformer), trainer.cfg.max_grad_norm).item()
-    overflow = bool(accelerator.scaler) and not math.isfinite(norm)
-    taken = overflow or guard.allows(norm)
+    taken = guard.allows(norm)
     trainer.updating = True
     if taken: trainer.optimizer.step()
-    elif accelerator.scaler: accelerator.scaler.update() # it refuses the next gradient before it has been told that this one is done with
     trainer.optimizer.zero_grad()
     guard.count(norm, taken and math.isfinite(loss))
     trainer.scheduler.step()
