@@ -22,7 +22,7 @@ from ..errors import BadInput
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write
-from ..runs import FOREIGN, read_header, run_folder, trained_config
+from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
@@ -156,6 +156,7 @@ class OpenedRequest:
     trained:TrainConfig|None # the run's config
     prompts:list[Prompt] # rows
     base:BaseRef # and its storage
+    beside:list[Path] # files of other adapters
 
     @property
     def keeps(self) -> bool: return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
@@ -171,7 +172,9 @@ def open_request(
     base = base_named_by(cfg, trained, about)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
     check_loading(cfg, base)
-    return OpenedRequest(adapters, run, about, trained, prompts, base)
+    beside = [find_weights(path) for path in cfg.beside]
+    for file in beside: read_header(file)
+    return OpenedRequest(adapters, run, about, trained, prompts, base, beside)
 
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
@@ -182,7 +185,7 @@ def plan_grid(
     about,base,family = o.about,o.base,o.base.find().family
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
-    columns = columns_of(o.adapters, cfg.strength)
+    columns = columns_of(o.adapters, cfg.strength, o.beside)
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
@@ -213,7 +216,7 @@ def ready_pipeline(
     start = device if offload=='none' else 'cpu'
     pipe = grid.base.load(('vae','transformer'), start)
     alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
-    for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
+    for column in grid.columns[1:]: load_tlora_(pipe, column.file, name=column.name, untrained=not alone)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
     if offload in ('group','sequential'):
         pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group', low_cpu_mem_usage=True)
@@ -262,8 +265,8 @@ def draw_batches(
             begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
-            if column.file: load_tlora_(pipe, column.file, column.strength, untrained=True)
-            else: set_strength_(pipe.transformer, 0.)
+            set_strength_(pipe.transformer, 0.)
+            if column.file: load_tlora_(pipe, column.file, column.strength, column.name, untrained=True)
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
@@ -356,7 +359,7 @@ def check_grid(
 ) -> Report: # as of `tlora check`
     "What could stop a grid, at its largest picture, asked before anything else is asked of the base."
     o = open_request(cfg)
-    cells = len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
+    cells = len(o.prompts)*cfg.images*(1 + (len(o.adapters) + len(o.beside))*len(cfg.strength))
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
     return check(replace(cfg, **side, limit=min(cells, cfg.limit or cells)), o.base, o.keeps)
 
