@@ -123,7 +123,7 @@ def read_tensors(
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:
-        if not tensors[key].isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
+        if not tensors[key].float().isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]: raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
     return {read[key]: tensors[key] for key in used}
 

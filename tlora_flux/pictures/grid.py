@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from .. import __version__
 from ..errors import BadInput
 from ..disk import atomic_write
-from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
+from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
 from ..photos.concept import open_image, to_rgb
 from ..photos.prompts import Prompt
 
@@ -53,7 +53,7 @@ def columns_of(
     "The columns of a grid, from left to right."
     def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}' if strengths!=[1.] else '')
     own = [Column(label(step, s), step, s, file) for step,file in adapters for s in strengths]
-    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, "lora.pt") else file.stem}' for n,file in enumerate(beside, 1)]
+    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n,file in enumerate(beside, 1)]
     others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}') for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
     return [Column('base model'), *own, *others]
 
