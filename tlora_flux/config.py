@@ -392,6 +392,7 @@ class GridFields(Config):
     prompts:str = option(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>". '
         "Or material, object, person or style: that subject's first prompts.", path=True)
     checkpoint:list[int] = option([], 'Steps to show, one column each; none given shows all.', low=0, high=10**6)
+    beside:list[str] = option([], "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000)
     limit:int|None = option(None, 'Cells to draw in all; None draws every one.', low=1, high=10**6)
     strength:list[float] = option([1.0], 'Factor on the adapter: 1 as trained, 0 off; several make several columns.', low=-100, high=100)

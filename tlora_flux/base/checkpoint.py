@@ -109,7 +109,7 @@ def manifest_mismatch(
     return ''
 
 # %% ../../nbs/base/checkpoint.ipynb #5b0c9c4e
-FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2)
 
 # %% ../../nbs/base/checkpoint.ipynb #3b0c0b14
 def our_key(
@@ -131,8 +131,8 @@ def read_tensors(
     used = [key for key,ours in read.items() if ours]
     for key in used:
         kind = tensors[key].dtype
-        if kind not in FLOATS: raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16 or float16; save it anew')
-        if not tensors[key].isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
+        if kind not in FLOATS: raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16, float16 or float8; save it anew')
+        if not tensors[key].float().isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]: raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
     return {read[key]: tensors[key] for key in used}
 

@@ -20,6 +20,8 @@ from ..disk import atomic_write
 from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
 from ..photos.prompts import Prompt
+from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
+from ..photos.concept import open_image, to_rgb
 
 # %% ../../nbs/pictures/grid.ipynb #3868e1c9
 @dataclass
@@ -29,6 +31,7 @@ class Column:
     step:int|None=None # optimizer step of the adapter; None for the base
     strength:float=0. # factor on the adapter; 0 for the base
     file:Path|None=None # the adapter; None for the base
+    name:str='default' # under which it is attached: adapters of one run have the same layers and take turns, another's stand beside them
 
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
 def find_adapters(
@@ -48,10 +51,14 @@ def find_adapters(
 def columns_of(
     adapters:list[tuple[int|None,Path]], # from `find_adapters`
     strengths:list[float], # factors on the adapter
+    beside:list[Path]=[], # files of other adapters
 ) -> list[Column]: # the base first
     "The columns of a grid, from left to right."
     def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}' if strengths!=[1.] else '')
-    return [Column('base model'), *(Column(label(step, s), step, s, file) for step,file in adapters for s in strengths)]
+    own = [Column(label(step, s), step, s, file) for step,file in adapters for s in strengths]
+    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n,file in enumerate(beside, 1)]
+    others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}') for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
+    return [Column('base model'), *own, *others]
 
 # %% ../../nbs/pictures/grid.ipynb #4cb53af3
 @dataclass

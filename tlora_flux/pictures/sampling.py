@@ -41,6 +41,16 @@ from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, Report, require_pass
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID
 from .grid import picture_or_why, plan_cells, read_settings, row_words, save_cell
+import hashlib, json, logging, time
+from contextlib import contextmanager
+from ..disk import atomic_write
+from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
+from ..base.load import BaseRef
+from ..photos.concept import concept_dir, list_images, open_image, to_rgb
+from ..machine.processes import is_lost_peer
+from ..machine.report import check, require_pass, Report
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, plan_cells
+from .grid import read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = logging.getLogger(__name__)
@@ -184,6 +194,7 @@ class OpenedRequest:
     trained:TrainConfig|None # the run's config
     prompts:list[Prompt] # rows
     base:BaseRef # and its storage
+    beside:list[Path] # files of other adapters
 
     @property
     def keeps(self) -> bool: return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
@@ -200,7 +211,9 @@ def open_request(
     ask_for_places(cfg, base)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
     check_loading(cfg, base)
-    return OpenedRequest(adapters, run, about, trained, prompts, base)
+    beside = [find_weights(path) for path in cfg.beside]
+    for file in beside: read_header(file)
+    return OpenedRequest(adapters, run, about, trained, prompts, base, beside)
 
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
@@ -213,7 +226,7 @@ def plan_grid(
     compare_bases(cfg, found, about)
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
-    columns = columns_of(o.adapters, cfg.strength)
+    columns = columns_of(o.adapters, cfg.strength, o.beside)
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
@@ -244,7 +257,7 @@ def ready_pipeline(
     start = device if offload=='none' else 'cpu'
     pipe = grid.base.load(('vae','transformer'), start)
     alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
-    for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
+    for column in grid.columns[1:]: load_tlora_(pipe, column.file, name=column.name, untrained=not alone)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
     if offload in ('group','sequential'):
         pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group', low_cpu_mem_usage=True)
@@ -293,8 +306,8 @@ def draw_batches(
             begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
-            if column.file: load_tlora_(pipe, column.file, column.strength, untrained=True)
-            else: set_strength_(pipe.transformer, 0.)
+            set_strength_(pipe.transformer, 0.)
+            if column.file: load_tlora_(pipe, column.file, column.strength, column.name, untrained=True)
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
@@ -408,7 +421,7 @@ def check_grid(
 ) -> Report: # as of `tlora check`
     "What could stop a grid, at its largest picture, asked before anything else is asked of the base."
     o = open_request(cfg)
-    cells = len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
+    cells = len(o.prompts)*cfg.images*(1 + (len(o.adapters) + len(o.beside))*len(cfg.strength))
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
     return check(replace(cfg, **side, limit=min(cells, cfg.limit or cells)), o.base, o.keeps)
 
