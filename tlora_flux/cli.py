@@ -201,7 +201,7 @@ def refuse_other_length(
 def quickstart(
     output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
     max_train_steps:Annotated[int | None, typer.Option(help='Optimizer steps in all; fewer for a quick look.', show_default=False)]=None, # optimizer steps
-    limit:Annotated[int | None, typer.Option(help='Cells to draw in all; fewer for a quick look.', show_default=False)]=None, # cells
+    limit:Annotated[int | None, typer.Option(help='Pictures of the checkpoints to draw in all; fewer for a quick look.', show_default=False)]=None, # pictures of the checkpoints
 ) -> None:
     """Learn a brick wall from one photo, and draw it.
 

@@ -394,10 +394,11 @@ class GridFields(Config):
     checkpoint:list[int] = option([], 'Steps to show, one column each; none given shows all.', low=0, high=10**6)
     beside:list[str] = option([], "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000)
-    limit:int|None = option(None, 'Cells to draw in all; None draws every one.', low=1, high=10**6)
+    base:bool = option(True, 'Draw the base model alone beside the checkpoints, with the same noise.')
+    limit:int|None = option(None, 'Pictures of the checkpoints to draw in all, those of the base beside them not counted; None draws every one.', low=1, high=10**6)
     strength:list[float] = option([1.0], 'Factor on the adapter: 1 as trained, 0 off; several make several columns.', low=-100, high=100)
     seed:int = option(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0, high=10**18)
-    output_dir:str|None = option(None, 'Grid folder; None makes outputs/infer_<run>_<what>_<stamp>.', path=True)
+    output_dir:str|None = option(None, 'Grid folder; None makes outputs/infer_<time>_<run>_<prompts>_<checkpoints>, or goes on with the grid that the same request began.', path=True)
     ignore_check:bool = option(False, 'Start even where `tlora check` finds that the grid must fail; its reasons become warnings.')
 
 # %% ../nbs/config.ipynb #b3a1c0ed
@@ -410,6 +411,7 @@ class PictureFields(Config):
         low=0, high=100, family=(2., 1.))
     height:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     width:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
+    max_sequence_length:int|None = option(None, "Length of the prompt, tokens; None is the training's, to which the adapter is used.", low=1, high=512)
     batch_size:int = option(1, 'Images denoised at once.', low=1, high=1024)
 
 # %% ../nbs/config.ipynb #b3a1c0ee

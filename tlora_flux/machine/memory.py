@@ -110,7 +110,7 @@ def memory_request(
     cfg,shared = fill_defaults(cfg, defaults),dict(base=base, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'])
     if isinstance(cfg, SampleConfig):
         side = defaults['resolution']
-        return MemoryRequest(**shared, output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
+        return MemoryRequest(**shared | dict(text=cfg.max_sequence_length), output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
     return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
                 rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 

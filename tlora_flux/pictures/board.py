@@ -29,7 +29,7 @@ class Board:
     "A grid, as it is looked at."
     folder:Path # of the grid
     run:Path|None # that it was drawn from; None if it is not on this machine
-    columns:list[Column] # the base first; `file` is None where the adapter is gone
+    columns:list[Column] # the base first, unless it was left out; `file` is None where the adapter is gone
     cells:dict[At,Cell] # by address
     settings:str # what all cells share, in words
     base:str # name of the base
@@ -43,9 +43,9 @@ class Board:
     @property
     def images(self): return 1 + max(at[1] for at in self.cells)
     @property
-    def strengths(self): return sorted({c.strength for c in self.columns[1:]}) or [1.]
+    def strengths(self): return sorted({c.strength for c in self.columns if not c.is_base}) or [1.]
     @property
-    def steps(self): return {c.step for c in self.columns[1:]}
+    def steps(self): return {c.step for c in self.columns if not c.is_base}
     @cached_property
     def concept(self): return concept_of(self.run)
 
@@ -265,7 +265,7 @@ def columns_side_by_side(
     strength:float, # of the adapter
 ) -> list[int]: # columns
     "The columns that are side by side: the base, and every checkpoint at one strength."
-    return [n for n,c in enumerate(board.columns) if n==0 or c.strength==strength]
+    return [n for n,c in enumerate(board.columns) if c.is_base or c.strength==strength]
 
 # %% ../../nbs/pictures/board.ipynb #23005448
 def column_label(

@@ -33,6 +33,9 @@ class Column:
     file:Path|None=None # the adapter; None for the base
     name:str='default' # under which it is attached: adapters of one run have the same layers and take turns, another's stand beside them
 
+    @property
+    def is_base(self) -> bool: return self.step is None and not self.strength
+
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
 def find_adapters(
     run:str|Path, # run folder, checkpoint folder or adapter file
@@ -106,10 +109,12 @@ def save_cell(
     path:Path, # PNG to write
     settings:dict, # goes into its text
     seconds:float|None=None, # that it took to draw; None is not known
+    origin:str|None=None, # what else its pixels depend on; None is not known
 ) -> None:
     "Write one cell, atomically, with its settings, its time and the versions that made it; a folder that was removed meanwhile is made again."
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
+    if origin is not None: info.add_text('tlora_origin', origin)
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     path.parent.mkdir(exist_ok=True)

@@ -171,7 +171,7 @@ def can_be_rendered(
 ) -> bool: # the base needs any one adapter too, at strength 0
     "Whether the files to render a cell are still there."
     def there(column): return column.file is not None and column.file.is_file()
-    return at in board.cells and (there(board.columns[at[2]]) if at[2] else any(map(there, board.columns)))
+    return at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base else there(board.columns[at[2]]))
 
 # %% ../../nbs/pictures/views.ipynb #d0c0fec6
 def cells_to_render(
@@ -223,6 +223,7 @@ def difference_from_base(
     at:At, # a cell
 ) -> float|None: # 0 to 1, mean over thumbnail pixels; None where a picture is missing or has another size
     "How much a cell differs from the base model's picture."
+    if not board.columns[0].is_base: return None
     if {cell_state(board, at), cell_state(board, base := (*at[:2],0))}!={'ready'}: return None
     a,b = (np.asarray(open_thumbnail(board, o), np.float32)/255 for o in (at,base))
     return float(np.abs(a - b).mean()) if a.shape==b.shape else None
