@@ -73,6 +73,18 @@ def say_if_idle(
             f'the run never reaches learning_rate={cfg.learning_rate:g}')
     if cfg.sigma_mu != mu and (why := why_idle(cfg, 'sigma_mu')): logger.warning(why)
 
+# %% ../../nbs/training/loop.ipynb #3538c245
+def say_if_rate_is_odd(
+    cfg:TrainConfig, # filled
+    family:Family, # of the base
+) -> None:
+    "Warn of a learning rate that belongs to another optimizer: Prodigy multiplies an estimate of its own, so its rate is about 1."
+    usual = 1. if cfg.optimizer == 'prodigy' else family.defaults['learning_rate']
+    factor = 10 if cfg.optimizer == 'prodigy' else 30
+    if usual/factor <= cfg.learning_rate <= usual*factor: return
+    result = 'nothing will be learned' if cfg.learning_rate < usual else 'it will break what the base can do'
+    logger.warning(f'learning_rate={cfg.learning_rate:g} is far from the usual {usual:g} of optimizer={cfg.optimizer} on {family.name}: {result}; leave learning_rate out for the usual one')
+
 # %% ../../nbs/training/loop.ipynb #4bb627fb
 def settle_config(
     cfg:TrainConfig, # as a person gave it
@@ -95,6 +107,7 @@ def settle_config(
     if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
     say_if_idle(cfg, mu)
+    say_if_rate_is_odd(cfg, family)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
 
 # %% ../../nbs/training/loop.ipynb #c6979460
@@ -240,7 +253,7 @@ def train_to_end(
             report(record)
             say_if_skipped(record, trainer.guard, run.folder)
             if stopping.told(): stopping.leave()
-            if is_due(trainer, trainer.cfg.checkpointing_steps): save()
+            if is_due(trainer, trainer.cfg.checkpointing_steps) and save(): run.measure(trainer)
             watch.tick()
             draw_if_due(trainer, validator, stopping, watch)
 
