@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
-from ..disk import atomic_write, flush_to_disk
+from ..disk import atomic_write, flush_to_disk, write_mend
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
 from ..base.device import memory_for
@@ -128,7 +128,7 @@ def run_write_errors(
 ):
     "Around everything that writes there. Raises `BadInput` for an `OSError`."
     try: yield
-    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); make room or make it writable, then {resume_hint(run)}') from None
+    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); {write_mend(e)}, then {resume_hint(run)}') from None
 
 # %% ../../nbs/training/run_folder.ipynb #6050907c
 @contextmanager
