@@ -169,8 +169,8 @@ def measure_effect(
 ) -> Effect:
     "What the training has done, at noise that it was trained with. Nothing of the run is changed."
     cfg, transformer = trainer.cfg, trainer.transformer
-    adapter = get_state(transformer).adapters['default']
-    losses = {adapter.strength: [], 0.: []}
+    own = get_state(transformer).adapters['default'].strength
+    losses = {own: [], 0.: []}
     steps = range(max(0, trainer.done - batches), max(1, trainer.done))
     with torch.no_grad(), torch.compiler.set_stance('force_eager'):
         for step in steps:
@@ -178,6 +178,6 @@ def measure_effect(
             for strength in losses:
                 set_strength_(transformer, strength)
                 losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
-    set_strength_(transformer, adapter.strength)
+    set_strength_(transformer, own)
     loss, base_loss = (statistics.fmean(o) for o in losses.values())
     return Effect(loss, base_loss, relative_delta(transformer))
