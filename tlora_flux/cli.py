@@ -59,6 +59,24 @@ class PlainCommand(TyperCommand):
         for heading, rows in sections.items():
             with formatter.section(heading): formatter.write_dl(rows)
 
+    def parse_args(self, ctx, args):
+        refuse_foreign_flags(args, {o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts)})
+        return super().parse_args(ctx, args)
+
+# %% ../nbs/cli.ipynb #351bb647
+def refuse_foreign_flags(
+    args:list[str], # words of the command line
+    flags:set[str], # that the command has
+) -> None:
+    "Raises `BadInput` for flags of other programs, with what they are called here."
+    given = [word for o in args if o.startswith('--') and len(o) > 2 and (word := o.split('=')[0].replace('_', '-')) not in flags]
+    if not given: return
+    from tlora_flux.settings_file import known_elsewhere
+    names = [o[2:].replace('-', '_') for o in flags if o.startswith('--') and not o.startswith('--no-')]
+    told = {o: known_elsewhere(o, names, '--{}').replace('_', '-') for o in given}
+    told = {o: words for o, words in told.items() if words}
+    if told: raise BadInput('; '.join(f'{o} {words}' for o, words in told.items()))
+
 # %% ../nbs/cli.ipynb #c0061675
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   epilog='Example: tlora quickstart',

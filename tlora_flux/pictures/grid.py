@@ -93,7 +93,7 @@ def plan_cells(
 ) -> list[Cell]: # in reading order
     "Every cell of a grid. Noise is a function of seed and image alone, so it is the same along a row, and stays when the words change."
     marks = [dict(step=c.step, strength=c.strength, adapter=file_fingerprint(c.file)) for c in columns]
-    names = ['base', *(re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns[1:])]
+    names = ['base' if c.is_base else re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns]
     cells = []
     for p,prompt in enumerate(prompts):
         own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}
