@@ -188,11 +188,23 @@ def write_workflows(
 LICENCES = {'flux.1-dev': 'the FLUX.1 [dev] Non-Commercial License', 'flux.1-schnell': 'Apache 2.0', 'micro-flux': 'Apache 2.0, as this package', 'flux.2-klein-base-4b': 'Apache 2.0', 'flux.2-klein-4b': 'Apache 2.0',
     'flux.2-klein-base-9b': 'the FLUX Non-Commercial License', 'flux.2-klein-9b': 'the FLUX Non-Commercial License'}
 
+# %% ../../nbs/formats/card.ipynb #9d31fcbd
+def guidance_of(
+    e:Export, # settled
+) -> dict: # arguments of the pipeline's call
+    "The family's guidance, by the names that its pipeline has for it."
+    scale,cfg = (e.family.defaults[k] for k in ('guidance_scale', 'true_cfg_scale'))
+    if e.family.name.startswith('flux.2'): return dict(guidance_scale=cfg)
+    return dict(guidance_scale=scale) | (dict(true_cfg_scale=cfg, negative_prompt="''") if cfg > 1 else {})
+
+# %% ../../nbs/formats/card.ipynb #3b4e1107
 def how_to_diffusers(
     e:Export, # settled
 ) -> str: # a section
     "What to paste."
-    call = 'image = ' + f"pipe('a photo of a {trigger_of(e)} on a table', height={e.height}, width={e.width}, num_inference_steps={e.steps}).images[0]"
+    settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e), max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']))
+    call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
+    loading = "load_base('micro')  # from tlora_flux import load_base" if e.base == 'micro' else f"{e.family.pipeline_class}.from_pretrained('{e.base}')"
     return f"""## In diffusers
 
 ```python
@@ -201,7 +213,7 @@ def how_to_diffusers(
 
 ```python
 from diffusers import {e.family.pipeline_class}
-pipe = {e.family.pipeline_class}.from_pretrained('{e.base}')
+pipe = {loading}
 load_bands(pipe, '.', '{e.name}.json')  # the folder of this file; before offloading or compiling
 {call}
 ```
@@ -221,6 +233,7 @@ def how_to_comfyui(
 2. Open `{e.name}-workflow.json`, choose your files for base, text encoders and autoencoder, and draw.
 
 Sampler `euler`, {e.steps} steps, {e.width} x {e.height}: with another sampler, other steps, another size or another shift the bands go live at the wrong noise levels, and no error says so. Export again for those.
+The adapter was trained with prompts of {e.adapter.about.get('max_sequence_length', 'an unknown number of')} tokens. ComfyUI pads them to a length of its own, to which FLUX attends too, so a picture may differ a little from the one drawn here.
 {simple}
 - `{e.name}-hooks-experimental.json` does it by hooks with keyframes.{micro}"""
 
