@@ -20,7 +20,7 @@ wings = {
     'micro': ('world', 'reader', 'fidelity', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
     'training': ('step', 'run_folder', 'validate', 'loop'),
-    'formats': ('bands_out',),
+    'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),
     'door': ('cli',),
 }

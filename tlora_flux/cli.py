@@ -20,6 +20,7 @@ from . import __version__
 from .errors import BadInput
 from .screen import lasting_screen
 from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
+from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(
@@ -157,6 +158,25 @@ def page(
     """
     from tlora_flux.pictures.page import save_page
     print(f'page: {save_page(path)}')
+
+# %% ../nbs/cli.ipynb #155844e2
+@app.command(cls=PlainCommand, epilog='Example: tlora export outputs/brick --to comfyui --steps 28')
+@with_flags(ExportConfig, 'run')
+def export(
+    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to export
+    **options, # the flags
+) -> None:
+    """Write an adapter for diffusers, ComfyUI, kohya's programs or the reference.
+
+    These know no rank that depends on the noise, so it is cut into a few plain LoRAs, each live below a noise level; the folder's
+    README says how they are loaded. Other steps or another size need another export.
+    """
+    cfg = read_options(None, ExportConfig, run=run, **options)
+    import_module('tlora_flux.base.access').check_versions()
+    from tlora_flux.formats.card import describe_export, export_adapter, settle_export
+    settled = settle_export(cfg)
+    print(describe_export(settled), flush=True) # before anything is written
+    print(f'card: {export_adapter(settled)}/README.md')
 
 # %% ../nbs/cli.ipynb #932a99d7
 @app.command('import', cls=PlainCommand, epilog='Example: tlora import ink.safetensors --pretrained-model-name-or-path micro')
