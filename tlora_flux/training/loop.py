@@ -30,7 +30,7 @@ from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
-from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
+from ..machine.processes import wait_for_peers, loss_said, make_accelerator, guard_peers, Stopping, StopSignals
 from ..machine.report import check, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
@@ -220,7 +220,7 @@ def train_to_end(
     "Raises `BadInput` when a run cannot go on, `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     save = partial(run.save, trainer)
     processes = trainer.accelerator.num_processes
-    with StopSignals() as stop, StallWatch() as watch, guard_peers(processes, run.folder, save):
+    with StopSignals() as stop, loss_said(stop, run.folder, lambda: trainer.done), StallWatch() as watch, guard_peers(processes, run.folder, save):
         stopping = Stopping(trainer.accelerator, stop, save, run.folder)
         draw_if_due(trainer, validator, stopping, watch)
         for record in training_steps(trainer, partial(save_and_advise, save, advice)):
