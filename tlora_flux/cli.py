@@ -21,6 +21,7 @@ from .errors import BadInput
 from .screen import lasting_screen
 from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
 from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
+import inspect, logging, os, signal, sys, warnings
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(
@@ -258,12 +259,33 @@ def quickstart(
         grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
+# %% ../nbs/cli.ipynb #fd0fbfbd
+def leave(
+    code:int|None, # exit code
+) -> None:
+    "End the process. After an interrupt, further presses of Ctrl-C have nothing more to stop."
+    if code == 130: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+# %% ../nbs/cli.ipynb #acd2eb68
+LIBRARIES = 'torchao', 'torch', 'transformers', 'diffusers', 'accelerate', 'huggingface_hub', 'tokenizers', 'PIL', 'prodigyopt'
+
+# %% ../nbs/cli.ipynb #034ec1ac
+def hush_libraries() -> None:
+    "Keep other libraries' warnings out of what a command says; their errors stay."
+    for name in ('DIFFUSERS_VERBOSITY', 'TRANSFORMERS_VERBOSITY'): os.environ.setdefault(name, 'error')
+    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false') # else each fork is warned of
+    for name in ('torchao', 'torch.utils._pytree'): logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings('ignore', module=rf'({"|".join(LIBRARIES)})(\.|$)')
+
 # %% ../nbs/cli.ipynb #748c17a1
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
     if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace') # a terminal may not know every letter of a name
+    hush_libraries()
     with lasting_screen():
-        try: sys.exit(app(standalone_mode=False))
+        try: leave(app(standalone_mode=False))
+        except KeyboardInterrupt: leave(130)
         except BadInput as e: message = str(e)
         except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
         print(f'tlora: {message}', file=sys.stderr)

@@ -389,7 +389,7 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterField
 class GridFields(Config):
     "What is drawn, and where it is written."
     run:str = option(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
-    prompts:str = option(MISSING, 'Text file, one prompt a line; {} becomes "<trigger> <class>". '
+    prompts:str = option(MISSING, 'Text file, one prompt a line, or JSON, CSV, a YAML list; {} becomes "<trigger> <class>". '
         "Or material, object, person or style: that subject's first prompts.", path=True)
     checkpoint:list[int] = option([], 'Steps to show, one column each; none given shows all.', low=0, high=10**6)
     beside:list[str] = option([], "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)

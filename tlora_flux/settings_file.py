@@ -65,8 +65,8 @@ def read_yaml(
     text = ''
     try:
         with open(path, 'rb') as file: content = file.read(LARGEST + 1)
-        text = content[:LARGEST].decode('utf-8-sig')
-        values = yaml.load(text, CoreLoader) if len(content) <= LARGEST else None
+        text = content.decode('utf-8-sig') if len(content) <= LARGEST else ''
+        values = yaml.load(text, CoreLoader)
     except IsADirectoryError: raise BadInput(f"{path} is a folder (Is a directory); give {Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
     except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e: raise BadInput(f'{path}: {e.strerror}; give the path of a readable .yaml file') from None

@@ -43,6 +43,9 @@ from ..photos.prompts import read_prompts
 from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
 from ..machine.report import as_finding, check as check_machine, Finding, Report, require_pass
 from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
+from ..runs import check_run, checkpoint_folders, WEIGHTS
+from ..base.access import caches_at, check_versions
+from ..machine.processes import wait_for_peers, loss_said, make_accelerator, guard_peers, Stopping, StopSignals
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')
@@ -254,7 +257,7 @@ def train_to_end(
     "Raises `BadInput` when a run cannot go on, `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     save = partial(run.save, trainer)
     processes = trainer.accelerator.num_processes
-    with StopSignals() as stop, StallWatch() as watch, guard_peers(processes, run.folder, save):
+    with StopSignals() as stop, loss_said(stop, run.folder, lambda: trainer.done), StallWatch() as watch, guard_peers(processes, run.folder, save):
         stopping = Stopping(trainer.accelerator, stop, save, run.folder)
         draw_if_due(trainer, validator, stopping, watch)
         for record in training_steps(trainer, partial(save_and_advise, save, advice)):

@@ -6,7 +6,8 @@
 __all__ = ['Trainer', 'Effect', 'measure_effect']
 
 # %% ../../nbs/training/step.ipynb #8d56ecb8
-import math, statistics
+import io, math, statistics
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 import torch
 from accelerate import Accelerator
@@ -30,7 +31,8 @@ def make_optimizer(
     if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, **common)
     try: from prodigyopt import Prodigy
     except ImportError: raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
-    return Prodigy(params, decouple=True, use_bias_correction=True, safeguard_warmup=True, **common)
+    with redirect_stdout(io.StringIO()): # it prints how it decays weights
+        return Prodigy(params, decouple=True, use_bias_correction=True, safeguard_warmup=True, **common)
 
 # %% ../../nbs/training/step.ipynb #9b7abed2
 class Guard:
