@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger, refuse_secret
 from ..reading import load_json
 from ..config import holds_word, TrainConfig
 from ..disk import disk_read_errors, read_bytes, read_text
@@ -76,6 +76,7 @@ def fill_words(
     where:str|Path, # whose caption, for the message
 ) -> str: # without braces
     "Put the concept's words in. Raises `BadInput` for another word in braces, and for a single brace."
+    refuse_secret(text, str(where))
     words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
     def word(found):
         if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {{trigger}}, {{class}}, or {{}} for both, without blanks in it')
@@ -131,7 +132,7 @@ def caption_of(
     return fill_words(text, cfg, file)
 
 # %% ../../nbs/photos/concept.ipynb #6b6781c7
-logger = logging.getLogger('tlora_flux.data')
+logger = plain_logger('tlora_flux.data')
 
 # %% ../../nbs/photos/concept.ipynb #f110f326
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from ..errors import BadInput
+from ..errors import BadInput, refuse_secret
+from ..config import SampleConfig
 from ..subjects import SUBJECTS
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
@@ -37,6 +38,7 @@ def parse_prompt(
 ) -> Prompt:
     "Read one line. Raises `BadInput`."
     text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
+    refuse_secret(line, where)
     if not text: raise BadInput(f'{where}: flags without a prompt; write the prompt first')
     if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
     if word := re.search(r'\{(trigger|class)\}', text): raise BadInput(f'{where}: {word[0]} is for captions; in a prompt write {{}} for trigger and class, or the word itself')
@@ -51,16 +53,18 @@ def parse_prompt(
     return Prompt(text.replace('{}', concept), **values)
 
 # %% ../../nbs/photos/prompts.ipynb #934e3dc2
+LIMITS = {f.name: f.metadata for f in fields(SampleConfig)} # of the options that say the same for all prompts
+
 def check_prompt(
     values:dict, # fields of a `Prompt`
     where:str, # file and line number, for the message
 ) -> None:
-    "Raises `BadInput` for a value that no family can draw with."
-    for name in ('width','height'):
-        if values.get(name, 16)%16 or values.get(name, 16)<16: raise BadInput(f'{where}: {name} {values[name]} is no multiple of 16; use {max(16, values[name]//16*16)}')
-    if values.get('num_inference_steps', 1)<1: raise BadInput(f'{where}: {values["num_inference_steps"]} steps; use 1 or more')
-    for name in ('seed','guidance_scale','true_cfg_scale'):
-        if not 0<=values.get(name, 0)<2**63: raise BadInput(f'{where}: {name} {values[name]} must be 0 or more')
+    "Raises `BadInput` for a value that its option would not take either."
+    for flag,(name,kind) in FLAGS.items():
+        if kind is str or name not in values: continue
+        value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
+        if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
+        if name in ('width','height') and value%16: raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
 
 # %% ../../nbs/photos/prompts.ipynb #f3980b06
 def read_prompts(

@@ -11,14 +11,15 @@ import hashlib, json, logging, os, time
 from collections.abc import Callable
 from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, replace
-from itertools import combinations, groupby
+from itertools import chain, combinations, groupby
 from pathlib import Path
 import torch
 from PIL import Image
 from accelerate import PartialState
 from torch import Tensor
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from .. import __version__
+from ..errors import BadInput, plain_logger
 from ..reading import read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
@@ -42,7 +43,7 @@ from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_si
 from .grid import read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/pictures/sampling.ipynb #1006b16b
 def first_noise(
@@ -175,6 +176,14 @@ def open_request(
     check_loading(cfg, base)
     return OpenedRequest(adapters, run, about, trained, prompts, base)
 
+# %% ../../nbs/pictures/sampling.ipynb #31dd4d61
+def shortened(
+    name:str, # of a prompt file, without its suffix
+    most:int=30, # bytes of UTF-8
+) -> str:
+    "Its beginning: a grid is named after its run too, and disks take 255 bytes."
+    return name.encode()[:most].decode(errors='ignore')
+
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
     cfg:SampleConfig, # the request
@@ -190,7 +199,7 @@ def plan_grid(
     say_if_unused(cells, family)
     fit_side(len(columns), cells[:cfg.limit][-1].row + 1) # the sheet comes last, and must not be what fails
     stamp = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(cfg.output_dir or f'outputs/infer_{o.run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
+    folder = Path(cfg.output_dir or f'outputs/infer_{o.run.resolve().name}_{shortened(Path(cfg.prompts).stem)}_{stamp}')
     return Grid(folder, o.run, base, family, columns, cells[:cfg.limit], training_photo(o.trained), cfg.compile, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #a3266815
@@ -232,11 +241,13 @@ def list_batches(
     def kind(cell): return [cell.settings[k] for k in ('height','width','num_inference_steps','guidance_scale','true_cfg_scale')]
     out = []
     for _,same in groupby(cells, kind):
-        same = list(same)
-        rows = list(dict.fromkeys(c.row for c in same))
+        rows = {}
+        for c in same: rows.setdefault(c.row, []).append(c)
+        by_row = list(rows.values())
         for first in range(0, len(rows), batch_size):
-            chosen = [c for c in same if c.row in rows[first:first + batch_size]]
-            out += [[c for c in chosen if c.column==column] for column in dict.fromkeys(c.column for c in chosen)]
+            columns = {}
+            for c in chain(*by_row[first:first + batch_size]): columns.setdefault(c.column, []).append(c)
+            out += columns.values()
     return out
 
 # %% ../../nbs/pictures/sampling.ipynb #9b6fda2d
@@ -288,7 +299,7 @@ def hang_photo_(
         grid.photo = None
         return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need it')
     image.thumbnail((512,512))
-    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90))
+    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90, comment=b'')) # Pillow would keep the photo's
 
 # %% ../../nbs/pictures/sampling.ipynb #8996c655
 def write_plan(
@@ -299,7 +310,7 @@ def write_plan(
     rows = {c.row: row_words(c.settings) for c in grid.cells}
     first = grid.cells[0].settings
     words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
-    plan = dict(run=grid.run.resolve().name, base=first['base'], settings=words, columns=[c.label for c in grid.columns], rows=list(rows.values()),
+    plan = dict(version=__version__, run=grid.run.resolve().name, base=first['base'], settings=words, columns=[c.label for c in grid.columns], rows=list(rows.values()),
                 cells=[dict(file=c.file, row=c.row, column=c.column, **c.settings) for c in grid.cells])
     text = json.dumps(plan, indent=1, ensure_ascii=False)
     atomic_write(grid.folder/'grid.json', lambda part: part.write_text(text, encoding='utf-8'))
