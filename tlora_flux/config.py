@@ -108,6 +108,8 @@ def check_path(
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')
+    if name == 'output_dir' and (size := len(os.fsencode(Path(value).name))) > 200:
+        raise BadInput(f'output_dir ends in a name of {size} bytes, {Path(value).name[:20]}..., and its grids will be named after it; choose one of at most 200')
     if (size := len(os.fsencode(value))) > 1000:
         raise BadInput(f'{name} is a path of {size} bytes, {value[:20]}..., and 1000 are the most; choose a shorter one')
     return value

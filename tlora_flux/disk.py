@@ -7,7 +7,7 @@ __all__ = ['WRITE_MENDS', 'flush_to_disk', 'atomic_write', 'write_mend', 'sweep_
            'disk_read_errors', 'read_bytes', 'read_text']
 
 # %% ../nbs/disk.ipynb #37f0a75f
-import os, re, shutil, time
+import os, re, shutil, stat, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,12 +104,21 @@ def disk_read_errors(
     try: yield
     except OSError as e: raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); replace or remove it, or open it to this user') from None
 
+# %% ../nbs/disk.ipynb #c3139ae6
+def require_file(
+    path:Path, # that should be a photo, a mask or a text
+) -> None:
+    "Raises `BadInput` for a pipe or a device, which would keep us waiting, `OSError` for nothing."
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir(): raise BadInput(f'{path} is no file but a pipe or a device; take it out of the folder')
+
 # %% ../nbs/disk.ipynb #8d197d23
 def read_bytes(
     path:Path, # a photo or mask
 ) -> bytes:
     "All of it. Raises `BadInput`: it was there when the run began, and may have gone while the text encoders were read."
-    with disk_read_errors(path): return path.read_bytes()
+    with disk_read_errors(path):
+        require_file(path)
+        return path.read_bytes()
 
 # %% ../nbs/disk.ipynb #678f79f3
 def read_text(
@@ -117,5 +126,7 @@ def read_text(
 ) -> str:
     "UTF-8 text, with or without a byte-order mark. Raises `BadInput`."
     try:
-        with disk_read_errors(file): return file.read_text(encoding='utf-8-sig')
+        with disk_read_errors(file):
+            require_file(file)
+            return file.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError: raise BadInput(f'{file} is not UTF-8 text; save it as UTF-8') from None

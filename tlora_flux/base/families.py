@@ -13,11 +13,11 @@ from functools import partial
 import torch
 from einops import rearrange
 from torch import Tensor
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger
 from ..method.adapter import TARGETS
 
 # %% ../../nbs/base/families.ipynb #022bb49c
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/base/families.ipynb #ee4061e4
 def pack_latents(

@@ -8,12 +8,12 @@ __all__ = ['NO_MASK', 'TARGETS', 'TLoRAState', 'TLoRALinear', 'target_pattern', 
            'check_strength', 'set_strength_', 'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
 # %% ../../nbs/method/adapter.ipynb #bfbd22d1
-import inspect, math, re
+import inspect, math, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
-import torch
+import regex, torch
 from accelerate.hooks import CpuOffload
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -155,14 +155,17 @@ TARGETS = {
 def target_pattern(
     transformer:nn.Module, # a diffusers transformer
     targets:str, # `attention`, `all-linear`, or a regular expression over module paths
-) -> re.Pattern: # to be matched against a whole path
+) -> regex.Pattern: # to be matched against a whole path
     "What a set of targets means for this class. Raises `BadInput` for a class that has no such set, or a broken expression."
     if targets in ('attention', 'all-linear'):
         sets = TARGETS.get(type(transformer).__name__)
         if sets is None: raise BadInput(f'targets={targets!r} is not known for {type(transformer).__name__}; pass a regular expression over its module paths')
         targets = sets[targets]
-    try: return re.compile(targets)
-    except re.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
+    try: return regex.compile(targets)
+    except regex.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
+
+# %% ../../nbs/method/adapter.ipynb #962f1957
+SECONDS_TO_MATCH = 2. # in all; an expression can be written that tries every way to divide a path, and never ends
 
 # %% ../../nbs/method/adapter.ipynb #31b9234f
 def target_paths(
@@ -170,10 +173,12 @@ def target_paths(
     targets:str='attention', # `attention`, `all-linear`, or a regular expression that must match a module's whole path
 ) -> list[str]: # module paths, in module order
     "The linears that `targets` means. Raises `BadInput` if there are none."
-    pattern,paths = target_pattern(transformer, targets),[]
-    for path,module in transformer.named_modules():
-        part = paths and path.startswith(paths[-1] + '.')
-        if not part and hasattr(module, 'in_features') and pattern.fullmatch(path): paths.append(path)
+    pattern,paths,end = target_pattern(transformer, targets),[],time.monotonic() + SECONDS_TO_MATCH
+    try:
+        for path,module in transformer.named_modules():
+            part = paths and path.startswith(paths[-1] + '.')
+            if not part and hasattr(module, 'in_features') and pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
+    except TimeoutError: raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; write it without a repetition inside a repetition') from None
     if not paths: raise BadInput(f'targets={targets!r} matches no linear of {type(transformer).__name__}; a whole path looks like transformer_blocks.0.attn.to_q')
     return paths
 

@@ -21,6 +21,10 @@ from ..disk import disk_read_errors, read_bytes, read_text
 from .opening import is_transparent, open_photo, open_photo_file, open_stored
 from .words import as_seen, FALSE_FLAG, fill_places, read_words
 from .companions import masked_name, Shelf, sort_files, words_in_json
+import logging, os, re
+from contextlib import contextmanager
+from PIL import Image, ImageOps, UnidentifiedImageError
+from ..errors import BadInput, plain_logger, refuse_secret
 
 # %% ../../nbs/photos/concept.ipynb #91b5e76d
 def concept_dir(
@@ -40,7 +44,8 @@ def fill_words(
     cfg:TrainConfig, # `placeholder_token`, `class_name`
     where:str|Path, # whose caption, for the message
 ) -> str: # without braces
-    "Put the concept's words in. Raises `BadInput` for what `fill_places` refuses, and for the flags of a prompt."
+    "Put the concept's words in. Raises `BadInput` for what `fill_places` refuses, for the flags of a prompt, and for a secret."
+    refuse_secret(text, str(where))
     words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
     flag = re.search(r'(?<!\S)--[A-Za-z]\w*', text) or FALSE_FLAG.search(text)
     if flag: raise BadInput(f'{where}: {flag[0].strip()} is a flag of prompts; a caption is words only')
@@ -114,7 +119,7 @@ def caption_of(
     return fill_words(words_of(file), cfg, file)
 
 # %% ../../nbs/photos/concept.ipynb #6b6781c7
-logger = logging.getLogger('tlora_flux.data')
+logger = plain_logger('tlora_flux.data')
 
 # %% ../../nbs/photos/concept.ipynb #f110f326
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
 from ..errors import BadInput
-from ..reading import checked_json, load_json, maybe, number, read_json_file, rows_of, table, text, whole
+from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
 from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
@@ -132,7 +132,7 @@ def read_cell(
     path:Path, # PNG of a cell
 ) -> tuple[dict|None,float|None]|None: # settings and seconds, each None where it is not said; None for no file, or a damaged one
     "What a picture says of itself. Its pixels are not decoded, only the sums over its parts are checked."
-    if not path.is_file(): return None
+    if not path.is_file() or leads_out(path): return None
     try:
         with Image.open(path) as image:
             texts = image.info # only a PNG has them
@@ -149,6 +149,13 @@ def read_settings(
 ) -> dict|None: # its settings; None for no file, or a picture that is damaged or not ours
     "What a cell was made with."
     return (read_cell(path) or (None,))[0]
+
+# %% ../../nbs/pictures/grid.ipynb #a8fd8719
+def leads_out(
+    file:Path, # of a grid
+) -> bool:
+    "Whether it is a link to a place outside of its folder."
+    return file.is_symlink() and not file.resolve().is_relative_to(file.parent.resolve())
 
 # %% ../../nbs/pictures/grid.ipynb #b49d4555
 def wrap_text(
@@ -301,6 +308,7 @@ def picture_or_why(
     "What `Sheet.picture` answers for a file."
     if file is None: return None
     if not file.is_file(): return ''
+    if leads_out(file): return 'a link to\nelsewhere'
     try: return to_rgb(open_image(file))
     except BadInput: return 'file\ndamaged'
 

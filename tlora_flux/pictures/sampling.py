@@ -56,9 +56,13 @@ from dataclasses import dataclass, field, replace
 from accelerate.utils import broadcast_object_list
 from ..runs import read_header, run_folder, trained_config
 from ..base.checkpoint import AdapterReader, load_tlora_
+from itertools import chain, combinations, groupby
+from .. import __version__
+from ..errors import BadInput, plain_logger
+from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID, picture_or_why, plan_cells
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/pictures/sampling.ipynb #1006b16b
 def first_noise(
@@ -222,6 +226,14 @@ def open_request(
     for file in beside: read_header(file)
     return OpenedRequest(adapters, run, about, trained, prompts, base, beside)
 
+# %% ../../nbs/pictures/sampling.ipynb #31dd4d61
+def shortened(
+    name:str, # of a prompt file, without its suffix
+    most:int=30, # bytes of UTF-8
+) -> str:
+    "Its beginning: a grid is named after its run too, and disks take 255 bytes."
+    return name.encode()[:most].decode(errors='ignore')
+
 # %% ../../nbs/pictures/sampling.ipynb #e5181146
 def begun_folder(
     run:Path, # run folder
@@ -230,7 +242,7 @@ def begun_folder(
     "Where the same request was begun. Version 0.1.0 had the digest in the folder's name."
     files = {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values()
     def is_it(file):
-        try: plan = json.loads(file.read_text(encoding='utf-8'))
+        try: plan = load_json(file.read_bytes())
         except (OSError, ValueError): return False # cut off: another folder is begun
         return isinstance(plan, dict) and plan.get('run')==run.resolve().name and (plan.get('request')==request or file.parent.name.endswith(f'_{request}'))
     return max((f.parent for f in files if is_it(f)), key=lambda folder: (folder/'grid.json').stat().st_mtime, default=None)
@@ -243,7 +255,7 @@ def new_folder(
 ) -> Path:
     "A name that says when, of what, and with which checkpoints."
     which = '-'.join(str(s or 'adapter') for s in steps) if len(steps)<=3 else f'{steps[0]}-to-{steps[-1]}'
-    return Path('outputs')/f'infer_{time.strftime("%Y-%m-%d_%H%M%S")}_{run.resolve().name}_{Path(prompts).stem}_{which}'
+    return Path('outputs')/f'infer_{time.strftime("%Y-%m-%d_%H%M%S")}_{run.resolve().name}_{shortened(Path(prompts).stem)}_{which}'
 
 # %% ../../nbs/pictures/sampling.ipynb #04f56a2d
 def chosen_cells(
@@ -317,11 +329,13 @@ def list_batches(
     def kind(cell): return [cell.settings[k] for k in ('height','width','num_inference_steps','guidance_scale','true_cfg_scale')]
     out = []
     for _,same in groupby(cells, kind):
-        same = list(same)
-        rows = list(dict.fromkeys(c.row for c in same))
+        rows = {}
+        for c in same: rows.setdefault(c.row, []).append(c)
+        by_row = list(rows.values())
         for first in range(0, len(rows), batch_size):
-            chosen = [c for c in same if c.row in rows[first:first + batch_size]]
-            out += [[c for c in chosen if c.column==column] for column in dict.fromkeys(c.column for c in chosen)]
+            columns = {}
+            for c in chain(*by_row[first:first + batch_size]): columns.setdefault(c.column, []).append(c)
+            out += columns.values()
     return out
 
 # %% ../../nbs/pictures/sampling.ipynb #9b6fda2d
@@ -420,7 +434,7 @@ def hang_photo_(
         grid.photo = None
         return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need it')
     image.thumbnail((512,512))
-    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90))
+    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90, comment=b'')) # Pillow would keep the photo's
 
 # %% ../../nbs/pictures/sampling.ipynb #8996c655
 def write_plan(
@@ -432,8 +446,8 @@ def write_plan(
     first = grid.cells[0].settings
     left = 0 if any(c.column==0 for c in grid.cells) else 1 # the base's column, where it is left out
     words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
-    plan = dict(run=grid.run.resolve().name, request=grid.request, base=first['base'], settings=words, columns=[c.label for c in grid.columns[left:]], rows=list(rows.values()),
-                cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings) for c in grid.cells])
+    plan = dict(version=__version__, run=grid.run.resolve().name, request=grid.request, base=first['base'], settings=words, columns=[c.label for c in grid.columns[left:]],
+                rows=list(rows.values()), cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings) for c in grid.cells])
     text = json.dumps(plan, indent=1, ensure_ascii=False)
     atomic_write(grid.folder/'grid.json', lambda part: part.write_text(text, encoding='utf-8'))
 
