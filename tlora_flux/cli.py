@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/cli.ipynb #a837a0fe
-import inspect, sys
+import inspect, logging, os, signal, sys, warnings
 from collections.abc import Callable
 from dataclasses import Field, MISSING
 from importlib import import_module
@@ -14,14 +14,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, get_args
-from typer.core import TyperCommand
 import typer
+from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
-from .screen import lasting_screen
-from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
 from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
-import inspect, logging, os, signal, sys, warnings
+from .screen import lasting_screen
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(

@@ -7,14 +7,13 @@ __all__ = ['WRITE_MENDS', 'flush_to_disk', 'atomic_write', 'write_mend', 'sweep_
            'disk_read_errors', 'read_bytes', 'read_text']
 
 # %% ../nbs/disk.ipynb #37f0a75f
-import os, re, shutil, stat, time
+import errno, os, re, shutil, stat, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 from .errors import BadInput
-import errno, os
 
 # %% ../nbs/disk.ipynb #2d374a14
 NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR} # what file systems answer that flush no folders

@@ -12,10 +12,9 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 import yaml
+from . import __version__
 from .errors import BadInput, TOKEN
 from .config import Config, SampleConfig, TrainConfig
-from . import __version__
-from .config import Config, TrainConfig
 
 # %% ../nbs/settings_file.ipynb #e083e49c
 class CoreLoader(yaml.SafeLoader):

@@ -7,6 +7,7 @@ __all__ = ['save_tlora', 'write_manifest', 'manifest_mismatch', 'read_tensors', 
 
 # %% ../../nbs/base/checkpoint.ipynb #4ef0994b
 import hashlib, json, logging, os, pickle, re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MethodType
@@ -26,11 +27,6 @@ from ..method.adapter import tlora_layers, tlora_parameters
 from .families import family_of
 from .load import Base, BaseRef
 from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
-import hashlib, json, os, pickle, re
-from collections.abc import Callable
-from safetensors import SafetensorError
-from ..runs import find_weights, FORMAT, read_header, STATE, WEIGHTS
-from .dialects import reference_key
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)

@@ -7,9 +7,8 @@ __all__ = ['make_accelerator', 'StopSignals', 'loss_said', 'joined_processes', '
            'wait_for_peers', 'Stopping']
 
 # %% ../../nbs/machine/processes.ipynb #6f3b4a5a
-import logging, os, re, signal, threading
-from collections.abc import Callable
-from collections.abc import Iterator
+import logging, os, re, signal, threading, time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +17,8 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..runs import resume_hint
-from ..base.access import check_launch
-import logging, os, re, signal, threading, time
-from accelerate import Accelerator
-from accelerate.utils import AutocastKwargs
 from ..runs import checkpoint_folders, resume_hint, STATE
+from ..base.access import check_launch
 
 # %% ../../nbs/machine/processes.ipynb #9a1dbd91
 logger = logging.getLogger('tlora_flux.train')

@@ -6,7 +6,7 @@
 __all__ = ['concept_dir', 'list_images', 'caption_of', 'Photo', 'read_photos', 'concept_fingerprint']
 
 # %% ../../nbs/photos/concept.ipynb #c9fb4292
-import csv, logging, os, re
+import csv, os, re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,17 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger, refuse_secret
 from ..reading import load_json
 from ..config import holds_word, TrainConfig
 from ..disk import disk_read_errors, read_bytes, read_text
 from .opening import is_transparent, open_photo, open_photo_file, open_stored
 from .words import as_seen, FALSE_FLAG, fill_places, read_words
 from .companions import masked_name, Shelf, sort_files, words_in_json
-import logging, os, re
-from contextlib import contextmanager
-from PIL import Image, ImageOps, UnidentifiedImageError
-from ..errors import BadInput, plain_logger, refuse_secret
 
 # %% ../../nbs/photos/concept.ipynb #91b5e76d
 def concept_dir(

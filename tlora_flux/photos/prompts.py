@@ -7,17 +7,13 @@ __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
 import csv, json, logging, re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 import yaml
-from ..errors import BadInput
-from ..subjects import SUBJECTS
-from ..config import holds_word
-from .words import fill_places, read_words, refuse_false_flags, split_lines
-import re
-from dataclasses import dataclass, fields
 from ..errors import BadInput, refuse_secret
-from ..config import SampleConfig
+from ..subjects import SUBJECTS
+from ..config import holds_word, SampleConfig
+from .words import fill_places, read_words, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
 FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),

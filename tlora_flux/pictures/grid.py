@@ -17,11 +17,9 @@ from .. import __version__
 from ..errors import BadInput
 from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
-from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
+from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
 from ..photos.prompts import Prompt
-from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
-from ..photos.concept import open_image, to_rgb
 
 # %% ../../nbs/pictures/grid.ipynb #3868e1c9
 @dataclass

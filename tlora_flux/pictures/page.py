@@ -14,13 +14,11 @@ from PIL import Image
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import Column, draw_sheet, row_words, Sheet, SMALLEST
-from .board import Board, open_board
-from .views import about_cell, why_missing, jpeg_bytes, shrink_to_fit, full_picture, is_shown, open_thumbnail
-from .picks import prompt_groups, MARKS, pick_key, read_picks
-from ..photos.concept import open_image, to_rgb
 from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
-from .views import about_cell, duration_in_words, seconds_per_cell, why_missing, jpeg_bytes, shrink_to_fit, full_picture, is_shown, open_thumbnail
+from .board import Board, open_board
+from .views import about_cell, duration_in_words, full_picture, is_shown, jpeg_bytes, open_thumbnail
+from .views import seconds_per_cell, shrink_to_fit, why_missing
+from .picks import MARKS, pick_key, prompt_groups, read_picks
 
 # %% ../../nbs/pictures/page.ipynb #1a15d2c0
 def data_url(

@@ -7,31 +7,33 @@ __all__ = ['denoise_cells', 'say_if_unused', 'Grid', 'training_photo', 'base_nam
            'plan_grid', 'encode_texts', 'ready_pipeline', 'draw_batches', 'hang_photo_', 'write_plan', 'sample']
 
 # %% ../../nbs/pictures/sampling.ipynb #19a950fe
-import hashlib, json, logging, os, time
+import hashlib, json, os, shutil, time
 from collections.abc import Callable
 from contextlib import contextmanager, ExitStack, suppress
-from dataclasses import dataclass, replace
-from itertools import combinations, groupby
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations, groupby
 from pathlib import Path
 import torch
 from PIL import Image
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from tqdm.auto import tqdm
-from ..errors import BadInput
-from ..reading import read_json_file
+from .. import __version__
+from ..errors import BadInput, plain_logger
+from ..reading import load_json, read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, held_alone, sweep_litter
 from ..screen import lasting_screen
-from ..runs import FOREIGN, read_header, run_folder, trained_config
+from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
 from ..base.quantised import by_layer, check_storage
 from ..base.device import default_device, DTYPES, memory_given_back
 from ..base.load import Base, BaseRef
-from ..base.checkpoint import load_tlora_
+from ..base.checkpoint import AdapterReader, load_tlora_
 from ..photos.opening import open_image, to_rgb
 from ..photos.concept import concept_dir, list_images
 from ..photos.prompts import Prompt, read_prompts
@@ -41,25 +43,6 @@ from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, Report, require_pass
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID
 from .grid import picture_or_why, plan_cells, read_settings, row_words, save_cell
-import hashlib, json, logging, time
-from contextlib import contextmanager
-from ..disk import atomic_write
-from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
-from ..base.load import BaseRef
-from ..photos.concept import concept_dir, list_images, open_image, to_rgb
-from ..machine.processes import is_lost_peer
-from ..machine.report import check, require_pass, Report
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, plan_cells
-from .grid import read_settings, row_words, save_cell
-import hashlib, json, logging, shutil, time
-from dataclasses import dataclass, field, replace
-from accelerate.utils import broadcast_object_list
-from ..runs import read_header, run_folder, trained_config
-from ..base.checkpoint import AdapterReader, load_tlora_
-from itertools import chain, combinations, groupby
-from .. import __version__
-from ..errors import BadInput, plain_logger
-from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID, picture_or_why, plan_cells
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = plain_logger(__name__)

@@ -18,10 +18,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import read_cell, SETTINGS
-from .board import At, Board, stamp_of
-from ..photos.concept import open_image, to_rgb
 from .grid import leads_out, picture_or_why, read_cell, SETTINGS
+from .board import At, Board, stamp_of
 
 # %% ../../nbs/pictures/views.ipynb #e6929851
 def jpeg_bytes(

@@ -21,31 +21,23 @@ from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
 from ..method.flow import keyed_generator
 from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
-from ..base.families import Family, refuse_unused
-from ..base.access import caches_at, check_launch, check_versions
+from ..base.families import FAMILIES, Family, refuse_unused
+from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
 from ..photos.concept import concept_dir, concept_fingerprint, Photo
+from ..photos.prompts import read_prompts
 from ..photos.crops import list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
-from ..machine.processes import describe_risk, guard_peers, joined_processes, make_accelerator, Stopping
-from ..machine.processes import StopSignals, wait_for_peers
-from ..machine.report import check, require_pass
+from ..machine.processes import describe_risk, guard_peers, joined_processes, loss_said, make_accelerator
+from ..machine.processes import Stopping, StopSignals, wait_for_peers
+from ..machine.report import as_finding, check as check_machine, Finding, Report, require_pass
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
-from ..base.families import FAMILIES, Family, refuse_unused
-from ..base.access import caches_at, check_versions, local_base
-from ..photos.prompts import read_prompts
-from ..machine.processes import wait_for_peers, make_accelerator, guard_peers, Stopping, StopSignals
-from ..machine.report import as_finding, check as check_machine, Finding, Report, require_pass
-from .run_folder import Bystander, resume_point, load_checkpoint_, Run, run_write_errors
-from ..runs import check_run, checkpoint_folders, WEIGHTS
-from ..base.access import caches_at, check_versions
-from ..machine.processes import wait_for_peers, loss_said, make_accelerator, guard_peers, Stopping, StopSignals
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')

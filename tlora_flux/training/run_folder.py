@@ -18,16 +18,12 @@ from ..errors import BadInput
 from ..reading import load_json
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
-from ..disk import atomic_write, flush_to_disk, held_alone, remove_path
+from ..disk import atomic_write, flush_to_disk, held_alone, remove_path, write_mend
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
 from ..base.device import memory_for
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
-from .step import Trainer
-from contextlib import contextmanager, nullcontext, suppress
-from filelock import FileLock, Timeout
-from ..disk import atomic_write, flush_to_disk, write_mend
 from .step import Effect, measure_effect, Trainer
 
 # %% ../../nbs/training/run_folder.ipynb #5c785bdd
