@@ -253,7 +253,7 @@ def drive_watch(page, address, home, shots):
     open_notebook(page, address, 'watch.ipynb')
     run_all(page)
     page.get_by_text(re.compile(r'step \d+ of 4000, loss')).wait_for(timeout=240000)
-    page.wait_for_timeout(5000)
+    page.get_by_text(re.compile(r'step \d{3,4} of 4000, loss')).wait_for(timeout=240000)
     look(page, shots, 'watch')
     page.get_by_role('menuitem', name='Kernel', exact=True).click()
     page.get_by_text('Interrupt Kernel').click()

@@ -17,10 +17,10 @@ wings = {
     'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
     'photos': ('opening', 'words', 'companions', 'concept', 'prompts', 'crops', 'cache', 'batch'),
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
-    'micro': ('world', 'reader', 'making'),
+    'micro': ('world', 'reader', 'fidelity', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
     'training': ('step', 'run_folder', 'validate', 'loop'),
-    'formats': ('bands_out',),
+    'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),
     'door': ('cli',),
 }

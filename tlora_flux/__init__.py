@@ -15,12 +15,11 @@ if TYPE_CHECKING:  # what editors and type checkers follow; at run time a name i
     from .errors import BadInput
     from .explorer.browse import explore
     from .explorer.live import watch
-    from .machine.report import check
     from .method.adapter import add_tlora_, exact_sigma, live_ranks, remove_tlora_, set_strength_
     from .method.schedule import RankSchedule
     from .pictures.sampling import sample
     from .settings_file import load_config
-    from .training.loop import train
+    from .training.loop import check, train
 
 _homes = {
     'BadInput': 'errors', 'TrainConfig': 'config', 'SampleConfig': 'config', 'load_config': 'settings_file',
@@ -28,7 +27,7 @@ _homes = {
     'add_tlora_': 'method.adapter', 'remove_tlora_': 'method.adapter', 'set_strength_': 'method.adapter',
     'exact_sigma': 'method.adapter', 'live_ranks': 'method.adapter',
     'load_base': 'base.load', 'save_tlora': 'base.checkpoint', 'load_tlora_': 'base.checkpoint',
-    'check': 'machine.report', 'sample': 'pictures.sampling', 'train': 'training.loop',
+    'check': 'training.loop', 'sample': 'pictures.sampling', 'train': 'training.loop',
     'explore': 'explorer.browse', 'watch': 'explorer.live',
 }
 __all__ = ['__version__', *_homes]

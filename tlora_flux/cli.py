@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/cli.ipynb #a837a0fe
-import inspect, sys
+import inspect, logging, os, signal, sys, warnings
 from collections.abc import Callable
 from dataclasses import Field, MISSING
 from importlib import import_module
@@ -14,12 +14,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, get_args
-from typer.core import TyperCommand
 import typer
+from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
+from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
 from .screen import lasting_screen
-from .config import Config, fill_defaults, option_groups, SampleConfig, TrainConfig
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(
@@ -58,6 +58,24 @@ class PlainCommand(TyperCommand):
             if row := o.get_help_record(ctx): sections.setdefault(heading, []).append(row)
         for heading, rows in sections.items():
             with formatter.section(heading): formatter.write_dl(rows)
+
+    def parse_args(self, ctx, args):
+        refuse_foreign_flags(args, {o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts)})
+        return super().parse_args(ctx, args)
+
+# %% ../nbs/cli.ipynb #351bb647
+def refuse_foreign_flags(
+    args:list[str], # words of the command line
+    flags:set[str], # that the command has
+) -> None:
+    "Raises `BadInput` for flags of other programs, with what they are called here."
+    given = [word for o in args if o.startswith('--') and len(o) > 2 and (word := o.split('=')[0].replace('_', '-')) not in flags]
+    if not given: return
+    from tlora_flux.settings_file import known_elsewhere
+    names = [o[2:].replace('-', '_') for o in flags if o.startswith('--') and not o.startswith('--no-')]
+    told = {o: known_elsewhere(o, names, '--{}').replace('_', '-') for o in given}
+    told = {o: words for o, words in told.items() if words}
+    if told: raise BadInput('; '.join(f'{o} {words}' for o, words in told.items()))
 
 # %% ../nbs/cli.ipynb #c0061675
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -140,6 +158,25 @@ def page(
     from tlora_flux.pictures.page import save_page
     print(f'page: {save_page(path)}')
 
+# %% ../nbs/cli.ipynb #155844e2
+@app.command(cls=PlainCommand, epilog='Example: tlora export outputs/brick --to comfyui --steps 28')
+@with_flags(ExportConfig, 'run')
+def export(
+    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to export
+    **options, # the flags
+) -> None:
+    """Write an adapter for diffusers, ComfyUI, kohya's programs or the reference.
+
+    These know no rank that depends on the noise, so it is cut into a few plain LoRAs, each live below a noise level; the folder's
+    README says how they are loaded. Other steps or another size need another export.
+    """
+    cfg = read_options(None, ExportConfig, run=run, **options)
+    import_module('tlora_flux.base.access').check_versions()
+    from tlora_flux.formats.card import describe_export, export_adapter, settle_export
+    settled = settle_export(cfg)
+    print(describe_export(settled), flush=True) # before anything is written
+    print(f'card: {export_adapter(settled)}/README.md')
+
 # %% ../nbs/cli.ipynb #932a99d7
 @app.command('import', cls=PlainCommand, epilog='Example: tlora import ink.safetensors --pretrained-model-name-or-path micro')
 def import_(
@@ -201,7 +238,7 @@ def refuse_other_length(
 def quickstart(
     output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
     max_train_steps:Annotated[int | None, typer.Option(help='Optimizer steps in all; fewer for a quick look.', show_default=False)]=None, # optimizer steps
-    limit:Annotated[int | None, typer.Option(help='Cells to draw in all; fewer for a quick look.', show_default=False)]=None, # cells
+    limit:Annotated[int | None, typer.Option(help='Pictures of the checkpoints to draw in all; fewer for a quick look.', show_default=False)]=None, # pictures of the checkpoints
 ) -> None:
     """Learn a brick wall from one photo, and draw it.
 
@@ -220,12 +257,33 @@ def quickstart(
         grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
 
+# %% ../nbs/cli.ipynb #fd0fbfbd
+def leave(
+    code:int|None, # exit code
+) -> None:
+    "End the process. After an interrupt, further presses of Ctrl-C have nothing more to stop."
+    if code == 130: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+# %% ../nbs/cli.ipynb #acd2eb68
+LIBRARIES = 'torchao', 'torch', 'transformers', 'diffusers', 'accelerate', 'huggingface_hub', 'tokenizers', 'PIL', 'prodigyopt'
+
+# %% ../nbs/cli.ipynb #034ec1ac
+def hush_libraries() -> None:
+    "Keep other libraries' warnings out of what a command says; their errors stay."
+    for name in ('DIFFUSERS_VERBOSITY', 'TRANSFORMERS_VERBOSITY'): os.environ.setdefault(name, 'error')
+    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false') # else each fork is warned of
+    for name in ('torchao', 'torch.utils._pytree'): logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings('ignore', module=rf'({"|".join(LIBRARIES)})(\.|$)')
+
 # %% ../nbs/cli.ipynb #748c17a1
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
     if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace') # a terminal may not know every letter of a name
+    hush_libraries()
     with lasting_screen():
-        try: sys.exit(app(standalone_mode=False))
+        try: leave(app(standalone_mode=False))
+        except KeyboardInterrupt: leave(130)
         except BadInput as e: message = str(e)
         except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
         print(f'tlora: {message}', file=sys.stderr)

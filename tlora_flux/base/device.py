@@ -14,12 +14,12 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from ..errors import BadInput
 
 # %% ../../nbs/base/device.ipynb #188ad464
-DTYPES = {'no':torch.float32, 'bf16':torch.bfloat16, 'fp16':torch.float16} # by the name that `mixed_precision` has for them
+DTYPES = {'no':torch.float32, 'bf16':torch.bfloat16} # by the name that `mixed_precision` has for them
 
 # %% ../../nbs/base/device.ipynb #96979a5f
-def default_device() -> torch.device: # a GPU with its number, or the CPU
+def default_device() -> torch.device: # a GPU with its number, a Mac's, or the CPU
     "Where to work when nobody says: each process of a launch has a card of its own, the same that accelerate gives it."
-    if not torch.cuda.is_available(): return torch.device('cpu')
+    if not torch.cuda.is_available(): return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
     rank = os.environ.get('LOCAL_RANK')
     return torch.device('cuda', int(rank)%torch.cuda.device_count() if rank else torch.cuda.current_device())
 

@@ -286,7 +286,8 @@ def first_factors(
     piece:str, # a key of `PIECES`
 ) -> tuple[Tensor, Tensor]: # q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values than ranks
     "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
-    weights = [getattr(layer, 'base_layer', layer).weight.data for layer in layers]
+    layers = [getattr(layer, 'base_layer', layer) for layer in layers]
+    weights = [layer.weight.data for layer in layers]
     if any(type(w) is not Tensor or w.is_meta or not w.is_floating_point() for w in weights):
         raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base with quantization=none and without offloading, or make it a file of ours first (tlora import)")
     weight = torch.cat(weights).float()

@@ -76,7 +76,7 @@ class PromptRow:
             for name in ('tlx-cell', f'{self.name}-{k}'): cell.add_class(name)
             cell.on_click(lambda _,k=k: choose(k))
 
-    def paint(self, image:int, columns:list[int]):
+    def paint(self, image:int, columns:list[int], takes:str):
         "Show one image of the prompt for these columns."
         rules = ''
         for k,(cell,column) in enumerate(zip_longest(self.cells, columns)): # another strength may have fewer columns
@@ -84,7 +84,7 @@ class PromptRow:
             seen = is_shown(self.board, at)
             if seen: rules += f'.{self.name}-{k}.jupyter-button{{background-image:url({data_url(cell_thumbnail(self.board, at))})}}\n'
             for name,on in (('tlx-picture', seen), ('tlx-old', cell_state(self.board, at)=='outdated')): (cell.add_class if on else cell.remove_class)(name)
-            cell.description,cell.tooltip = '' if seen else why_missing(self.board, at),about_cell(self.board, at) if at in self.board.cells else ''
+            cell.description,cell.tooltip = '' if seen else why_missing(self.board, at, takes),about_cell(self.board, at) if at in self.board.cells else ''
             cell.disabled = column is None
         self.style.value = f'<style>{rules}</style>'
 
@@ -118,7 +118,8 @@ class GridView:
         self.grid.children = children
 
     def paint(self, _=None):
-        for row in self.rows: row.paint(self.look.image, self.columns())
+        takes = duration_in_words(seconds_per_cell(self.board)) # once, not once a cell
+        for row in self.rows: row.paint(self.look.image, self.columns(), takes)
 
     def outline(self, _=None):
         for row in self.rows: row.outline(self.columns().index(self.look.column) if row.prompt==self.look.prompt else None)

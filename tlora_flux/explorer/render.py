@@ -43,7 +43,7 @@ def grid_to_render(
     files = [c for c in board.columns if c.file and c.file.is_file()]
     if gone := [at for at in wanted if not can_be_rendered(board, at)]: raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
     columns = sorted({at[2] for at in wanted} | {board.columns.index(files[-1])}) # the base is drawn with an adapter at strength 0
-    for c,settings in {at[2]: board.cells[at].settings for at in wanted if at[2]}.items():
+    for c,settings in {at[2]: board.cells[at].settings for at in wanted if not board.columns[at[2]].is_base}.items():
         if file_fingerprint(board.columns[c].file)!=settings['adapter']:
             raise BadInput(f'{board.columns[c].label} was trained anew since this grid was planned; plan it again with `tlora sample`')
     cfg,about,trained = SampleConfig(run=str(board.run), prompts='grid.json', offload=offload),read_header(files[-1].file),trained_config(board.run)
@@ -205,7 +205,8 @@ def replan(
     from tlora_flux.pictures.sampling import plan_grid, write_plan
     steps = [] if every else sorted({c.step for c in board.columns if c.file}) # none wants all
     if not (steps or every): raise BadInput('the checkpoints of this grid are gone, so no other prompts can be rendered')
-    shared = {k: common_settings(board, k) for k in (*FIELDS,'seed')}
+    first = next(iter(board.cells.values())).settings
+    shared = {k: common_settings(board, k) for k in (*FIELDS,'seed')} | dict(base=board.columns[0].is_base, max_sequence_length=first.get('max_sequence_length'))
     grid = plan_grid(SampleConfig(run=str(board.run), prompts=str(file), checkpoint=steps, strength=board.strengths, images=board.images, **shared))
     beside = board.run if board.folder.resolve().parent==board.run.resolve() else board.folder # a training's own pictures lie in its run, where no grid is looked for
     grid = replace(grid, folder=beside.resolve().parent/grid.folder.name)

@@ -16,7 +16,7 @@ import psutil
 from ..errors import BadInput
 from ..config import fill_defaults, PRESETS, SampleConfig, TrainConfig
 from ..base.access import HubAnswer, hub_answers, missing_files, read_json, is_loaded_file
-from ..base.quantised import STORAGE_KINDS
+from ..base.quantised import quantised_parts, STORAGE_KINDS
 from ..base.load import Base, BaseRef
 
 # %% ../../nbs/machine/memory.ipynb #cbb71475
@@ -39,12 +39,12 @@ class ModelSizes:
     vae_channels:int # of the autoencoder's first, full-sized layer
     adapter:dict[str,int] # targets -> numbers trained for each rank
     kept:dict[str,tuple[float,float]] # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
-    words:int # of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places, and the output layer
+    words:int # of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places, the output layer, and all of CLIP
     forward:int # bytes in use inside a block, for each token and unit of width, when nothing is kept
 
 # %% ../../nbs/machine/memory.ipynb #f16ab1e2
 _DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
-               adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=169_602_816, forward=40)
+               adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=254_658_816, forward=40)
 _KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
                     adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
@@ -88,7 +88,7 @@ class MemoryRequest:
     width:int=1024 # pixels
     batch:int=1 # samples or images at once
     text:int=77 # tokens of the prompt
-    precision:str='bf16' # no, bf16 or fp16
+    precision:str='bf16' # no or bf16
     rank:int=32 # of the adapter
     targets:str='attention' # linears that carry it
     gradient_checkpointing:bool=False # recompute instead of keep
@@ -110,7 +110,7 @@ def memory_request(
     cfg,shared = fill_defaults(cfg, defaults),dict(base=base, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'])
     if isinstance(cfg, SampleConfig):
         side = defaults['resolution']
-        return MemoryRequest(**shared, output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
+        return MemoryRequest(**shared | dict(text=cfg.max_sequence_length), output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
     return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
                 rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 
@@ -202,7 +202,9 @@ def figures_of(
     def numbers(*parts): return sum(math.prod(shape) for part in parts for shape in shapes(part).values())
     linears = {name.removesuffix('.weight'): shape for name,shape in shapes('transformer').items() if name.endswith('.weight') and len(shape)==2}
     adapter = {targets: sum(sum(shape) for name,shape in linears.items() if re.fullmatch(pattern, name)) for targets,pattern in family.targets.items()}
-    words = sum(math.prod(shape) for part in family.parts['text'] for name,shape in shapes(part).items() if re.search(r'(shared|embed_tokens|embedding|lm_head|relative_attention_bias)\.weight$', name))
+    stored = quantised_parts(family.parts['text'])
+    words = sum(math.prod(shape) for part in family.parts['text'] for name,shape in shapes(part).items()
+                if part not in stored or re.search(r'(shared|embed_tokens|lm_head|relative_attention_bias)\.weight$', name))
     try: sizes = dict(hidden=config['num_attention_heads']*config['attention_head_dim'], double=config['num_layers'], single=config['num_single_layers'], vae_channels=vae['block_out_channels'][0])
     except KeyError as e: raise BadInput(f'{folder.name}: transformer/config.json or vae/config.json lacks {e}; fetch it again') from None
     return ModelSizes(numbers(*family.parts['text']), numbers('vae'), numbers('transformer'), **sizes, adapter=adapter, kept=FIGURES[family.name].kept, words=words, forward=FIGURES[family.name].forward)

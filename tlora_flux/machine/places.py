@@ -57,15 +57,17 @@ def place_of(
 # %% ../../nbs/machine/places.ipynb #2495faf5
 def places_with_room(
     limit:float=HUB_SECONDS, # seconds for each to answer
-) -> list[Place]: # by falling free space
-    "Where a cache could go: one folder for each local file system that answers."
-    def is_local(disk): return not NETWORK.fullmatch(disk.fstype) and disk.fstype not in NO_DISK and not disk.mountpoint.startswith(('/boot','/proc','/sys','/dev'))
+) -> list[Place]: # local ones first, by falling free space; then what is mounted, the working directory's before all others
+    "Where a cache could go: one folder for each file system that answers. A rented box often has room on its network mount alone."
+    def holds_files(disk): return disk.fstype not in NO_DISK and not disk.mountpoint.startswith(('/boot','/proc','/sys','/dev'))
     def look(folder): return place_of(folder) if os.path.isdir(folder) else None
-    local,found = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if is_local(disk)],[]
-    for later in [BackgroundCall(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *local)]:
+    mounts,found = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if holds_files(disk)],[]
+    for later in [BackgroundCall(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *mounts)]:
         with suppress(TimeoutError, OSError): found.append(later.wait())
-    usable = [p for p in found if p and p.writable and not NETWORK.fullmatch(p.kind)]
-    return sorted({p.device: p for p in reversed(usable)}.values(), key=lambda p: -p.free)
+    usable = {p.device: p for p in reversed(found) if p and p.writable}
+    here = next((p.device for p in found if p and p.path==os.path.realpath(os.getcwd())), None)
+    def rank(place): return bool(NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device!=here, -place.free
+    return sorted(usable.values(), key=rank)
 
 # %% ../../nbs/machine/places.ipynb #6d6e1dbb
 REST_OF_RUN = 'rest of the run' # what is still to be written of one that is resumed: it has its place

@@ -8,12 +8,12 @@ __all__ = ['NO_MASK', 'TARGETS', 'TLoRAState', 'TLoRALinear', 'target_pattern', 
            'check_strength', 'set_strength_', 'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
 # %% ../../nbs/method/adapter.ipynb #bfbd22d1
-import inspect, math, re
+import inspect, math, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
-import torch
+import regex, torch
 from accelerate.hooks import CpuOffload
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -79,7 +79,7 @@ class TLoRAState:
             before,self.masks = self.masks,masks
             try: return block(*args)
             finally: self.masks = before
-        return checkpoint(run, *args, use_reentrant=False)
+        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False) # no dropout: see `check_no_dropout`
 
 # %% ../../nbs/method/adapter.ipynb #49497982
 class LoRAWeights(nn.Module):
@@ -155,14 +155,17 @@ TARGETS = {
 def target_pattern(
     transformer:nn.Module, # a diffusers transformer
     targets:str, # `attention`, `all-linear`, or a regular expression over module paths
-) -> re.Pattern: # to be matched against a whole path
+) -> regex.Pattern: # to be matched against a whole path
     "What a set of targets means for this class. Raises `BadInput` for a class that has no such set, or a broken expression."
     if targets in ('attention', 'all-linear'):
         sets = TARGETS.get(type(transformer).__name__)
         if sets is None: raise BadInput(f'targets={targets!r} is not known for {type(transformer).__name__}; pass a regular expression over its module paths')
         targets = sets[targets]
-    try: return re.compile(targets)
-    except re.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
+    try: return regex.compile(targets)
+    except regex.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
+
+# %% ../../nbs/method/adapter.ipynb #962f1957
+SECONDS_TO_MATCH = 2. # in all; an expression can be written that tries every way to divide a path, and never ends
 
 # %% ../../nbs/method/adapter.ipynb #31b9234f
 def target_paths(
@@ -170,10 +173,12 @@ def target_paths(
     targets:str='attention', # `attention`, `all-linear`, or a regular expression that must match a module's whole path
 ) -> list[str]: # module paths, in module order
     "The linears that `targets` means. Raises `BadInput` if there are none."
-    pattern,paths = target_pattern(transformer, targets),[]
-    for path,module in transformer.named_modules():
-        part = paths and path.startswith(paths[-1] + '.')
-        if not part and hasattr(module, 'in_features') and pattern.fullmatch(path): paths.append(path)
+    pattern,paths,end = target_pattern(transformer, targets),[],time.monotonic() + SECONDS_TO_MATCH
+    try:
+        for path,module in transformer.named_modules():
+            part = paths and path.startswith(paths[-1] + '.')
+            if not part and hasattr(module, 'in_features') and pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
+    except TimeoutError: raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; write it without a repetition inside a repetition') from None
     if not paths: raise BadInput(f'targets={targets!r} matches no linear of {type(transformer).__name__}; a whole path looks like transformer_blocks.0.attn.to_q')
     return paths
 
@@ -384,9 +389,19 @@ def scheduler_sigma(
     "What the scheduler itself computes with, in float32; before the first step, where the pipeline told it to begin."
     return lambda: scheduler.sigmas[(scheduler.begin_index or 0) if scheduler.step_index is None else scheduler.step_index]
 
+# %% ../../nbs/method/adapter.ipynb #a5cc69e1
+def check_no_dropout(
+    transformer:nn.Module, # a diffusers transformer
+):
+    "Raises `BadInput` for a part that draws random numbers in training."
+    for path,module in transformer.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise BadInput(f'{path} has dropout of {module.p:g}, and gradient checkpointing would drop other numbers the second time; set its p to 0')
+
 # %% ../../nbs/method/adapter.ipynb #c9dfce1a
 def checkpointing_func(
     transformer:nn.Module, # an adapted transformer
 ) -> Callable: # for `transformer.enable_gradient_checkpointing(gradient_checkpointing_func=...)`
-    "Recompute a block with the masks of its own forward."
+    "Recompute a block with the masks of its own forward. Raises `BadInput` for a transformer with dropout."
+    check_no_dropout(transformer)
     return get_state(transformer).checkpoint

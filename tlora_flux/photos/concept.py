@@ -6,7 +6,7 @@
 __all__ = ['concept_dir', 'list_images', 'caption_of', 'Photo', 'read_photos', 'concept_fingerprint']
 
 # %% ../../nbs/photos/concept.ipynb #c9fb4292
-import csv, logging, os, re
+import csv, os, re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger, refuse_secret
 from ..reading import load_json
 from ..config import holds_word, TrainConfig
 from ..disk import disk_read_errors, read_bytes, read_text
@@ -40,7 +40,8 @@ def fill_words(
     cfg:TrainConfig, # `placeholder_token`, `class_name`
     where:str|Path, # whose caption, for the message
 ) -> str: # without braces
-    "Put the concept's words in. Raises `BadInput` for what `fill_places` refuses, and for the flags of a prompt."
+    "Put the concept's words in. Raises `BadInput` for what `fill_places` refuses, for the flags of a prompt, and for a secret."
+    refuse_secret(text, str(where))
     words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
     flag = re.search(r'(?<!\S)--[A-Za-z]\w*', text) or FALSE_FLAG.search(text)
     if flag: raise BadInput(f'{where}: {flag[0].strip()} is a flag of prompts; a caption is words only')
@@ -114,7 +115,7 @@ def caption_of(
     return fill_words(words_of(file), cfg, file)
 
 # %% ../../nbs/photos/concept.ipynb #6b6781c7
-logger = logging.getLogger('tlora_flux.data')
+logger = plain_logger('tlora_flux.data')
 
 # %% ../../nbs/photos/concept.ipynb #f110f326
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 from einops import rearrange
 from torch import Tensor
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger
 from ..config import TrainConfig
 from ..method.flow import keyed_generator
 from .opening import open_image, to_rgb
 from .concept import Photo, read_mask, read_photos
 
 # %% ../../nbs/photos/crops.ipynb #8766dfd9
-logger = logging.getLogger('tlora_flux.data')
+logger = plain_logger('tlora_flux.data')
 
 # %% ../../nbs/photos/crops.ipynb #af740d74
 def bucket_sizes(

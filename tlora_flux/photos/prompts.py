@@ -7,12 +7,12 @@ __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
 import csv, json, logging, re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 import yaml
-from ..errors import BadInput
+from ..errors import BadInput, refuse_secret
 from ..subjects import SUBJECTS
-from ..config import holds_word
+from ..config import holds_word, SampleConfig
 from .words import fill_places, read_words, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
@@ -45,6 +45,7 @@ def parse_prompt(
     "Read one line. Raises `BadInput`."
     refuse_false_flags(line, where)
     text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
+    refuse_secret(line, where)
     values = {}
     for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
         if flag not in FLAGS:
@@ -72,16 +73,18 @@ def make_prompt(
     return Prompt(fill_places(text, words, where, concept.split()), **values)
 
 # %% ../../nbs/photos/prompts.ipynb #934e3dc2
+LIMITS = {f.name: f.metadata for f in fields(SampleConfig)} # of the options that say the same for all prompts
+
 def check_prompt(
     values:dict, # fields of a `Prompt`
     where:str, # file and line number, for the message
 ) -> None:
-    "Raises `BadInput` for a value that no family can draw with."
-    for name in ('width','height'):
-        if values.get(name, 16)%16 or values.get(name, 16)<16: raise BadInput(f'{where}: {name} {values[name]} is no multiple of 16; use {max(16, values[name]//16*16)}')
-    if values.get('num_inference_steps', 1)<1: raise BadInput(f'{where}: {values["num_inference_steps"]} steps; use 1 or more')
-    for name in ('seed','guidance_scale','true_cfg_scale'):
-        if not 0<=values.get(name, 0)<2**63: raise BadInput(f'{where}: {name} {values[name]} must be 0 or more')
+    "Raises `BadInput` for a value that its option would not take either."
+    for flag,(name,kind) in FLAGS.items():
+        if kind is str or name not in values: continue
+        value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
+        if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
+        if name in ('width','height') and value%16: raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
 
 # %% ../../nbs/photos/prompts.ipynb #3d1f2741
 logger = logging.getLogger('tlora_flux.data')

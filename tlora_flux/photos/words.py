@@ -76,14 +76,15 @@ FOREIGN = [ # what has a meaning elsewhere, and what to do here
     (r'\bBREAK\b|&(?:[a-z]+|#\d+);|\*\*|```', PLAIN),
 ]
 
-# %% ../../nbs/photos/words.ipynb #fe3c9829
+# %% ../../nbs/photos/words.ipynb #61d0812b
 def refuse_foreign(
     text:str, # words of a person
     own:list[str], # trigger and class, which may hold anything
     where:str|Path, # whose words, for the message
 ) -> None:
     "Raises `BadInput` for what only another program understands, with what to write instead."
-    for word in filter(None, own): text = text.replace(word, ' ')
+    for word in own:
+        if re.search(r'[^\w\s]', word): text = text.replace(word, ' ')
     for pattern, mend in FOREIGN:
         if found := re.search(pattern, text): raise BadInput(f'{where}: {found[0]} is not known; {mend}')
 

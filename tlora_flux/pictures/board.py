@@ -15,6 +15,7 @@ from pathlib import Path
 from shlex import quote
 from ..errors import BadInput, require_utf8
 from ..reading import maybe, read_json_file, rows_of, table, text, whole
+from ..settings_file import is_newer
 from ..config import SampleConfig, TrainConfig
 from ..runs import find_weights, list_checkpoints, read_header, trained_config
 from ..photos.concept import caption_of, concept_dir, list_images
@@ -29,7 +30,7 @@ class Board:
     "A grid, as it is looked at."
     folder:Path # of the grid
     run:Path|None # that it was drawn from; None if it is not on this machine
-    columns:list[Column] # the base first; `file` is None where the adapter is gone
+    columns:list[Column] # the base first, unless it was left out; `file` is None where the adapter is gone
     cells:dict[At,Cell] # by address
     settings:str # what all cells share, in words
     base:str # name of the base
@@ -38,14 +39,14 @@ class Board:
     def home(self): return self.run or self.folder # where its picks are
     @property
     def title(self): return f'{(self.run or self.folder).resolve().name} on {self.base}'
-    @property
+    @cached_property
     def prompts(self): return list({at[0]: c.settings['prompt'] for at,c in self.cells.items()}.values())
-    @property
+    @cached_property
     def images(self): return 1 + max(at[1] for at in self.cells)
     @property
-    def strengths(self): return sorted({c.strength for c in self.columns[1:]}) or [1.]
+    def strengths(self): return sorted({c.strength for c in self.columns if not c.is_base}) or [1.]
     @property
-    def steps(self): return {c.step for c in self.columns[1:]}
+    def steps(self): return {c.step for c in self.columns if not c.is_base}
     @cached_property
     def concept(self): return concept_of(self.run)
 
@@ -75,13 +76,25 @@ def check_plan(
     prompts,images = (1 + max(o) for o in zip(*places))
     if max(images, (prompts - 1)*images + 1)>len({*places}): raise ValueError(f'{len({*places})} rows of pictures for {prompts} prompts with {images} images each: `tlora sample` leaves none out but at the end')
 
+# %% ../../nbs/pictures/board.ipynb #10004912
+def maker_of(
+    file:Path, # a `grid.json` that is not understood
+) -> str: # version of tlora_flux; empty where it does not say
+    "Who wrote it."
+    try: return read_json_file(file, table(known=dict(version=text(100))), '').get('version', '')
+    except BadInput: return ''
+
 # %% ../../nbs/pictures/board.ipynb #eaf86121
 def read_plan(
     folder:Path, # of a grid
 ) -> dict: # `grid.json`
     "The plan of a grid. Raises `BadInput` if there is none, or it is not whole."
     if not os.path.lexists(folder/'grid.json'): raise BadInput(f'{folder} holds neither checkpoints nor a grid.json; give a run folder, or a folder that `tlora sample` made')
-    return read_json_file(folder/'grid.json', check_plan, f'repeat its `tlora sample` command with --output-dir {folder}: pictures that are there are kept')
+    try: return read_json_file(folder/'grid.json', check_plan, f'repeat its `tlora sample` command with --output-dir {folder}: pictures that are there are kept')
+    except BadInput:
+        said = maker_of(folder/'grid.json')
+        if is_newer(said): raise BadInput(f'{folder}/grid.json was written by tlora_flux {said}, which this version does not understand; upgrade tlora_flux') from None
+        raise
 
 # %% ../../nbs/pictures/board.ipynb #0dad3622
 def step_of(
@@ -253,8 +266,9 @@ def prompt_lines(
 ) -> list[str]: # one a prompt, as in a prompt file
     "The prompt file that this grid could have been drawn from."
     concept,lines,letters = board.concept[0],[],{name: letter for letter,(name,_) in FLAGS.items()}
+    usual = {k: common_settings(board, k) for k in (*FIELDS,'seed')}
     for settings in {at[0]: c.settings for at,c in reversed(board.cells.items()) if at[1]==0}.values():
-        own = [f'--{letters[k]} {settings[k]}' for k in (*FIELDS,'seed') if settings[k]!=common_settings(board, k)]
+        own = [f'--{letters[k]} {settings[k]}' for k in usual if settings[k]!=usual[k]]
         own += [f"--n {settings['negative_prompt']}"]*bool(settings['negative_prompt'])
         lines.insert(0, ' '.join([settings['prompt'].replace(concept, '{}') if concept else settings['prompt'], *own]))
     return lines
@@ -265,7 +279,7 @@ def columns_side_by_side(
     strength:float, # of the adapter
 ) -> list[int]: # columns
     "The columns that are side by side: the base, and every checkpoint at one strength."
-    return [n for n,c in enumerate(board.columns) if n==0 or c.strength==strength]
+    return [n for n,c in enumerate(board.columns) if c.is_base or c.strength==strength]
 
 # %% ../../nbs/pictures/board.ipynb #23005448
 def column_label(

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
 from ..errors import BadInput
-from ..reading import checked_json, load_json, maybe, number, read_json_file, rows_of, table, text, whole
+from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
-from ..runs import find_weights, list_checkpoints, read_header, WEIGHTS
+from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
 from ..photos.prompts import Prompt
 
@@ -29,6 +29,10 @@ class Column:
     step:int|None=None # optimizer step of the adapter; None for the base
     strength:float=0. # factor on the adapter; 0 for the base
     file:Path|None=None # the adapter; None for the base
+    name:str='default' # under which it is attached: adapters of one run have the same layers and take turns, another's stand beside them
+
+    @property
+    def is_base(self) -> bool: return self.step is None and not self.strength
 
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
 def find_adapters(
@@ -48,10 +52,14 @@ def find_adapters(
 def columns_of(
     adapters:list[tuple[int|None,Path]], # from `find_adapters`
     strengths:list[float], # factors on the adapter
+    beside:list[Path]=[], # files of other adapters
 ) -> list[Column]: # the base first
     "The columns of a grid, from left to right."
     def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}' if strengths!=[1.] else '')
-    return [Column('base model'), *(Column(label(step, s), step, s, file) for step,file in adapters for s in strengths)]
+    own = [Column(label(step, s), step, s, file) for step,file in adapters for s in strengths]
+    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n,file in enumerate(beside, 1)]
+    others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}') for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
+    return [Column('base model'), *own, *others]
 
 # %% ../../nbs/pictures/grid.ipynb #4cb53af3
 @dataclass
@@ -83,7 +91,7 @@ def plan_cells(
 ) -> list[Cell]: # in reading order
     "Every cell of a grid. Noise is a function of seed and image alone, so it is the same along a row, and stays when the words change."
     marks = [dict(step=c.step, strength=c.strength, adapter=file_fingerprint(c.file)) for c in columns]
-    names = ['base', *(re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns[1:])]
+    names = ['base' if c.is_base else re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns]
     cells = []
     for p,prompt in enumerate(prompts):
         own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}
@@ -99,10 +107,12 @@ def save_cell(
     path:Path, # PNG to write
     settings:dict, # goes into its text
     seconds:float|None=None, # that it took to draw; None is not known
+    origin:str|None=None, # what else its pixels depend on; None is not known
 ) -> None:
     "Write one cell, atomically, with its settings, its time and the versions that made it; a folder that was removed meanwhile is made again."
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
+    if origin is not None: info.add_text('tlora_origin', origin)
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     path.parent.mkdir(exist_ok=True)
@@ -120,7 +130,7 @@ def read_cell(
     path:Path, # PNG of a cell
 ) -> tuple[dict|None,float|None]|None: # settings and seconds, each None where it is not said; None for no file, or a damaged one
     "What a picture says of itself. Its pixels are not decoded, only the sums over its parts are checked."
-    if not path.is_file(): return None
+    if not path.is_file() or leads_out(path): return None
     try:
         with Image.open(path) as image:
             texts = image.info # only a PNG has them
@@ -137,6 +147,13 @@ def read_settings(
 ) -> dict|None: # its settings; None for no file, or a picture that is damaged or not ours
     "What a cell was made with."
     return (read_cell(path) or (None,))[0]
+
+# %% ../../nbs/pictures/grid.ipynb #a8fd8719
+def leads_out(
+    file:Path, # of a grid
+) -> bool:
+    "Whether it is a link to a place outside of its folder."
+    return file.is_symlink() and not file.resolve().is_relative_to(file.parent.resolve())
 
 # %% ../../nbs/pictures/grid.ipynb #b49d4555
 def wrap_text(
@@ -289,6 +306,7 @@ def picture_or_why(
     "What `Sheet.picture` answers for a file."
     if file is None: return None
     if not file.is_file(): return ''
+    if leads_out(file): return 'a link to\nelsewhere'
     try: return to_rgb(open_image(file))
     except BadInput: return 'file\ndamaged'
 

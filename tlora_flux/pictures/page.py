@@ -14,10 +14,11 @@ from PIL import Image
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import Column, draw_sheet, row_words, Sheet, SMALLEST
+from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
 from .board import Board, open_board
-from .views import about_cell, why_missing, jpeg_bytes, shrink_to_fit, full_picture, is_shown, open_thumbnail
-from .picks import prompt_groups, MARKS, pick_key, read_picks
+from .views import about_cell, duration_in_words, full_picture, is_shown, jpeg_bytes, open_thumbnail
+from .views import seconds_per_cell, shrink_to_fit, why_missing
+from .picks import MARKS, pick_key, prompt_groups, read_picks
 
 # %% ../../nbs/pictures/page.ipynb #1a15d2c0
 def data_url(
@@ -70,16 +71,17 @@ def shown_photos(
     def small(file):
         try: return [jpeg_bytes(shrink_to_fit(to_rgb(open_image(file)), side), 85)]
         except BadInput: return [] # damaged since; the others, and the grid, are there to be looked at
-    return sum(map(small, board.concept[2][:8]), []) or small(board.folder/'photo.jpg')
+    return sum(map(small, board.concept[2][:8]), []) or small(board.folder/'photo.jpg')*(not leads_out(board.folder/'photo.jpg'))
 
 # %% ../../nbs/pictures/page.ipynb #a3dbedd2
 def page_cell(
     board:Board, # a grid
     at:tuple[int,int,int], # prompt, image, column
     side:int, # pixels of a picture's longer side
+    takes:str, # how long one takes, in words
 ) -> dict: # for `PAGE`: the picture and what is said of it, or the lines that say why there is none
     "One cell of the page."
-    if not is_shown(board, at): return dict(lacks=why_missing(board, at).splitlines())
+    if not is_shown(board, at): return dict(lacks=why_missing(board, at, takes).splitlines())
     jpeg = jpeg_bytes(shrink_to_fit(full_picture(board, at), side), 82)
     return dict(lacks=[], label=board.columns[at[2]].label, about=about_cell(board, at), picture=data_url(jpeg))
 
@@ -106,8 +108,8 @@ def page_html(
     side:int=384, # pixels of a picture's longer side
 ) -> str: # HTML
     "The whole grid as one self-contained page."
-    picks = read_picks(board.home)[0]
-    def row(prompt, image): return board.prompts[prompt],[page_cell(board, (prompt,image,c), side) for c in range(len(board.columns))]
+    picks,takes = read_picks(board.home)[0],duration_in_words(seconds_per_cell(board))
+    def row(prompt, image): return board.prompts[prompt],[page_cell(board, (prompt,image,c), side, takes) for c in range(len(board.columns))]
     parts = [(heading,[row(p, i) for p in prompts for i in range(board.images)]) for heading,prompts in prompt_groups(board, picks).items()]
     heads = [head_of(column, picks) for column in board.columns]
     photos = [data_url(photo) for photo in shown_photos(board)]
@@ -131,6 +133,7 @@ def board_sheet(
 ) -> Sheet: # for `draw_sheet`
     "The contact sheet: photos, groups, marks, and why a cell is empty."
     picks,rows,headings = read_picks(board.home)[0],[],{}
+    takes = duration_in_words(seconds_per_cell(board))
     settings = {at[:2]: cell.settings for at,cell in board.cells.items()}
     for heading,prompts in prompt_groups(board, picks).items():
         headings[len(rows)] = heading
@@ -138,7 +141,7 @@ def board_sheet(
     def label(column):
         mark = picks['columns'].get(pick_key(column), {}).get('mark')
         return f'{column.label} ({mark})' if mark else column.label
-    def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at)
+    def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at, takes)
     photos = [Image.open(io.BytesIO(photo)) for photo in shown_photos(board)]
     return Sheet(board.title, board.settings, [label(c) for c in board.columns], [row_words(settings[row]) for row in rows], look, photos, headings)
 

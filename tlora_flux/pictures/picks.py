@@ -59,6 +59,7 @@ def pick_key(
     column:Column, # of any grid of a run
 ) -> str: # the same in each of them
     "Under which name a column's pick is kept."
+    if column.label.startswith('beside '): return column.label
     return 'base' if column.step is None and not column.strength else f'{column.step} x {column.strength:g}'
 
 # %% ../../nbs/pictures/picks.ipynb #a0212e90

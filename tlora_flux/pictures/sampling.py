@@ -7,31 +7,33 @@ __all__ = ['denoise_cells', 'say_if_unused', 'Grid', 'training_photo', 'base_nam
            'plan_grid', 'encode_texts', 'ready_pipeline', 'draw_batches', 'hang_photo_', 'write_plan', 'sample']
 
 # %% ../../nbs/pictures/sampling.ipynb #19a950fe
-import hashlib, json, logging, os, time
+import hashlib, json, os, shutil, time
 from collections.abc import Callable
 from contextlib import contextmanager, ExitStack, suppress
-from dataclasses import dataclass, replace
-from itertools import combinations, groupby
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations, groupby
 from pathlib import Path
 import torch
 from PIL import Image
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from tqdm.auto import tqdm
-from ..errors import BadInput
-from ..reading import read_json_file
+from .. import __version__
+from ..errors import BadInput, plain_logger
+from ..reading import load_json, read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, held_alone, sweep_litter
 from ..screen import lasting_screen
-from ..runs import FOREIGN, read_header, run_folder, trained_config
+from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
 from ..base.quantised import by_layer, check_storage
 from ..base.device import default_device, DTYPES, memory_given_back
 from ..base.load import Base, BaseRef
-from ..base.checkpoint import load_tlora_
+from ..base.checkpoint import AdapterReader, load_tlora_
 from ..photos.opening import open_image, to_rgb
 from ..photos.concept import concept_dir, list_images
 from ..photos.prompts import Prompt, read_prompts
@@ -43,7 +45,7 @@ from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_si
 from .grid import picture_or_why, plan_cells, read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/pictures/sampling.ipynb #1006b16b
 def first_noise(
@@ -100,6 +102,8 @@ class Grid:
     photo:Path|None # one training photo, if the run's photos are where they were
     compile:bool=False # the transformer's blocks
     keep:bool=True # encoded prompts, for the next time
+    read:AdapterReader=field(default_factory=AdapterReader) # of the adapters' files
+    request:str='' # what the same command is known by
 
 # %% ../../nbs/pictures/sampling.ipynb #43407074
 def training_photo(
@@ -147,7 +151,7 @@ def shared_settings(
     numbers = {k: pick(k, family.defaults[k]) for k in ('num_inference_steps','guidance_scale','true_cfg_scale')}
     stored = {} if base.quantization=='none' else dict(quantization=base.quantization)
     return dict(stored, base=Path(base.name).name if Path(base.name).expanduser().exists() else base.name, revision=base.revision, family=family.name, dtype=family.defaults['mixed_precision'], height=pick('height', side), width=pick('width', side),
-                **numbers, max_sequence_length=about.get('max_sequence_length', family.defaults['max_sequence_length']))
+                **numbers, max_sequence_length=pick('max_sequence_length', about.get('max_sequence_length', family.defaults['max_sequence_length'])))
 
 # %% ../../nbs/pictures/sampling.ipynb #4459acb2
 def check_loading(
@@ -184,6 +188,7 @@ class OpenedRequest:
     trained:TrainConfig|None # the run's config
     prompts:list[Prompt] # rows
     base:BaseRef # and its storage
+    beside:list[Path] # files of other adapters
 
     @property
     def keeps(self) -> bool: return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
@@ -200,7 +205,51 @@ def open_request(
     ask_for_places(cfg, base)
     prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
     check_loading(cfg, base)
-    return OpenedRequest(adapters, run, about, trained, prompts, base)
+    beside = [find_weights(path) for path in cfg.beside]
+    for file in beside: read_header(file)
+    return OpenedRequest(adapters, run, about, trained, prompts, base, beside)
+
+# %% ../../nbs/pictures/sampling.ipynb #31dd4d61
+def shortened(
+    name:str, # of a prompt file, without its suffix
+    most:int=30, # bytes of UTF-8
+) -> str:
+    "Its beginning: a grid is named after its run too, and disks take 255 bytes."
+    return name.encode()[:most].decode(errors='ignore')
+
+# %% ../../nbs/pictures/sampling.ipynb #e5181146
+def begun_folder(
+    run:Path, # run folder
+    request:str, # digest of the settings of all its cells
+) -> Path|None: # the newest of those that are in `outputs` or beside the run; None where there is none
+    "Where the same request was begun. Version 0.1.0 had the digest in the folder's name."
+    files = {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values()
+    def is_it(file):
+        try: plan = load_json(file.read_bytes())
+        except (OSError, ValueError): return False # cut off: another folder is begun
+        return isinstance(plan, dict) and plan.get('run')==run.resolve().name and (plan.get('request')==request or file.parent.name.endswith(f'_{request}'))
+    return max((f.parent for f in files if is_it(f)), key=lambda folder: (folder/'grid.json').stat().st_mtime, default=None)
+
+# %% ../../nbs/pictures/sampling.ipynb #72e3e080
+def new_folder(
+    run:Path, # run folder
+    prompts:str, # file, or a subject
+    steps:list[int|None], # of the checkpoints
+) -> Path:
+    "A name that says when, of what, and with which checkpoints."
+    which = '-'.join(str(s or 'adapter') for s in steps) if len(steps)<=3 else f'{steps[0]}-to-{steps[-1]}'
+    return Path('outputs')/f'infer_{time.strftime("%Y-%m-%d_%H%M%S")}_{run.resolve().name}_{shortened(Path(prompts).stem)}_{which}'
+
+# %% ../../nbs/pictures/sampling.ipynb #04f56a2d
+def chosen_cells(
+    cells:list[Cell], # of the whole grid
+    base:bool=True, # with those of the base
+    limit:int|None=None, # pictures of the checkpoints
+) -> list[Cell]: # in reading order
+    "What is drawn of a grid. Who asks for five pictures means five of the checkpoint; the base's stand beside them and do not count."
+    kept = {(c.row, c.column) for c in [c for c in cells if c.column][:limit]}
+    rows = {row for row,_ in kept}
+    return [c for c in cells if (c.row, c.column) in kept or (base and c.column==0 and c.row in rows)]
 
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
@@ -213,14 +262,15 @@ def plan_grid(
     compare_bases(cfg, found, about)
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
-    columns = columns_of(o.adapters, cfg.strength)
+    columns = columns_of(o.adapters, cfg.strength, o.beside)
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
-    fit_side(len(columns), cells[:cfg.limit][-1].row + 1) # the sheet comes last, and must not be what fails
-    stamp = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(cfg.output_dir or f'outputs/infer_{o.run.resolve().name}_{Path(cfg.prompts).stem}_{stamp}')
-    return Grid(folder, o.run, base, family, columns, cells[:cfg.limit], training_photo(o.trained), cfg.compile, o.keeps)
+    chosen = chosen_cells(cells, cfg.base, cfg.limit)
+    fit_side(len(columns), chosen[-1].row + 1) # the sheet comes last, and must not be what fails
+    request = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
+    folder = Path(cfg.output_dir) if cfg.output_dir else begun_folder(o.run, request) or new_folder(o.run, cfg.prompts, [step for step,_ in o.adapters])
+    return Grid(folder, o.run, base, family, columns, chosen, training_photo(o.trained), cfg.compile, o.keeps, request=request)
 
 # %% ../../nbs/pictures/sampling.ipynb #a3266815
 def encode_texts(
@@ -243,8 +293,9 @@ def ready_pipeline(
     "Load the drawing half of the base and try every adapter on. Raises `BadInput` for one that does not fit."
     start = device if offload=='none' else 'cpu'
     pipe = grid.base.load(('vae','transformer'), start)
-    alone = len({c.file for c in grid.columns[1:]})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
-    for column in grid.columns[1:]: load_tlora_(pipe, column.file, untrained=not alone)
+    adapted = [c for c in grid.columns if c.file]
+    alone = len({c.file for c in adapted})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
+    for column in adapted: load_tlora_(pipe, column.file, name=column.name, untrained=not alone, read=grid.read)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
     if offload in ('group','sequential'):
         pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group', low_cpu_mem_usage=True)
@@ -261,11 +312,13 @@ def list_batches(
     def kind(cell): return [cell.settings[k] for k in ('height','width','num_inference_steps','guidance_scale','true_cfg_scale')]
     out = []
     for _,same in groupby(cells, kind):
-        same = list(same)
-        rows = list(dict.fromkeys(c.row for c in same))
+        rows = {}
+        for c in same: rows.setdefault(c.row, []).append(c)
+        by_row = list(rows.values())
         for first in range(0, len(rows), batch_size):
-            chosen = [c for c in same if c.row in rows[first:first + batch_size]]
-            out += [[c for c in chosen if c.column==column] for column in dict.fromkeys(c.column for c in chosen)]
+            columns = {}
+            for c in chain(*by_row[first:first + batch_size]): columns.setdefault(c.column, []).append(c)
+            out += columns.values()
     return out
 
 # %% ../../nbs/pictures/sampling.ipynb #9b6fda2d
@@ -275,6 +328,52 @@ def missing_batches(
 ) -> list[list[Cell]]: # in the order of drawing
     "The batches that hold a cell which is not there, or was made with other settings."
     return [b for b in list_batches(grid.cells, batch_size) if any(read_settings(grid.folder/c.file)!=c.settings for c in b)]
+
+# %% ../../nbs/pictures/sampling.ipynb #faf6499c
+def origin_of(
+    grid:Grid, # the plan
+) -> str: # 16 hexadecimal digits
+    "What pixels depend on besides a cell's settings. The base is complete, and on this machine."
+    base = grid.base
+    parts = [names for names in grid.family.parts.values() if not (base.file and names==('transformer',))]
+    seen = [weights_stamp(base.find(names).folder, names) for names in parts]
+    if base.file: seen.append([base.file.stat().st_size, base.file.stat().st_mtime_ns])
+    return hashlib.sha256(json.dumps([seen, base.text_storage]).encode()).hexdigest()[:16]
+
+# %% ../../nbs/pictures/sampling.ipynb #be894a34
+def read_origin(
+    path:Path, # PNG of a cell
+) -> str|None: # from `origin_of`; None where it is not said
+    "On what a picture was drawn."
+    try:
+        with Image.open(path) as image: return image.info.get('tlora_origin')
+    except (OSError, SyntaxError, ValueError): return None # what Pillow says of a broken file
+
+# %% ../../nbs/pictures/sampling.ipynb #be13d34c
+def planned_cells(
+    file:Path, # a grid.json, of whichever version, whole or not
+    run:str, # name of a run
+) -> list[dict]: # none of another run's, or of a broken file
+    "Entries of a grid's cells."
+    try: plan = json.loads(file.read_text(encoding='utf-8'))
+    except (OSError, ValueError): return []
+    return plan['cells'] if isinstance(plan, dict) and plan.get('run')==run and isinstance(plan.get('cells'), list) else []
+
+# %% ../../nbs/pictures/sampling.ipynb #01df3d5c
+def equal_cells(
+    grid:Grid, # the plan
+) -> dict[str,Path]: # name of a cell that is not drawn yet -> the same picture in another grid
+    "What need not be drawn: cells of grids beside the run or in `outputs` with the same settings, on the same base."
+    def key(settings): return json.dumps(settings, sort_keys=True)
+    run = grid.run.resolve()
+    missing = {key(c.settings): c.file for c in grid.cells if read_settings(grid.folder/c.file)!=c.settings}
+    origin,found = origin_of(grid),{}
+    for file in sorted({*run.parent.glob('*/grid.json'), *Path('outputs').resolve().glob('*/grid.json')} if missing else ()):
+        for entry in planned_cells(file, run.name):
+            settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
+            picture = file.parent/Path(str(entry.get('file'))).name
+            if (name := missing.get(key(settings))) and name not in found and read_settings(picture)==settings and read_origin(picture)==origin: found[name] = picture
+    return found
 
 # %% ../../nbs/pictures/sampling.ipynb #82aecac1
 def draw_batches(
@@ -288,17 +387,18 @@ def draw_batches(
 ) -> None:
     "Draw and write cells, batch by batch, each with its share of the time, and with a bar that counts denoising steps."
     def step_end(n): bar.update(n), tick()
+    origin = origin_of(grid)
     with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2, disable=finished is not None or not PartialState().is_main_process) as bar:
         for n,batch in enumerate(todo):
             begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
-            if column.file: load_tlora_(pipe, column.file, column.strength, untrained=True)
-            else: set_strength_(pipe.transformer, 0.)
+            set_strength_(pipe.transformer, 0.)
+            if column.file: load_tlora_(pipe, column.file, column.strength, column.name, untrained=True, read=grid.read)
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
-                if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings, seconds)
+                if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
                 if finished: finished(cell)
 
 # %% ../../nbs/pictures/sampling.ipynb #4a6f2a3c
@@ -317,7 +417,7 @@ def hang_photo_(
         grid.photo = None
         return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need it')
     image.thumbnail((512,512))
-    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90))
+    atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90, comment=b'')) # Pillow would keep the photo's
 
 # %% ../../nbs/pictures/sampling.ipynb #8996c655
 def write_plan(
@@ -327,9 +427,10 @@ def write_plan(
     hang_photo_(grid)
     rows = {c.row: row_words(c.settings) for c in grid.cells}
     first = grid.cells[0].settings
+    left = 0 if any(c.column==0 for c in grid.cells) else 1 # the base's column, where it is left out
     words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
-    plan = dict(run=grid.run.resolve().name, base=first['base'], settings=words, columns=[c.label for c in grid.columns], rows=list(rows.values()),
-                cells=[dict(file=c.file, row=c.row, column=c.column, **c.settings) for c in grid.cells])
+    plan = dict(version=__version__, run=grid.run.resolve().name, request=grid.request, base=first['base'], settings=words, columns=[c.label for c in grid.columns[left:]],
+                rows=list(rows.values()), cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings) for c in grid.cells])
     text = json.dumps(plan, indent=1, ensure_ascii=False)
     atomic_write(grid.folder/'grid.json', lambda part: part.write_text(text, encoding='utf-8'))
 
@@ -341,7 +442,7 @@ def identical_columns(
     pixels = {}
     for cell in grid.cells:
         column,picture = grid.columns[cell.column],picture_or_why(grid.folder/cell.file)
-        if cell.column==0 or column.strength: pixels.setdefault(column.label, {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture, Image.Image) else object()
+        if column.is_base or column.strength: pixels.setdefault(column.label, {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture, Image.Image) else object()
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a].get(row) for row in pixels[b])]
 
@@ -360,6 +461,15 @@ def drawing_errors(
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
         raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
+
+# %% ../../nbs/pictures/sampling.ipynb #84dfeff4
+def copy_cells(
+    grid:Grid, # the plan
+    pictures:dict[str,Path], # from `equal_cells`
+) -> None:
+    "Take over what another grid has, with its time."
+    for name,picture in pictures.items(): atomic_write(grid.folder/name, lambda part: shutil.copy2(picture, part))
+    if pictures: logger.info(f'{len(pictures)} of {len(grid.cells)} pictures are in other grids of the run, and are copied')
 
 # %% ../../nbs/pictures/sampling.ipynb #6d0d0b72
 @contextmanager
@@ -387,13 +497,16 @@ def draw_grid(
     offload:str='none', # none, model, group, sequential
     state:PartialState|None=None, # this process among all; None is the only one
 ) -> None:
-    "Load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
+    "Copy what other grids have, load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
     state,device = state or PartialState(cpu=not torch.accelerator.is_available()),default_device()
+    with drawing_errors(grid, state): copied, = broadcast_object_list([equal_cells(grid) if todo and state.is_main_process else {}])
+    todo = [b for b in todo if not all(c.file in copied or read_settings(grid.folder/c.file)==c.settings for c in b)]
     mine = todo[state.process_index::state.num_processes]
     embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
     with drawing_errors(grid, state):
         if state.is_main_process: write_plan(grid)
         state.wait_for_everyone()
+        if state.is_main_process: copy_cells(grid, copied)
         try:
             with StallWatch() as watch: draw_batches(grid, mine, pipe, embeds, device, watch.tick)
             state.wait_for_everyone()
@@ -408,9 +521,11 @@ def check_grid(
 ) -> Report: # as of `tlora check`
     "What could stop a grid, at its largest picture, asked before anything else is asked of the base."
     o = open_request(cfg)
-    cells = len(o.prompts)*cfg.images*(1 + len(o.adapters)*len(cfg.strength))
+    cells = len(o.prompts)*cfg.images*(cfg.base + (len(o.adapters) + len(o.beside))*len(cfg.strength))
+    limit = cells if cfg.limit is None else cfg.limit*(1 + cfg.base)
+    length = cfg.max_sequence_length or o.about.get('max_sequence_length')
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
-    return check(replace(cfg, **side, limit=min(cells, cfg.limit or cells)), o.base, o.keeps)
+    return check(replace(cfg, **side, limit=min(cells, limit), max_sequence_length=length), o.base, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #fe59264b
 def refuse_other_run(
@@ -434,12 +549,14 @@ def sample(
     if cfg.offload!='none' and default_device().type=='cpu': raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
     report = check_grid(cfg)
     require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]), cfg.ignore_check)
-    refuse_other_run(grid := plan_grid(cfg))
-    with lasting_screen(), grid_held(grid):
-        todo = missing_batches(grid, cfg.batch_size)
-        if todo: require_pass(report, cfg.ignore_check)
-        with caches_at(grid.base.cache_dir), memory_given_back(), joined_processes() as state:
-            draw_grid(grid, todo, cfg.offload, state)
+    with joined_processes() as state:
+        grid = plan_grid(cfg)
+        with drawing_errors(grid, state): grid.folder, = broadcast_object_list([grid.folder]) # its name has the time in it
+        refuse_other_run(grid)
+        with lasting_screen(), grid_held(grid):
+            todo = missing_batches(grid, cfg.batch_size)
+            if todo: require_pass(report, cfg.ignore_check)
+            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload, state)
             for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
             with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import BadInput
 from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import read_cell, SETTINGS
+from .grid import leads_out, picture_or_why, read_cell, SETTINGS
 from .board import At, Board, stamp_of
 
 # %% ../../nbs/pictures/views.ipynb #e6929851
@@ -28,7 +28,7 @@ def jpeg_bytes(
 ) -> bytes:
     "What a widget, a page or a file takes."
     out = io.BytesIO()
-    image.save(out, 'JPEG', quality=quality)
+    image.save(out, 'JPEG', quality=quality, comment=b'') # Pillow would keep that of the photo
     return out.getvalue()
 
 # %% ../../nbs/pictures/views.ipynb #dafe5b20
@@ -58,7 +58,7 @@ def cell_thumbnail(
     "The thumbnail of a cell, made when it is missing, broken or of another time than the picture. Raises `BadInput` for a damaged picture."
     file = board.folder/board.cells[at].file
     small,stamp = board.folder/'thumbs'/f'{file.stem}.jpg',stamp_of(file)
-    if small.is_file() and small.stat().st_mtime_ns==stamp[0] and (jpeg := small.read_bytes()).endswith(b'\xff\xd9'): return jpeg # that is how a whole one ends
+    if small.is_file() and not leads_out(small) and small.stat().st_mtime_ns==stamp[0] and (jpeg := small.read_bytes()).endswith(b'\xff\xd9'): return jpeg # that is how a whole one ends
     jpeg = make_thumbnail(file, stamp)
     try:
         small.parent.mkdir(exist_ok=True)
@@ -156,13 +156,14 @@ def full_picture(
 def why_missing(
     board:Board, # whose cell
     at:At, # a cell without a picture
+    takes:str='', # how long one takes, in words; whoever asks for many cells looks once, empty looks here
 ) -> str: # a few lines
     "Why there is no picture, and what it would take."
     what = cell_state(board, at)
     if what=='unplanned': return 'not in\nthis grid'
     if what=='damaged': return 'file\ndamaged'
     if not can_be_rendered(board, at): return 'checkpoint\ndeleted'
-    return f'not rendered\n{duration_in_words(seconds_per_cell(board))}'
+    return f'not rendered\n{takes or duration_in_words(seconds_per_cell(board))}'
 
 # %% ../../nbs/pictures/views.ipynb #85cef30e
 def can_be_rendered(
@@ -171,7 +172,7 @@ def can_be_rendered(
 ) -> bool: # the base needs any one adapter too, at strength 0
     "Whether the files to render a cell are still there."
     def there(column): return column.file is not None and column.file.is_file()
-    return at in board.cells and (there(board.columns[at[2]]) if at[2] else any(map(there, board.columns)))
+    return at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base else there(board.columns[at[2]]))
 
 # %% ../../nbs/pictures/views.ipynb #d0c0fec6
 def cells_to_render(
@@ -198,8 +199,8 @@ def photo_of(
     board:Board, # a grid
 ) -> Image.Image: # RGB
     "The grid's copy of the training photo, or a card where it is gone."
-    try: return to_rgb(open_image(board.folder/'photo.jpg'))
-    except BadInput: return reason_card('photo gone\nor damaged')
+    photo = picture_or_why(board.folder/'photo.jpg')
+    return photo if isinstance(photo, Image.Image) else reason_card('photo gone\nor damaged')
 
 # %% ../../nbs/pictures/views.ipynb #85bdf60b
 def viewer_picture(
@@ -223,6 +224,7 @@ def difference_from_base(
     at:At, # a cell
 ) -> float|None: # 0 to 1, mean over thumbnail pixels; None where a picture is missing or has another size
     "How much a cell differs from the base model's picture."
+    if not board.columns[0].is_base: return None
     if {cell_state(board, at), cell_state(board, base := (*at[:2],0))}!={'ready'}: return None
     a,b = (np.asarray(open_thumbnail(board, o), np.float32)/255 for o in (at,base))
     return float(np.abs(a - b).mean()) if a.shape==b.shape else None

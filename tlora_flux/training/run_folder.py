@@ -18,13 +18,13 @@ from ..errors import BadInput
 from ..reading import load_json
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
-from ..disk import atomic_write, flush_to_disk, held_alone, remove_path
+from ..disk import atomic_write, flush_to_disk, held_alone, remove_path, write_mend
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
 from ..base.device import memory_for
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
-from .step import Trainer
+from .step import Effect, measure_effect, Trainer
 
 # %% ../../nbs/training/run_folder.ipynb #5c785bdd
 logger = logging.getLogger('tlora_flux.train')
@@ -130,7 +130,7 @@ def run_write_errors(
 ):
     "Around everything that writes there. Raises `BadInput` for an `OSError`."
     try: yield
-    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); make room or make it writable, then {resume_hint(run)}') from None
+    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); {write_mend(e)}, then {resume_hint(run)}') from None
 
 # %% ../../nbs/training/run_folder.ipynb #6050907c
 @contextmanager
@@ -271,10 +271,11 @@ def run_log(
 def publish_result(
     run:Path, # run folder
     step:int, # of the last checkpoint
+    effect:str='', # what was measured of it
 ) -> None:
     "Copy the last checkpoint's adapter to the run folder."
     with run_write_errors(run): atomic_write(run/WEIGHTS, lambda part: shutil.copyfile(run/f'checkpoint-{step}'/WEIGHTS, part))
-    logger.info(f'{run.name}/{WEIGHTS} is the adapter after {step} steps')
+    logger.info(f'{run.name}/{WEIGHTS} is the adapter after {step} steps{effect}')
 
 # %% ../../nbs/training/run_folder.ipynb #b33e35ee
 def result_is_there(
@@ -328,6 +329,17 @@ class Reporter:
             self.bar.update()
         for listen in self.listeners: listen(record)
 
+# %% ../../nbs/training/run_folder.ipynb #db4329e5
+def judge_effect(
+    effect:Effect, # of the adapter
+    cfg:TrainConfig, # filled
+) -> str: # what was measured, and where it is wrong what to change
+    "The sentence that a run ends with."
+    usual = '1, which prodigy scales by itself' if cfg.optimizer == 'prodigy' else f"the family's"
+    if effect.nothing: return f'it has learned nothing ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, or train longer'
+    if effect.too_much: return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
+    return str(effect)
+
 # %% ../../nbs/training/run_folder.ipynb #d7748823
 class Run:
     "A run's folder in the process that writes it."
@@ -335,6 +347,7 @@ class Run:
         self.cfg = cfg
         self.about = about
         self.folder = Path(cfg.output_dir)
+        self.told = '' # of the adapter's effect
 
     def held(self): return hold_run(self.folder)
     def previewed(self, sheet): return early_preview(self.folder, sheet)
@@ -342,7 +355,13 @@ class Run:
     def texts(self, validation): return validation.texts() if validation else [] # to encode: here its pictures are drawn
     def nothing_left(self, step): result_is_there(self.cfg, step)
     def say(self, line): logger.info(line)
-    def publish(self): publish_result(self.folder, self.cfg.max_train_steps)
+    def publish(self): publish_result(self.folder, self.cfg.max_train_steps, self.told)
+
+    def measure(self, trainer): # at a checkpoint: one line in train.log, and on the screen where something is wrong
+        effect = measure_effect(trainer)
+        self.told = f': {judge_effect(effect, self.cfg)}'
+        wrong = (effect.nothing or effect.too_much) and 20 <= trainer.done < self.cfg.max_train_steps
+        logger.log(logging.WARNING if wrong else logging.DEBUG, f'after {trainer.done} steps{self.told}')
 
     @contextmanager
     def opened(self, first, sheet): # steps done; the preview
@@ -368,4 +387,5 @@ class Bystander(Run):
     def nothing_left(self, step): pass
     def say(self, line): pass
     def save(self, trainer): return None
+    def measure(self, trainer): pass
     def publish(self): pass

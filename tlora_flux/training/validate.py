@@ -138,12 +138,11 @@ def drawing_mode(
 ):
     "Ready for drawing; afterwards everything is as it was."
     transformer = pipe.transformer
-    strength, forward = get_state(transformer).adapters['default'].strength, vars(transformer).pop('forward', None)
+    strength = get_state(transformer).adapters['default'].strength
     try:
         with torch.compiler.set_stance('force_eager'): yield
     finally:
         set_strength_(transformer, strength)
-        if forward: transformer.forward = forward
         pipe.vae.to('cpu')
         clear_device_cache()
 
