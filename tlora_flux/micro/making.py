@@ -27,41 +27,51 @@ RESOLUTION, TEXT_LENGTH, TEXT_WIDTH, VOCABULARY = 128, 32, 128, 512
 
 def build_vae() -> AutoencoderKL:
     "An untrained autoencoder: 8 pixels to a latent, 16 channels, as FLUX.1's, and much thinner."
-    return AutoencoderKL(down_block_types=['DownEncoderBlock2D']*4, up_block_types=['UpDecoderBlock2D']*4, block_out_channels=(16, 32, 64, 96),
-                         layers_per_block=1, latent_channels=16, norm_num_groups=8, sample_size=RESOLUTION, mid_block_add_attention=False,
-                         use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1., shift_factor=0.)
+    return AutoencoderKL(
+        down_block_types=['DownEncoderBlock2D']*4, up_block_types=['UpDecoderBlock2D']*4,
+        block_out_channels=(16, 32, 64, 96), layers_per_block=1, latent_channels=16, norm_num_groups=8, sample_size=RESOLUTION,
+        mid_block_add_attention=False, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1., shift_factor=0.)
 
 # %% ../../nbs/micro/making.ipynb #844d4ed1
 def build_transformer() -> FluxTransformer2DModel:
     "An untrained transformer: 2 double and 4 single blocks, 8 heads of 32, no guidance embedding."
-    return FluxTransformer2DModel(patch_size=1, in_channels=64, num_layers=2, num_single_layers=4, attention_head_dim=32, num_attention_heads=8,
-                                  joint_attention_dim=TEXT_WIDTH, pooled_projection_dim=TEXT_WIDTH, axes_dims_rope=(8, 12, 12), guidance_embeds=False)
+    return FluxTransformer2DModel(
+        patch_size=1, in_channels=64, num_layers=2, num_single_layers=4, attention_head_dim=32, num_attention_heads=8,
+        joint_attention_dim=TEXT_WIDTH, pooled_projection_dim=TEXT_WIDTH, axes_dims_rope=(8, 12, 12),
+        guidance_embeds=False)
 
 # %% ../../nbs/micro/making.ipynb #d9db7a12
 def build_tokenizer(): # `PreTrainedTokenizerFast`, for both slots
     "A byte-level BPE learned from 4,000 captions, so that any word has tokens."
-    return byte_tokenizer([caption(sample_scene(k, seed=1), np.random.default_rng(k)) for k in range(4000)], VOCABULARY, TEXT_LENGTH)
+    captions = [caption(sample_scene(k, seed=1), np.random.default_rng(k)) for k in range(4000)]
+    return byte_tokenizer(captions, VOCABULARY, TEXT_LENGTH)
 
 # %% ../../nbs/micro/making.ipynb #22547879
 def build_text_encoders() -> tuple: # CLIPTextModel for the pooled vector, T5EncoderModel for the token sequence
     "Untrained text encoders of 2 and 3 layers; they are trained together with the transformer."
-    clip = CLIPTextModel(CLIPTextConfig(vocab_size=VOCABULARY, hidden_size=TEXT_WIDTH, intermediate_size=4*TEXT_WIDTH, projection_dim=TEXT_WIDTH, num_hidden_layers=2,
-                                        num_attention_heads=4, max_position_embeddings=TEXT_LENGTH, pad_token_id=0, bos_token_id=1, eos_token_id=1))
-    t5 = T5EncoderModel(T5Config(vocab_size=VOCABULARY, d_model=TEXT_WIDTH, d_kv=32, d_ff=4*TEXT_WIDTH, num_layers=3, num_heads=4, dropout_rate=0.,
-                                 feed_forward_proj='gated-gelu', pad_token_id=0, eos_token_id=1))
+    clip = CLIPTextModel(CLIPTextConfig(
+        vocab_size=VOCABULARY, hidden_size=TEXT_WIDTH, intermediate_size=4*TEXT_WIDTH, projection_dim=TEXT_WIDTH,
+        num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=TEXT_LENGTH,
+        pad_token_id=0, bos_token_id=1, eos_token_id=1))
+    t5 = T5EncoderModel(T5Config(
+        vocab_size=VOCABULARY, d_model=TEXT_WIDTH, d_kv=32, d_ff=4*TEXT_WIDTH, num_layers=3, num_heads=4,
+        dropout_rate=0., feed_forward_proj='gated-gelu', pad_token_id=0, eos_token_id=1))
     return clip, t5
 
 # %% ../../nbs/micro/making.ipynb #aee2146d
 def assemble(
     vae:AutoencoderKL, # trained or not, as all parts
     transformer:FluxTransformer2DModel,
-    clip:CLIPTextModel,
-    t5:T5EncoderModel,
+    clip:CLIPTextModel, # for the pooled vector
+    t5:T5EncoderModel, # for the token sequence
     tokenizer, # serves in both slots
 ) -> FluxPipeline:
     "The parts as a plain diffusers pipeline."
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=1., use_dynamic_shifting=True, base_shift=1.15, max_shift=1.15, base_image_seq_len=64, max_image_seq_len=4096)
-    return FluxPipeline(scheduler=scheduler, vae=vae, text_encoder=clip, tokenizer=tokenizer, text_encoder_2=t5, tokenizer_2=tokenizer, transformer=transformer)
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        shift=1., use_dynamic_shifting=True, base_shift=1.15, max_shift=1.15,
+        base_image_seq_len=64, max_image_seq_len=4096)
+    return FluxPipeline(scheduler=scheduler, vae=vae, text_encoder=clip, tokenizer=tokenizer,
+                        text_encoder_2=t5, tokenizer_2=tokenizer, transformer=transformer)
 
 # %% ../../nbs/micro/making.ipynb #b3a8ddf3
 def draw_captions(indices): # numbers of scenes
@@ -80,7 +90,8 @@ def draw_all(
         out = np.lib.format.open_memmap(part, 'w+', np.uint8, (count, RESOLUTION, RESOLUTION, 3))
         chunks = np.array_split(np.arange(count), max(1, count//100))
         with torch.multiprocessing.get_context('spawn').Pool(workers) as pool:
-            for where, pictures in zip(chunks, tqdm(pool.imap(draw_captions, chunks), total=len(chunks), desc='drawing')): out[where] = pictures
+            bar = tqdm(pool.imap(draw_captions, chunks), total=len(chunks), desc='drawing')
+            for where, pictures in zip(chunks, bar): out[where] = pictures
         out.flush()
         part.rename(path)
     return np.load(path, mmap_mode='r')
@@ -110,6 +121,25 @@ def reconstruction_loss(
     error = output.float() - target
     return error.abs().mean() + (error - F.avg_pool2d(error, 3, 1, 1)).abs().mean()
 
+# %% ../../nbs/micro/making.ipynb #932b46a4
+def psnr(
+    output:torch.Tensor, # pictures in [-1, 1]
+    target:torch.Tensor, # the same shape
+) -> float: # dB
+    "Peak signal to noise ratio."
+    return 10*math.log10(4/F.mse_loss(output.float(), target).item())
+
+# %% ../../nbs/micro/making.ipynb #dda102eb
+@torch.no_grad()
+def round_trip(
+    vae:AutoencoderKL, # trained
+    count:int = 64, # renders it was not trained on
+) -> float: # dB
+    "PSNR of pictures through the autoencoder and back."
+    painted = np.stack([paint_scene(sample_scene(k, seed=9)) for k in range(count)])
+    pictures = torch.from_numpy(painted).permute(0, 3, 1, 2)*2 - 1
+    return psnr(vae.decode(vae.encode(pictures).latent_dist.mean).sample, pictures)
+
 # %% ../../nbs/micro/making.ipynb #035f9602
 def trapezoid(
     step:int, # 0 to steps - 1
@@ -136,12 +166,13 @@ def resume_(
     "Put model and optimizer where the state left them."
     if not state.exists(): return dict(step=0)
     saved = torch.load(state, map_location=device, weights_only=True)
-    model.load_state_dict(saved.pop('model')); optimizer.load_state_dict(saved.pop('optimizer'))
+    model.load_state_dict(saved.pop('model'))
+    optimizer.load_state_dict(saved.pop('optimizer'))
     return saved
 
 # %% ../../nbs/micro/making.ipynb #24659903
 def vae_step(
-    vae:AutoencoderKL,
+    vae:AutoencoderKL, # changed in place
     parameters:list, # those that are trained
     optimizer:torch.optim.Optimizer, # of them
     batch:torch.Tensor, # (b, 3, h, w) in [-1, 1]
@@ -154,7 +185,8 @@ def vae_step(
     loss = reconstruction_loss(output, batch) + kl_weight*latents.kl().mean()/latents.mean[0].numel()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.)
-    optimizer.step(); optimizer.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()
     return loss.item(), psnr(output.detach(), batch)
 
 # %% ../../nbs/micro/making.ipynb #5114c447
@@ -169,7 +201,8 @@ def train_vae(
     part:str = 'vae', # name of the state's file; "decoder" trains the decoder alone
 ) -> AutoencoderKL:
     "Train the autoencoder or its decoder, from where `folder` stands."
-    vae, state = vae.to(device, memory_format=torch.channels_last).requires_grad_(part == 'vae'), Path(folder)/f'{part}.pt'
+    vae = vae.to(device, memory_format=torch.channels_last).requires_grad_(part == 'vae')
+    state = Path(folder)/f'{part}.pt'
     parameters = list((vae if part == 'vae' else vae.decoder.requires_grad_()).parameters())
     optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(.9, .99), weight_decay=0., fused=True)
     start = resume_(state, vae, optimizer, device)['step']
@@ -177,16 +210,13 @@ def train_vae(
     for step in bar:
         for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(step, steps, decay=.6)
         count, size = (32, 64) if step < .9*steps else (8, RESOLUTION)
-        batch = random_crops(pictures, count, size, np.random.default_rng([7, step])).to(device, memory_format=torch.channels_last)
+        batch = random_crops(pictures, count, size, np.random.default_rng([7, step]))
+        batch = batch.to(device, memory_format=torch.channels_last)
         loss, quality = vae_step(vae, parameters, optimizer, batch, kl_weight)
         if step % 20 == 0: bar.set_postfix(loss=f'{loss:.4f}', psnr=f'{quality:.1f}')
-        if (step + 1) % 500 == 0 or step + 1 == steps: save_state(state, model=vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            save_state(state, model=vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
     return vae.eval().requires_grad_(False)
-
-# %% ../../nbs/micro/making.ipynb #932b46a4
-def psnr(output, target):
-    "Peak signal to noise ratio in dB of pictures in [-1, 1]."
-    return 10*math.log10(4/F.mse_loss(output.float(), target).item())
 
 # %% ../../nbs/micro/making.ipynb #5ce9d83b
 @torch.no_grad()
@@ -201,7 +231,8 @@ def encode_all(
         out = np.empty((len(pictures), 16, 16, 16), np.float16)
         for k in tqdm(range(0, len(pictures), 50), desc='encoding'):
             batch = torch.from_numpy(pictures[k:k + 50]).to(vae.device).permute(0, 3, 1, 2).float()/127.5 - 1
-            with torch.autocast(vae.device.type, torch.bfloat16): out[k:k + 50] = vae.encode(batch).latent_dist.mean.float().cpu().numpy()
+            with torch.autocast(vae.device.type, torch.bfloat16): latents = vae.encode(batch).latent_dist.mean
+            out[k:k + 50] = latents.float().cpu().numpy()
         mean, std = float(out.mean(dtype=np.float64)), float(out.std(dtype=np.float64))
         statistics.write_text(json.dumps(dict(shift_factor=mean, scaling_factor=1/std)))
         np.save(path, pack_latents(torch.from_numpy((out - np.float32(mean))/np.float32(std))).half().numpy())
@@ -209,11 +240,21 @@ def encode_all(
     return np.load(path, mmap_mode='r')
 
 # %% ../../nbs/micro/making.ipynb #ab165db1
+def training_sigmas(
+    count:int, # noise levels wanted
+    generator:torch.Generator, # on the CPU
+) -> torch.Tensor: # (count,) in [0, 1]
+    "Four of five around the middle; the rest near pure noise, where the caption alone decides, the wall's colour first."
+    middle = torch.sigmoid(.4 + 1.1*torch.randn(count, generator=generator))
+    top = 1 - .2*torch.rand(count, generator=generator)
+    return torch.where(torch.rand(count, generator=generator) < .2, top, middle)
+
+# %% ../../nbs/micro/making.ipynb #d9dbb9a6
 def training_batch(
     latents:np.ndarray, # (n, 64, 64) packed
     tokenizer, # of `build_tokenizer`
     step:int, # decides everything that is random here
-    batch_size:int,
+    batch_size:int, # latents, each with a caption
     device:str = 'cpu',
 ) -> dict: # packed (b, 64, 64), ids (b, 32), noise as packed, sigma (b,)
     "Latents, tokens, noise and noise levels of one step; each a function of the step alone."
@@ -222,9 +263,9 @@ def training_batch(
     text = ['' if rng.random() < .1 else caption(sample_scene(int(k)), rng) for k in picks]
     ids = tokenizer(text, padding='max_length', max_length=TEXT_LENGTH, truncation=True, return_tensors='pt').input_ids
     packed = torch.from_numpy(latents[np.sort(picks)][picks.argsort().argsort()].astype(np.float32))
-    middle, top = torch.sigmoid(.4 + 1.1*torch.randn(batch_size, generator=generator)), 1 - .2*torch.rand(batch_size, generator=generator)
-    sigma = torch.where(torch.rand(batch_size, generator=generator) < .2, top, middle) # at the top the caption alone decides, the wall's colour above all
-    return {k: v.to(device) for k, v in dict(packed=packed, ids=ids, noise=torch.randn(packed.shape, generator=generator), sigma=sigma).items()}
+    sigma = training_sigmas(batch_size, generator)
+    batch = dict(packed=packed, ids=ids, noise=torch.randn(packed.shape, generator=generator), sigma=sigma)
+    return {name: values.to(device) for name, values in batch.items()}
 
 # %% ../../nbs/micro/making.ipynb #5384f4a8
 class MicroModel(torch.nn.Module):
@@ -237,12 +278,13 @@ class MicroModel(torch.nn.Module):
 
     def forward(self, packed, sigma, ids):
         "Predicted velocity (b, 64, 64) at noise levels sigma (b,), for captions ids (b, 32)."
-        return self.transformer(hidden_states=packed, timestep=sigma, encoder_hidden_states=self.t5(ids)[0], pooled_projections=self.clip(ids).pooler_output,
-                                img_ids=self.img_ids, txt_ids=self.txt_ids, return_dict=False)[0]
+        words = dict(encoder_hidden_states=self.t5(ids)[0], pooled_projections=self.clip(ids).pooler_output)
+        places = dict(img_ids=self.img_ids, txt_ids=self.txt_ids)
+        return self.transformer(hidden_states=packed, timestep=sigma, **words, **places, return_dict=False)[0]
 
 # %% ../../nbs/micro/making.ipynb #28f31df2
 def step_loss(
-    model:MicroModel,
+    model:MicroModel, # trained or not
     batch:dict, # of `training_batch`
 ) -> torch.Tensor: # scalar
     "Mean of the `flow_loss` over the batch."
@@ -261,14 +303,41 @@ def average_(
     decay = min(decay, (1 + step)/(10 + step))
     torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
 
+# %% ../../nbs/micro/making.ipynb #bf9b088b
+def averaged(
+    average:list, # tensors in the order of `MicroModel`'s parameters
+    vae:AutoencoderKL, # trained
+    tokenizer, # of `build_tokenizer`
+) -> FluxPipeline: # on the CPU, float32
+    "A pipeline with the averaged weights."
+    fresh = MicroModel()
+    for p, a in zip(fresh.parameters(), average, strict=True): p.data.copy_(a)
+    fresh.eval()
+    return assemble(vae.to('cpu', torch.float32), fresh.transformer, fresh.clip, fresh.t5, tokenizer)
+
+# %% ../../nbs/micro/making.ipynb #7c05e414
+def transformer_step(
+    model:MicroModel, # changed in place
+    optimizer:torch.optim.Optimizer, # of its parameters
+    batch:dict, # of `training_batch`
+) -> torch.Tensor: # the loss, a scalar
+    "One step of training."
+    loss = step_loss(model, batch)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(list(model.parameters()), 1.)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
 # %% ../../nbs/micro/making.ipynb #49502049
 def log_loss(
     path:Path, # JSON lines, appended to
-    step:int,
-    losses:list, # of the steps since the last line
+    step:int, # steps done
+    losses:list, # of the steps since the last line; emptied
 ) -> float: # their mean
     "Write one line of the log."
     mean = round(torch.stack(losses).mean().item(), 4)
+    losses.clear()
     with path.open('a') as log: print(json.dumps(dict(step=step, loss=mean, time=round(time.time()))), file=log)
     return mean
 
@@ -278,72 +347,62 @@ def train_transformer(
     latents:np.ndarray, # (n, 64, 64) packed
     vae:AutoencoderKL, # draws the sheets
     steps:int = 8000, # of the whole run; more than before lengthens it
-    batch_size:int = 64,
+    batch_size:int = 64, # latents a step
     learning_rate:float = 1e-3, # at the top of the trapezoid
-    device:str = 'cpu',
+    device:str = 'cpu', # or cuda
     compiled:bool = True, # compile the blocks: a quarter faster, and wants a C++ compiler
     save_every:int = 250, # steps
 ) -> FluxPipeline: # with the averaged weights
     "Train the transformer and the text encoders, from where `folder` stands."
     torch.manual_seed(1)
-    tokenizer, model, state = build_tokenizer(), MicroModel().to(device), Path(folder)/'transformer.pt'
+    tokenizer, model, folder = build_tokenizer(), MicroModel().to(device), Path(folder)
     parameters = list(model.parameters())
-    optimizer, average = torch.optim.AdamW(parameters, learning_rate, betas=(.9, .99), weight_decay=.01, fused=True), [p.detach().clone() for p in parameters]
-    saved = resume_(state, model, optimizer, device)
-    start, average, losses = saved['step'], saved.get('average', average), []
+    optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(.9, .99), weight_decay=.01, fused=True)
+    saved = resume_(folder/'transformer.pt', model, optimizer, device)
+    start, average, losses = saved['step'], saved.get('average', [p.detach().clone() for p in parameters]), []
     if compiled: model.transformer.compile_repeated_blocks()
-    for step in (bar := tqdm(range(start, steps), initial=start, total=steps, desc='micro-FLUX')):
-        for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(step, steps)
-        loss = step_loss(model, training_batch(latents, tokenizer, step, batch_size, device))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.)
-        optimizer.step(); optimizer.zero_grad()
-        average_(average, parameters, step); losses.append(loss.detach())
-        if (step + 1) % 50 == 0: bar.set_postfix(loss=log_loss(Path(folder)/'log.jsonl', step + 1, losses)); losses.clear()
-        if (step + 1) % save_every == 0 or step + 1 == steps: save_state(state, model=model.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1)
-        if (step + 1) % 1000 == 0: sheet_of_captions(averaged(model, average, vae, tokenizer)).save(Path(folder)/f'sheet-{step + 1}.png')
-    return averaged(model, average, vae, tokenizer)
-
-# %% ../../nbs/micro/making.ipynb #bf9b088b
-def averaged(
-    model:MicroModel, # lends its buffers' shapes; not changed
-    average:list, # tensors in the order of its parameters
-    vae:AutoencoderKL,
-    tokenizer, # of `build_tokenizer`
-) -> FluxPipeline: # on the CPU, float32
-    "A pipeline with the averaged weights."
-    fresh = MicroModel()
-    for p, a in zip(fresh.parameters(), average, strict=True): p.data.copy_(a)
-    return assemble(vae.to('cpu', torch.float32), fresh.transformer.eval(), fresh.clip.eval(), fresh.t5.eval(), tokenizer)
-
-# %% ../../nbs/micro/making.ipynb #c7cf6c7c
-def sheet_of_captions(
-    pipe:FluxPipeline,
-    prompts:list|None = None, # None: 24 of scenes kept back from training
-    num_inference_steps:int = 20,
-    true_cfg_scale:float = 2., # 1 is none
-    columns:int = 8,
-) -> 'PIL.Image.Image':
-    "A sheet of pictures, one a prompt, from seeds 0, 1, 2 ..."
-    prompts = prompts or [caption(sample_scene(k, kept_back=True)) for k in range(24)]
-    return tile_images(generate_images(pipe, prompts, num_inference_steps, true_cfg_scale), columns)
+    for done in (bar := tqdm(range(start + 1, steps + 1), initial=start, total=steps, desc='micro-FLUX')):
+        for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(done - 1, steps)
+        batch = training_batch(latents, tokenizer, done - 1, batch_size, device)
+        losses.append(transformer_step(model, optimizer, batch))
+        average_(average, parameters, done - 1)
+        if done % 50 == 0: bar.set_postfix(loss=log_loss(folder/'log.jsonl', done, losses))
+        if done % save_every == 0 or done == steps:
+            states = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), average=average)
+            save_state(folder/'transformer.pt', **states, step=done)
+        if done % 1000 == 0: sheet_of_captions(averaged(average, vae, tokenizer)).save(folder/f'sheet-{done}.png')
+    return averaged(average, vae, tokenizer)
 
 # %% ../../nbs/micro/making.ipynb #b970a51c
 def generate_images(
-    pipe:FluxPipeline,
+    pipe:FluxPipeline, # draws
     prompts:list, # one picture each
-    num_inference_steps:int = 20,
+    num_inference_steps:int = 20, # of each picture
     true_cfg_scale:float = 2., # 1 is none
     seed:int = 0, # of the first picture; the next have the next seeds
 ) -> list: # PIL images, 128 px
     "Pictures of prompts, by the plain pipeline call."
     pipe.set_progress_bar_config(disable=True)
-    return pipe(prompts, negative_prompt=['']*len(prompts), true_cfg_scale=true_cfg_scale, height=RESOLUTION, width=RESOLUTION, max_sequence_length=TEXT_LENGTH,
-                num_inference_steps=num_inference_steps, generator=[torch.Generator().manual_seed(seed + k) for k in range(len(prompts))]).images
+    generators = [torch.Generator().manual_seed(seed + k) for k in range(len(prompts))]
+    guidance = dict(negative_prompt=['']*len(prompts), true_cfg_scale=true_cfg_scale)
+    size = dict(height=RESOLUTION, width=RESOLUTION, max_sequence_length=TEXT_LENGTH)
+    return pipe(prompts, num_inference_steps=num_inference_steps, generator=generators, **guidance, **size).images
+
+# %% ../../nbs/micro/making.ipynb #c7cf6c7c
+def sheet_of_captions(
+    pipe:FluxPipeline, # draws
+    prompts:list|None = None, # None: 24 of scenes kept back from training
+    num_inference_steps:int = 20, # of each picture
+    true_cfg_scale:float = 2., # 1 is none
+    columns:int = 8, # pictures in a row
+) -> 'PIL.Image.Image':
+    "A sheet of pictures, one a prompt, from seeds 0, 1, 2 ..."
+    prompts = prompts or [caption(sample_scene(k, kept_back=True)) for k in range(24)]
+    return tile_images(generate_images(pipe, prompts, num_inference_steps, true_cfg_scale), columns)
 
 # %% ../../nbs/micro/making.ipynb #9e890b95
 @torch.no_grad()
-def show_denoising(
+def measure_following(
     pipe:FluxPipeline,
     count:int = 512, # prompts, of scenes kept back from training
     batch_size:int = 32,
@@ -386,7 +445,8 @@ def ship(
     "Write weights in bfloat16, and the card."
     pipe.to(torch.bfloat16).save_pretrained(folder)
     pipe.to(torch.float32)
-    facts['parameters'] = sum(p.numel() for m in (pipe.transformer, pipe.vae, pipe.text_encoder, pipe.text_encoder_2) for p in m.parameters())/1e6
+    parts = (pipe.transformer, pipe.vae, pipe.text_encoder, pipe.text_encoder_2)
+    facts['parameters'] = sum(part.num_parameters() for part in parts)/1e6
     (Path(folder)/'README.md').write_text(CARD.format(**facts))
 
 # %% ../../nbs/micro/making.ipynb #ddebc147
@@ -399,25 +459,29 @@ def start_from(
     "Write states as if a run had ended with these weights."
     pipe, model = load_base(weights, 'cpu', torch.float32), MicroModel()
     model.transformer, model.clip, model.t5 = pipe.transformer, pipe.text_encoder, pipe.text_encoder_2
-    fresh = lambda part: torch.optim.AdamW(part.parameters(), betas=(.9, .99), fused=True).state_dict()
-    states = dict(vae=(pipe.vae, pipe.vae, dict(step=vae_steps)), decoder=(pipe.vae, pipe.vae.decoder, dict(step=decoder_steps)),
-                  transformer=(model, model, dict(step=0, average=[p.detach() for p in model.parameters()])))
+    average = [p.detach() for p in model.parameters()]
+    states = dict(vae=(pipe.vae, pipe.vae, dict(step=vae_steps)),
+                  decoder=(pipe.vae, pipe.vae.decoder, dict(step=decoder_steps)),
+                  transformer=(model, model, dict(step=0, average=average)))
     for name, (whole, trained, more) in states.items():
-        if not (folder/f'{name}.pt').exists(): save_state(folder/f'{name}.pt', model=whole.state_dict(), optimizer=fresh(trained), **more)
+        fresh = torch.optim.AdamW(trained.parameters(), betas=(.9, .99), fused=True).state_dict()
+        state = folder/f'{name}.pt'
+        if not state.exists(): save_state(state, model=whole.state_dict(), optimizer=fresh, **more)
 
 # %% ../../nbs/micro/making.ipynb #866d5701
 def evaluate(
     pipe:FluxPipeline, # with averaged weights
-    folder:Path, # of the run: the reader's weights and `show_denoising.png` are written there
-    prompts:int = 512, # for `show_denoising`
+    folder:Path, # of the run: the reader's weights and `follow.png` are written there
+    prompts:int = 512, # for `measure_following`
 ) -> dict: # the card's figures, as text; printed too
     "Train the oracle if it is missing, judge it, and judge the pipeline by it."
     weights = folder/'reader.safetensors'
     reader = load_reader(weights) if weights.exists() else train_reader(folder, pipe.vae)
-    figures = show_denoising(pipe, prompts, reader=reader)
+    figures = measure_following(pipe, prompts, reader=reader)
     tile_images(figures.pop('pictures')[:64], 16).save(folder/'follow.png')
     before, after = oracle_accuracy(pipe.vae, reader=reader)
-    text = {name: ', '.join(f'{fact} {share:.1%}' for fact, share in shares.items()) for name, shares in dict(figures=figures, before=before, after=after).items()}
+    def in_words(shares): return ', '.join(f'{fact} {share:.1%}' for fact, share in shares.items())
+    text = {name: in_words(shares) for name, shares in dict(figures=figures, before=before, after=after).items()}
     print(json.dumps(text, indent=1))
     return text | dict(prompts=prompts, psnr=round_trip(pipe.vae))
 
@@ -432,7 +496,7 @@ def train_micro(
     threads:int = 2, # of the CPU
     device:str = 'cpu', # or cuda
     compiled:bool = True, # compile the transformer's blocks: a quarter faster, and wants a C++ compiler
-    warm_start:str = '', # a pipeline folder to go on from where `folder` has no state, such as the shipped one; empty: from nothing
+    warm_start:str = '', # a pipeline folder to go on from where `folder` has no state; empty: from nothing
 ):
     "Train micro-FLUX, or go on with it, and write the pipeline."
     torch.set_num_threads(threads)
@@ -445,19 +509,11 @@ def train_micro(
     latents = encode_all(folder, vae, pictures)
     vae = train_vae(folder, pictures, vae, decoder_steps, device=device, part='decoder')
     pipe = train_transformer(folder, latents, vae, steps, device=device, compiled=compiled)
-    facts = evaluate(pipe, folder) | dict(steps=20, cfg=2., scenes=scenes, vae_steps=vae_steps, decoder_steps=decoder_steps, train_steps=steps, held_out=', '.join(HELD_OUT_MATERIALS + HELD_OUT_OBJECTS))
+    recipe = dict(scenes=scenes, vae_steps=vae_steps, decoder_steps=decoder_steps, train_steps=steps)
+    held_out = ', '.join(HELD_OUT_MATERIALS + HELD_OUT_OBJECTS)
+    facts = evaluate(pipe, folder) | recipe | dict(steps=20, cfg=2., held_out=held_out)
     ship(pipe, Path(ship_to or folder/'pipeline'), **facts)
     copyfile(folder/'reader.safetensors', Path(ship_to or folder/'pipeline').parent/'reader.safetensors')
-
-# %% ../../nbs/micro/making.ipynb #dda102eb
-@torch.no_grad()
-def round_trip(
-    vae:AutoencoderKL,
-    count:int = 64, # renders it was not trained on
-) -> float: # dB
-    "PSNR of pictures through the autoencoder and back."
-    pictures = torch.from_numpy(np.stack([paint_scene(sample_scene(k, seed=9)) for k in range(count)])).permute(0, 3, 1, 2)*2 - 1
-    return psnr(vae.decode(vae.encode(pictures).latent_dist.mean).sample, pictures)
 
 # %% ../../nbs/micro/making.ipynb #a0a65cea
 #| eval: false
