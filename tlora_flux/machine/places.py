@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 from ..config import TrainConfig
 from ..runs import checkpoint_folders, STATE
-from ..base.access import HubAnswer, hub_cache, BackgroundCall, HUB_SECONDS, is_loaded_file
-from .memory import adapter_parameters, ModelSizes, STATES, MemoryRequest
+from ..base.access import BackgroundCall, hub_cache, HUB_SECONDS, HubAnswer, is_loaded_file
+from .memory import adapter_parameters, MemoryRequest, ModelSizes, STATES
 
 # %% ../../nbs/machine/places.ipynb #ecf7b057
 def to_fetch(
