@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB_SECONDS', 'hub_answers', 'version_problems', 'check_versions', 'untried_versions', 'check_launch', 'local_base',
            'read_json', 'hub_cache', 'find_snapshot', 'caches_at', 'BackgroundCall', 'HubAnswer', 'ask_hub',
-           'describe_hub_error', 'is_loaded_file', 'fetch', 'missing_files']
+           'describe_hub_error', 'is_loaded_file', 'missing_files']
 
 # %% ../../nbs/base/access.ipynb #097bb828
 import errno, os, re, tempfile, threading, time
