@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['flush_to_disk', 'atomic_write', 'write_mend', 'sweep_litter', 'remove_path', 'held_alone', 'disk_read_errors',
-           'read_bytes', 'read_text']
+           'require_file', 'read_bytes', 'read_text']
 
 # %% ../nbs/disk.ipynb #37f0a75f
 import errno, os, re, shutil, stat, time

@@ -6,12 +6,13 @@
 __all__ = []
 
 # %% ../../nbs/base/dialects.ipynb #665a2fc4
-import json, math, re
+import math, re
 from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from ..errors import BadInput
+from ..reading import load_json
 from ..method.adapter import target_paths
 from ..method.schedule import RankSchedule
 
@@ -148,12 +149,23 @@ def header_scale(
 ) -> float:
     "The strength that PEFT's config in a header gives a layer; 1 where there is none. Raises `BadInput` for a config that cannot be read."
     try:
-        said = json.loads(header.get('lora_adapter_metadata', '{}'))
+        said = load_json(header.get('lora_adapter_metadata', '{}'))
         said = {k.removeprefix('transformer.'): v for k,v in said.items()}
         if 'lora_alpha' not in said: return 1.
         alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if re.match(rf'(?:.*\.)?(?:{k})$', path)), said['lora_alpha'])
         return alpha / (rank**.5 if said.get('use_rslora') else rank)
     except (ValueError, TypeError, AttributeError, re.error): raise BadInput(f'lora_adapter_metadata in the header cannot be read, and the strength is only there: {header["lora_adapter_metadata"][:60]}; save the LoRA again') from None
+
+# %% ../../nbs/base/dialects.ipynb #7f60bf28
+def lycoris_multiplier(
+    header:dict[str, str], # of a file
+) -> float: # 1 where LyCORIS' config is absent or names none
+    "The factor with which LyCORIS trained, and which no tensor of its file holds. Raises `BadInput` for one that is no number."
+    try: said = load_json(header.get('lycoris_config', '{}'))
+    except ValueError as e: raise BadInput(f'lycoris_config in the header cannot be read ({e}), and the strength is only there; save the LoRA again') from None
+    found = said.get('multiplier', 1.) if isinstance(said, dict) else None
+    if type(found) not in (int, float): raise BadInput(f'lycoris_config in the header has multiplier={found!r}, which is no number; save the LoRA again')
+    return float(found)
 
 # %% ../../nbs/base/dialects.ipynb #1b16d7f2
 def hadamard_pair(
@@ -199,6 +211,7 @@ def layer_pair(
     if 'alpha' in parts:
         if scale not in (1., beside := parts['alpha'].flatten()[0].item()/rank): raise BadInput(f'{name} has alpha={beside*rank:g} beside its matrices and strength {scale:g} in its header; save it again with one of them')
         scale = beside
+    scale *= lycoris_multiplier(header)
     if not scale or not math.isfinite(scale): raise BadInput(f'{name} has strength {scale:g}; save it again with an alpha that is a number above 0')
     return A,scale*B
 
@@ -266,7 +279,7 @@ def lycoris_settings(
     header:dict[str, str], # of the file
 ) -> dict: # rank, schedule, piece, strength
     "What LyCORIS' config says. Raises `BadInput` for a file without one, or that began with random numbers, which are nowhere."
-    try: said = json.loads(header['lycoris_config'])
+    try: said = load_json(header['lycoris_config'])
     except KeyError: raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take the file that SimpleTuner wrote') from None
     except ValueError: said = None
     if not isinstance(said, dict) or type(said.get('linear_dim')) is not int: raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner wrote')
@@ -275,7 +288,7 @@ def lycoris_settings(
     if not said.get('use_data_init', True): raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be rebuilt; train again')
     rank = said['linear_dim']
     schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.), factor=2)
-    return dict(rank=rank, schedule=schedule, piece=piece, strength=said.get('multiplier', 1.))
+    return dict(rank=rank, schedule=schedule, piece=piece, strength=lycoris_multiplier(header))
 
 # %% ../../nbs/base/dialects.ipynb #99942cd4
 STARTS = WeakKeyDictionary() # linear -> what was asked, and its factors: a grid swaps a file in many times, and a large decomposition takes seconds

@@ -11,6 +11,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from ..errors import BadInput
+from ..reading import load_json
+
+# %% ../../nbs/base/single_file.ipynb #ae8600e0
+HEADER_BYTES = 100_000_000 # that safetensors itself allows
 
 # %% ../../nbs/base/single_file.ipynb #33c2aa18
 def read_shapes(
@@ -21,7 +25,7 @@ def read_shapes(
     try:
         with open(file, 'rb') as f:
             length = int.from_bytes(f.read(8), 'little')
-            header = json.loads(f.read(length) if length < file.stat().st_size else '')
+            header = load_json(f.read(length) if length < min(file.stat().st_size, HEADER_BYTES) else b'')
         tensors = {name: t for name,t in header.items() if name!='__metadata__'}
         size = 8 + length + max(t['data_offsets'][1] for t in tensors.values())
     except (FileNotFoundError, NotADirectoryError): raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None

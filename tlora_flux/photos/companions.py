@@ -6,13 +6,14 @@
 __all__ = []
 
 # %% ../../nbs/photos/companions.ipynb #65f28573
-import json, os, re
+import os, re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from ..errors import BadInput
-from ..disk import disk_read_errors
+from ..reading import load_json
+from ..disk import disk_read_errors, require_file
 from .opening import open_image, to_rgb
 from .words import as_seen, read_words
 
@@ -36,6 +37,7 @@ def kind_of(
 ) -> str: # a key of `SUFFIXES`, `film`, or `photo`: whatever else it is must be opened to say
     "What a file is, from its first bytes, else from its name."
     try:
+        require_file(path)
         with open(path, 'rb') as file: head = file.read(64)
     except OSError: head = b''
     kind = KINDS.get(path.suffix.lower(), 'photo')
@@ -106,8 +108,9 @@ def words_in_json(
     path:Path, # of another program, beside a photo
 ) -> list[str]: # what may be its caption; one where that is certain
     "Raises `BadInput` for a file that is no JSON."
-    try: data = json.loads(read_words(path))
-    except (ValueError, RecursionError): raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
+    words = read_words(path)
+    try: data = load_json(words)
+    except ValueError: raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
     found = [data[o] for o in ('caption', 'text', 'prompt') if isinstance(data.get(o), str)] if isinstance(data, dict) else []
     return list(dict.fromkeys(o.strip() for o in found if o.strip()))
 

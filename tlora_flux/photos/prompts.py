@@ -6,11 +6,12 @@
 __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
-import csv, json, logging, re
+import csv, logging, re
 from dataclasses import dataclass, fields
 from pathlib import Path
 import yaml
 from ..errors import BadInput, refuse_secret
+from ..reading import load_json
 from ..subjects import SUBJECTS
 from ..config import holds_word, SampleConfig
 from .words import fill_places, read_words, refuse_false_flags, split_lines
@@ -133,11 +134,13 @@ def json_rows(
     "JSON in one, or a value a line. Raises `BadInput` for what was meant as JSON and is none."
     body, kind = text.strip(), path.suffix.lower()
     if body == '{}' or body[:1] not in ('{', '[') and kind not in ('.json', '.jsonl'): return None
-    try: return entries_of(json.loads(body), path)
-    except (ValueError, RecursionError) as e: fault = e
+    try: values = load_json(body)
+    except ValueError as e: fault = e
+    else: return entries_of(values, path)
     lines = [(n, line) for n,line in enumerate(split_lines(text), 1) if line.strip()]
-    try: return [(f'{path} line {n}', entries_of(json.loads(line), path)[0][1]) for n,line in lines]
-    except (ValueError, RecursionError): pass
+    try: rows = [(n, load_json(line)) for n,line in lines]
+    except ValueError: pass
+    else: return [(f'{path} line {n}', entries_of(row, path)[0][1]) for n,row in rows]
     meant = kind in ('.json', '.jsonl') or re.match(r'[{\[]\s*(["\n]|[{\[]\s*"|$)', body)
     if meant: raise BadInput(f'{path} is no JSON ({" ".join(str(fault).split())}); mend it, or write one prompt a line of text')
     return None

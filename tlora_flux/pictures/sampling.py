@@ -355,7 +355,7 @@ def planned_cells(
     run:str, # name of a run
 ) -> list[dict]: # none of another run's, or of a broken file
     "Entries of a grid's cells."
-    try: plan = json.loads(file.read_text(encoding='utf-8'))
+    try: plan = load_json(file.read_bytes())
     except (OSError, ValueError): return []
     return plan['cells'] if isinstance(plan, dict) and plan.get('run')==run and isinstance(plan.get('cells'), list) else []
 
