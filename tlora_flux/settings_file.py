@@ -7,8 +7,10 @@ __all__ = ['is_newer', 'load_config', 'portable_path', 'public_values', 'save_co
 
 # %% ../nbs/settings_file.ipynb #2f073fea
 import os, re, sys
+from collections.abc import Callable
 from dataclasses import fields, MISSING
 from difflib import get_close_matches
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 import yaml
@@ -109,6 +111,14 @@ def is_place(
     if option not in NAMES_TOO: return True
     return os.path.isabs(value) or value.startswith(('.', '~')) or (os.path.exists(value) and not embedded)
 
+# %% ../nbs/settings_file.ipynb #75478321
+def for_each(
+    change:Callable, # of one value
+    value, # one, or a list of them
+):
+    "What it makes of a value, or of each in a list."
+    return [change(o) for o in value] if isinstance(value, list) else change(value)
+
 # %% ../nbs/settings_file.ipynb #41a5cc7c
 def places_in(
     values:dict, # of a YAML file, as written
@@ -123,7 +133,7 @@ def places_in(
         place = os.path.normpath(os.path.join(folder, value))
         return place if os.path.isabs(place) or place.startswith('.') else os.path.join('.', place)
     names = {f.name for f in fields(TrainConfig) + fields(SampleConfig) if f.metadata['path']}
-    return {k: found(v) if k in names else v for k, v in values.items()}
+    return {k: for_each(found, v) if k in names else v for k, v in values.items()}
 
 # %% ../nbs/settings_file.ipynb #eaa243fb
 def is_newer(
@@ -263,8 +273,9 @@ def public_values(
 ) -> dict: # option -> value
     "A config as it may be written to a file."
     values = {f.name: getattr(cfg, f.name) for f in fields(cfg)}
-    places = {f.name for f in fields(cfg) if f.metadata['path'] and values[f.name] is not None and is_place(f.name, values[f.name])}
-    return values | {name: stored_path(values[name], folder) for name in places}
+    def stored(name, value): return stored_path(value, folder) if is_place(name, value) else value
+    named = [f.name for f in fields(cfg) if f.metadata['path'] and values[f.name] is not None]
+    return values | {name: for_each(partial(stored, name), values[name]) for name in named}
 
 # %% ../nbs/settings_file.ipynb #ad271eba
 def save_config(

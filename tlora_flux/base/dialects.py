@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from ..errors import BadInput
 from ..reading import load_json
-from ..method.adapter import target_paths
 from ..method.schedule import RankSchedule
+from ..method.adapter import target_paths
 
 # %% ../../nbs/base/dialects.ipynb #ee164594
 OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor).+'
