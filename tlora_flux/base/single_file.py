@@ -60,6 +60,9 @@ def describe_other_file(
     known = next((what for part,what in OTHER_FILES.items() if any(part in key.lower() for key in shapes)), '')
     return f"{name} is {known or 'not the transformer of a FLUX.1 model'}{', not the transformer of FLUX.1' if known else ''}; give flux1-dev.safetensors, or a diffusers folder"
 
+# %% ../../nbs/base/single_file.ipynb #65560359
+NEEDED = ('img_in.weight', 'txt_in.weight', 'vector_in.in_layer.weight', 'final_layer.linear.weight', 'double_blocks.0.img_attn.norm.query_norm.scale') # whose shapes say how large a model is
+
 # %% ../../nbs/base/single_file.ipynb #df96f80a
 AXES = {128: [16, 56, 56], 32: [8, 12, 12]} # numbers of a head -> how they are shared among frame, row and column: FLUX.1's, and micro-FLUX's; no tensor tells it
 
@@ -69,7 +72,7 @@ def transformer_config(
     "The config that a file's shapes mean, under either naming. Raises `BadInput` for another model, and for weights that were rounded to 8 bits or fewer."
     shapes,name = in_published_names(read_shapes(file)),Path(file).name
     blocks = {kind: {int(m[1]) for key in shapes if (m := re.match(rf'{kind}_blocks\.(\d+)\.', key))} for kind in ('double','single')}
-    if not (blocks['double'] and blocks['single'] and 'img_in.weight' in shapes and 'vector_in.in_layer.weight' in shapes): raise BadInput(describe_other_file(name, shapes))
+    if not (blocks['double'] and blocks['single'] and all(key in shapes for key in NEEDED)): raise BadInput(describe_other_file(name, shapes))
     if types := {t for t,_ in shapes.values()} - {'BF16','F16','F32'}: raise BadInput(f'{name} holds rounded weights ({", ".join(sorted(types))}); an adapter wants the file in bf16, of 23.8 GB')
     (width,channels),joint,pooled = shapes['img_in.weight'][1],shapes['txt_in.weight'][1][1],shapes['vector_in.in_layer.weight'][1][1]
     head, = shapes['double_blocks.0.img_attn.norm.query_norm.scale'][1]

@@ -21,7 +21,7 @@ from ..settings_file import load_config, save_config
 from ..disk import atomic_write, flush_to_disk, held_alone, remove_path, write_mend
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
 from ..method.adapter import tlora_layers
-from ..base.device import memory_for
+from ..base.device import memory_for, OutOfMemory
 from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
 from .step import Effect, measure_effect, Trainer
@@ -358,7 +358,9 @@ class Run:
     def publish(self): publish_result(self.folder, self.cfg.max_train_steps, self.told)
 
     def measure(self, trainer): # at a checkpoint: one line in train.log, and on the screen where something is wrong
-        effect = measure_effect(trainer)
+        try:
+            with memory_for('while the effect was measured', 'the run goes on without it'): effect = measure_effect(trainer)
+        except OutOfMemory as e: return logger.warning(e)
         self.told = f': {judge_effect(effect, self.cfg)}'
         wrong = (effect.nothing or effect.too_much) and 20 <= trainer.done < self.cfg.max_train_steps
         logger.log(logging.WARNING if wrong else logging.DEBUG, f'after {trainer.done} steps{self.told}')

@@ -171,12 +171,13 @@ def measure_effect(
     own = get_state(transformer).adapters['default'].strength
     losses = {own: [], 0.: []}
     steps = range(max(0, trainer.done - batches), max(1, trainer.done))
-    with torch.no_grad(), torch.compiler.set_stance('force_eager'):
-        for step in steps:
-            batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size, trainer.accelerator.device)
-            for strength in losses:
-                set_strength_(transformer, strength)
-                losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
-    set_strength_(transformer, own)
+    try:
+        with torch.no_grad(), torch.compiler.set_stance('force_eager'):
+            for step in steps:
+                batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size, trainer.accelerator.device)
+                for strength in losses:
+                    set_strength_(transformer, strength)
+                    losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
+    finally: set_strength_(transformer, own)
     loss, base_loss = (statistics.fmean(o) for o in losses.values())
     return Effect(loss, base_loss, relative_delta(transformer))
