@@ -340,6 +340,15 @@ def judge_effect(
     if effect.too_much: return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
     return str(effect)
 
+# %% ../../nbs/training/run_folder.ipynb #c920e6ca
+def effect_if_there_is_room(
+    trainer:Trainer, # after a step
+) -> Effect|None: # None, and a line, where there is no memory for it: that ends no run
+    "What the training has done."
+    try:
+        with memory_for('while the effect was measured', 'the run goes on without it'): return measure_effect(trainer)
+    except OutOfMemory as e: logger.warning(e)
+
 # %% ../../nbs/training/run_folder.ipynb #d7748823
 class Run:
     "A run's folder in the process that writes it."
@@ -358,9 +367,7 @@ class Run:
     def publish(self): publish_result(self.folder, self.cfg.max_train_steps, self.told)
 
     def measure(self, trainer): # at a checkpoint: one line in train.log, and on the screen where something is wrong
-        try:
-            with memory_for('while the effect was measured', 'the run goes on without it'): effect = measure_effect(trainer)
-        except OutOfMemory as e: return logger.warning(e)
+        if not (effect := effect_if_there_is_room(trainer)): return
         self.told = f': {judge_effect(effect, self.cfg)}'
         wrong = (effect.nothing or effect.too_much) and 20 <= trainer.done < self.cfg.max_train_steps
         logger.log(logging.WARNING if wrong else logging.DEBUG, f'after {trainer.done} steps{self.told}')
