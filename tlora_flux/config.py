@@ -372,7 +372,7 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterField
 
     def __post_init__(self):
         given = vars(self).pop('_given')
-        if self.subject in SUBJECTS: vars(self).update(advice_for_open_options(self.subject, given))
+        if isinstance(self.subject, str) and self.subject in SUBJECTS: vars(self).update(advice_for_open_options(self.subject, given))
         super().__post_init__()
 
     def cross_check(self):

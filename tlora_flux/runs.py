@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'STATE', 'FORMAT', 'OTHER_WEIGHTS', 'FOREIGN', 'checkpoint_folders', 'list_checkpoints', 'find_weights',
-           'read_reference', 'read_header', 'run_folder', 'trained_config', 'resume_hint', 'read_log', 'check_run']
+           'companions_of', 'read_reference', 'read_header', 'run_folder', 'trained_config', 'resume_hint', 'read_log',
+           'check_run']
 
 # %% ../nbs/runs.ipynb #a151ba25
 import os, re
@@ -51,20 +52,35 @@ def find_weights(
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
 # %% ../nbs/runs.ipynb #c515d876
-RANKS = dict(max_rank=whole(1, 16384), min_rank=whole(0, 16384))
+RANKS = dict(max_rank=whole(1, 10**6), min_rank=whole(0, 10**6)) # what other programs make of two factors may have many
 WORDS = text(1000, one_line=True)
-HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1))), init=text(100), targets=text(2000), transformer=text(200), package_version=text(100), family=text(100),
+HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1))), init=text(100), targets=text(100_000), transformer=text(200), package_version=text(100), family=text(100),
     base=maybe(WORDS), revision=maybe(WORDS), trigger=WORDS, class_name=WORDS, max_sequence_length=whole(1, 512), resolution=whole(16, 16384), step=whole(), seed=whole(), samples=whole(1), data=text(100)))
 
 # %% ../nbs/runs.ipynb #da60ef1c
 REFERENCE_BASES = ('FLUX.1-dev', 'FLUX.1-Krea-dev') # of another base it is not known which family it is
+
+# %% ../nbs/runs.ipynb #58d0effa
+def hparams_of(
+    file:Path, # the reference's lora.pt
+) -> list[Path]: # those that are there, the nearest first
+    "Where its run wrote its ranks: beside it, in the folder above, and in `logs/` of both."
+    return [f for folder in (file.parent, file.parent.parent) for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
+
+# %% ../nbs/runs.ipynb #9e5212de
+def companions_of(
+    file:Path, # an adapter
+) -> list[Path]: # files that are there
+    "What says how strong an adapter of another program is, or how its ranks fall, outside of it: the reference's `hparams.yml`, PEFT's `adapter_config.json`."
+    config = file.with_name('adapter_config.json')
+    return [] if file.name == WEIGHTS else [*hparams_of(file)[:1], *([config] if config.is_file() else [])]
 
 # %% ../nbs/runs.ipynb #f7aa452b
 def read_reference(
     file:Path, # the reference's lora.pt
 ) -> dict: # a header like ours
     "What hparams.yml says, looked for beside the file, in the folder above, and in `logs/` of both. Raises `BadInput` without it."
-    found = [f for folder in (file.parent, file.parent.parent) for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
+    found = hparams_of(file)
     if not found: raise BadInput(f'{file} needs the hparams.yml of its run beside it; the ranks are written only there')
     said = read_yaml(found[0])
     needed = ('rank', 'tlora', *(['min_rank'] if said.get('tlora') else []), 'pretrained_model_name_or_path', 'placeholder_token', 'class_name')

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 from . import __version__
 from .errors import BadInput, TOKEN
+from .subjects import SUBJECTS
 from .config import Config, SampleConfig, TrainConfig
 
 # %% ../nbs/settings_file.ipynb #e083e49c
@@ -109,6 +110,7 @@ def is_place(
     "Whether a value names something on this disk, so that another working directory would change what it means."
     embedded = os.sep not in value and (Path(str(files('tlora_flux')))/'weights'/value).is_dir()
     if option not in NAMES_TOO: return True
+    if value in SUBJECTS and option in ('prompts', 'validation_prompts'): return False # a subject's own prompts come first
     return os.path.isabs(value) or value.startswith(('.', '~')) or (os.path.exists(value) and not embedded)
 
 # %% ../nbs/settings_file.ipynb #75478321
@@ -253,9 +255,10 @@ def stored_path(
     folder:str|Path, # of the file that it is written into
 ) -> str: # `./...` or `../...` from there, `~/...`, or `.../` and the last name
     "A place as it is written into a file: told from the file's own folder where both lie in one, within a home or elsewhere, else from `~`; nothing above a home is told."
+    if path.startswith('.../'): return path
     full, near, home = (Path(os.path.abspath(os.path.expanduser(o))) for o in (path, folder, '~'))
     shared = Path(os.path.commonpath([full, near])) if full.anchor == near.anchor else Path(full.anchor)
-    if full.is_relative_to(home) and home.is_relative_to(shared): return f'~/{full.relative_to(home).as_posix()}'
+    if full.is_relative_to(home) and home.is_relative_to(shared) and home != Path(home.anchor): return f'~/{full.relative_to(home).as_posix()}'
     if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)): return f'.../{full.name}'
     told = Path(os.path.relpath(full, near)).as_posix()
     return told if told.startswith('.') else f'./{told}'

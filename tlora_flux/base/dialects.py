@@ -202,6 +202,8 @@ def layer_pair(
     path:str, # of its first linear
 ) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r), float32, the strength in B
     "The two matrices of a layer. Raises `BadInput` for one that is not whole, and for two strengths."
+    if bad := next((part for part,t in parts.items() if (t.numel() != 1 if part == 'alpha' else t.ndim < 2 or not t.numel())), ''):
+        raise BadInput(f'{name} has {bad} of shape {tuple(parts[bad].shape)}, which is no matrix, or no one number; download the file again')
     held = frozenset(parts) - {'alpha'}
     if held not in KINDS: raise BadInput(f'{name} has {" and ".join(sorted(held)) or "alpha"} alone, so it is not whole; download the file again')
     pair_of,ranks = KINDS[held]
@@ -333,7 +335,8 @@ def read_lycoris(
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str], RankSchedule]: # as `read_pairs`, and the schedule of the doubled ranks
     "A T-LoRA of LyCORIS as a plain one of twice the rank. Raises `BadInput` for one that cannot be rebuilt, or does not fit whole."
     said,(groups,left),pairs = lycoris_settings(header),group_tensors(tensors, transformer),{}
-    for (paths,_),parts in groups.items():
+    for (paths,swapped),parts in groups.items():
+        if swapped or {*paths} & pairs.keys(): raise BadInput(f'{paths[0]} cannot be rebuilt: its rows are in another order, or it is in the file twice; train again without it')
         layers = [transformer.get_submodule(path) for path in paths]
         sizes,width = [o.out_features for o in layers],layers[0].in_features
         if {*parts} != LYCORIS_PARTS: raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')

@@ -11,15 +11,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+import torch, yaml
 import numpy as np
-import torch
-import yaml
 from torch import Tensor
 from ..errors import BadInput
 from ..runs import find_weights, read_header
 from ..method.schedule import RankSchedule
 from ..base.families import Family
-from ..base.checkpoint import read_tensors
+from ..base.checkpoint import read_tensors, without_private_paths
 
 # %% ../../nbs/formats/bands_out.ipynb #fe8fe09a
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def kohya_tensors(
     tensors = {}
     for name,slots in kohya_homes(adapter.module_paths).items():
         pairs = [sides.get(path) for path in slots]
-        width = next(len(pair[1]) for pair in pairs if pair)
+        width = next(len(pair[1])//(4 if path.endswith('proj_mlp') else 1) for path,pair in zip(slots, pairs) if pair)
         heights = [len(pair[1]) if pair else (4*width if path.endswith('proj_mlp') else width) for path,pair in zip(slots, pairs)] # FLUX.1's MLP is four times as wide
         A,B = fuse_slots(pairs, heights)
         tensors |= {f'lora_unet_{name}.lora_down.weight': A.contiguous(), f'lora_unet_{name}.lora_up.weight': B.contiguous(), f'lora_unet_{name}.alpha': torch.tensor(float(len(A)))}
@@ -211,7 +210,7 @@ def reference_pairs(
     for block,(theirs,ours) in ((b, o) for b in blocks for o in REFERENCE_NAMES.items()):
         pair = adapter.pairs.get(f'{block}.{ours}')
         if pair is None and not block.startswith('single_'): raise BadInput(f'{block}.{ours} is not adapted, which the reference needs; only targets=attention can be written in its format')
-        A,B = pair or adapter.pairs[f'{block}.to_q']
+        A,B = pair or next(pair for path,pair in adapter.pairs.items() if path.startswith(f'{block}.'))
         out[f'{block}.processor.{theirs}'] = (A, B) if pair else (torch.zeros_like(A), torch.zeros_like(B))
     if extra := [path for path in adapter.pairs if not re.fullmatch(r'(single_)?transformer_blocks\.\d+\.attn\.(' + '|'.join(map(re.escape, REFERENCE_NAMES.values())) + ')', path)]:
         raise BadInput(f'{extra[0]} has no place in the reference\'s format, which takes targets=attention alone; export to diffusers')
@@ -226,7 +225,7 @@ def reference_files(
     if (s.levels, s.exponent, s.factor) != (None, 1, 1) or s.kind not in ('paper', 'constant'):
         raise BadInput(f'the reference knows the schedule of the paper alone, this one is {s.to_dict()}; export to diffusers or comfyui')
     ranks = dict(rank=s.max_rank, min_rank=s.min_rank if s.kind == 'paper' else s.max_rank, tlora=s.kind == 'paper')
-    words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'), pretrained_model_name_or_path=about.get('base') or 'black-forest-labs/FLUX.1-dev')
+    words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'), pretrained_model_name_or_path=without_private_paths(about.get('base')) or 'black-forest-labs/FLUX.1-dev')
     more = {k: about[k] for k in ('resolution', 'max_sequence_length') if k in about}
     tensors = {f'{name}.{side}.weight': t.contiguous() for name,pair in reference_pairs(adapter).items() for side,t in zip(('down', 'up'), pair)}
     return tensors, yaml.safe_dump(ranks | words | more)

@@ -7,7 +7,7 @@ __all__ = ['settle_export', 'describe_export', 'export_adapter']
 
 # %% ../../nbs/formats/card.ipynb #05d84900
 import json, re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 import torch
 from safetensors.torch import save
@@ -19,8 +19,9 @@ from ..disk import atomic_write
 from ..runs import run_folder
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
-from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands
-from .bands_out import read_adapter, reference_files, sampler_sigmas
+from ..base.checkpoint import without_private_paths
+from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter
+from .bands_out import reference_files, sampler_sigmas
 from .workflow import chained_graph, Drawing, hooked_graph
 
 # %% ../../nbs/formats/card.ipynb #b1a0cced
@@ -75,7 +76,7 @@ def settle_export(
     folder = Path(cfg.output_dir or f'outputs/export_{name}_{cfg.to}')
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())): raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
     named = cfg.pretrained_model_name_or_path or about.get('base')
-    whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder, base=about.get('base') or cfg.pretrained_model_name_or_path)
+    whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder, base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path))
     if cfg.to == 'reference' or cfg.unscheduled:
         family = FAMILIES.get(about.get('family'), FAMILIES['flux.1-dev'])
         check_tool(cfg.to, family)
@@ -138,7 +139,7 @@ def plan_values(
     "Which file is live when."
     bands = [dict(file=file, below=band.below, ranks=[band.first, band.last]) for file,band in zip(e.files, e.bands)]
     return dict(bands=bands, steps=e.steps, height=e.height, width=e.width, sampler='euler', sigmas=e.sigmas.tolist(), largest_error_of_a_step=e.error, schedule=e.adapter.schedule.to_dict(),
-        tlora={k: v for k,v in e.adapter.about.items() if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
+        tlora={k: without_private_paths(v) for k,v in e.adapter.about.items() if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
 
 # %% ../../nbs/formats/card.ipynb #9656c88e
 def write_bands(

@@ -6,26 +6,27 @@
 __all__ = ['Finding', 'Report', 'as_finding', 'check', 'require_pass']
 
 # %% ../../nbs/machine/report.ipynb #4fbce34c
-import json, logging, textwrap, yaml
+import json, logging, textwrap
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from importlib import util
 from pathlib import Path
+import yaml
 from ..errors import BadInput
 from ..config import fill_defaults, SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..runs import check_run
-from ..base.access import HubAnswer, ask_hub, hub_cache, local_base, missing_files, describe_hub_error, find_snapshot
-from ..base.access import check_launch, untried_versions, version_problems
+from ..base.access import ask_hub, check_launch, describe_hub_error, find_snapshot, hub_cache, HubAnswer
+from ..base.access import local_base, missing_files, untried_versions, version_problems
 from ..base.quantised import check_storage, STORAGE_KINDS
 from ..base.load import base_family, BaseRef, check_other_parts
 from ..photos.concept import concept_dir
-from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, ModelSizes, figures_for, in_gb, LADDER
-from .memory import Machine, Phase, plan_sampling, plan_training, read_speed, preset_for_card, this_machine
-from .memory import MemoryRequest, memory_request
-from .places import CLOSED_MENDS, disk_needs, remaining_saves, NETWORK, Place, place_of, REST_OF_RUN, places_with_room
-from .places import to_fetch
+from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, figures_for, in_gb, LADDER
+from .memory import Machine, memory_request, MemoryRequest, ModelSizes, Phase, plan_sampling
+from .memory import plan_training, preset_for_card, read_speed, this_machine
+from .places import CLOSED_MENDS, disk_needs, NETWORK, Place, place_of, places_with_room
+from .places import remaining_saves, REST_OF_RUN, to_fetch
 
 # %% ../../nbs/machine/report.ipynb #68d94468
 logger = logging.getLogger(__name__)
@@ -303,6 +304,14 @@ def sizes_of(
     if not lost or local_base(base.source): return figures, 0
     return figures, 2*(figures.text + figures.vae + (0 if base.file else figures.transformer))
 
+# %% ../../nbs/machine/report.ipynb #81a56837
+def unwritten_places(
+    cfg:TrainConfig, # perhaps read from a run's config.yaml
+) -> list[Finding]: # a row each
+    "Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it: as a path they would be made anew."
+    lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../')]
+    return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved', f'say where it is with --{name.replace("_", "-")}') for name,v in lost]
+
 # %% ../../nbs/machine/report.ipynb #bad8db22
 def apply_and_check_options(
     cfg:TrainConfig|SampleConfig, # what a person asked for
@@ -315,6 +324,7 @@ def apply_and_check_options(
     rows = []
     if base.file and base.quantization in STORAGE_KINDS: rows.append(Finding('config', 'fail', f'quantization={base.quantization} does not go with the single file {base.file.name}', 'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
+    rows += unwritten_places(cfg)
     if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'): rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
     rows += as_finding('config', concept_dir, cfg.instance_data_dir) + as_finding('config', check_run, cfg)
     if cfg.targets not in family.targets:

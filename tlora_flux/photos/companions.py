@@ -97,6 +97,7 @@ def take_companions_(
     for name, path in [*shelf.photos.items()]:
         photo = shelf.photos.get(masked_name(name))
         if photo and not is_grey(path): raise BadInput(f'{path} is named as the mask of {photo.name}, but has colours; move it to {path.parent.parent/"masks"/photo.stem}{path.suffix} if it is one, or rename it')
+        if photo and (other := shelf.masks.get(masked_name(name))): raise BadInput(f'{photo} has two masks, {other.name} and {path.name}; remove one')
         if photo: shelf.masks[masked_name(name)] = shelf.photos.pop(name)
         found = CONTROL.fullmatch(name)
         if not found or found['name'] not in shelf.photos: continue
@@ -170,7 +171,9 @@ def sort_files(
     take_photos_(shelf, found['photo'] + found['raw'] + found['film'])
     take_companions_(shelf)
     shelf.photos = dict(sorted(shelf.photos.items(), key=lambda row: row[1]))
-    take_words_(shelf, found['caption'] + found['sidecar'])
+    captions = [path for path in found['notes'] if path.suffix.lower() == '.txt' and as_seen(path.stem) in shelf.photos] # source.txt beside source.png
+    found['notes'] = [path for path in found['notes'] if path not in captions]
+    take_words_(shelf, found['caption'] + captions + found['sidecar'])
     for path in found['table'] + found['document']: refuse_table(path, shelf.photos)
     for kind in ('folder', 'cache', 'system', 'notes', 'document'): shelf.left_out += found[kind]
     return shelf

@@ -6,7 +6,7 @@
 __all__ = ['concept_dir', 'list_images', 'caption_of', 'Photo', 'read_photos', 'concept_fingerprint']
 
 # %% ../../nbs/photos/concept.ipynb #c9fb4292
-import csv, os, re
+import csv, io, os, re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -60,9 +60,12 @@ def metadata_rows(
 ) -> Iterator[tuple[int, dict]]: # line number, columns; those that are empty in CSV are left out
     "Raises `BadInput` for a line that is no row."
     if file.suffix == '.csv':
-        table = csv.DictReader(read_words(file).split('\n'), delimiter=';' if ';' in read_words(file).split('\n')[0] else ',')
+        words = read_words(file)
+        table = csv.DictReader(io.StringIO(words), delimiter=';' if ';' in words.split('\n')[0] else ',')
         if 'file_name' not in (table.fieldnames or []): raise BadInput(f'{file} line 1: there is no column file_name; write file_name,text there')
-        for row in table: yield table.line_num, {k: int(v) if k == 'repeats' and v.isdecimal() else v for k, v in row.items() if k and v}
+        for row in table:
+            if None in row: raise BadInput(f'{file} line {table.line_num} has more values than columns; put a caption with a {table.reader.dialect.delimiter} in quotes')
+            yield table.line_num, {k: int(v) if k == 'repeats' and v.isdecimal() else v for k, v in row.items() if k and v}
         return
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip(): continue
@@ -258,6 +261,8 @@ def read_photos(
     check_places(folder, shelf)
     masks = find_masks(folder, shelf)
     rows = read_metadata(folder/'images')
+    named = [(name, k) for name, row in rows.items() for k in ('caption', 'prompt') if k in row and 'text' not in row]
+    if named and any('repeats' in rows[name] for name,_ in named): raise BadInput(f'the metadata calls the caption of {named[0][0]} {named[0][1]!r}; call that column text')
     bare = [name for name, row in rows.items() if not {'text', 'repeats'} & row.keys()]
     if bare: logger.warning(f'{len(bare)} line(s) of the metadata, the first for {bare[0]}, have neither text nor repeats and say nothing; a caption is in the column text')
     say_left_out(folder, shelf)

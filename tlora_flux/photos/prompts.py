@@ -6,7 +6,7 @@
 __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
-import csv, logging, re
+import csv, io, logging, re
 from dataclasses import dataclass, fields
 from pathlib import Path
 import yaml
@@ -46,7 +46,6 @@ def parse_prompt(
     "Read one line. Raises `BadInput`."
     refuse_false_flags(line, where)
     text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
-    refuse_secret(line, where)
     values = {}
     for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
         if flag not in FLAGS:
@@ -66,6 +65,7 @@ def make_prompt(
     where:str, # for the message
 ) -> Prompt:
     "Fill the places for the concept, and check the numbers. Raises `BadInput`."
+    for said in (text, values.get('negative_prompt') or ''): refuse_secret(said, where)
     if not text.strip(): raise BadInput(f'{where}: flags without a prompt; write the prompt first')
     if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
     check_prompt(values, where)
@@ -140,7 +140,7 @@ def json_rows(
     lines = [(n, line) for n,line in enumerate(split_lines(text), 1) if line.strip()]
     try: rows = [(n, load_json(line)) for n,line in lines]
     except ValueError: pass
-    else: return [(f'{path} line {n}', entries_of(row, path)[0][1]) for n,row in rows]
+    else: return [(f'{path} line {n}', entry) for n,row in rows for _,entry in entries_of(row, path)]
     meant = kind in ('.json', '.jsonl') or re.match(r'[{\[]\s*(["\n]|[{\[]\s*"|$)', body)
     if meant: raise BadInput(f'{path} is no JSON ({" ".join(str(fault).split())}); mend it, or write one prompt a line of text')
     return None
@@ -157,8 +157,9 @@ def table_rows(
     is_head = set(names) <= {*TEXT, *COLUMNS, 'name', 'id', 'idx'} and set(names) & set(TEXT)
     if not is_head and kind not in ('.csv', '.tsv'): return None
     if not set(names) & set(TEXT): raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
-    table = csv.DictReader(split_lines(text.strip())[1:], names, delimiter=mark)
-    return [(f'{path} line {table.line_num + 1}', {k or 'a column without a name': v for k,v in row.items()}) for row in table]
+    table = csv.DictReader(io.StringIO(text.strip().partition('\n')[2]), names, delimiter=mark)
+    def on_one_line(v): return ' '.join(v.split()) if isinstance(v, str) else v # a line may end within quotes
+    return [(f'{path} line {table.line_num + 1}', {k or 'a column without a name': on_one_line(v) for k,v in row.items()}) for row in table]
 
 # %% ../../nbs/photos/prompts.ipynb #2ed5a2a5
 def structured_rows(
@@ -168,10 +169,11 @@ def structured_rows(
     "The rows of a file that has a form. Raises `BadInput`."
     if not text.strip(): return None
     if path.suffix.lower() in ('.yaml', '.yml'):
-        try: return entries_of(yaml.safe_load(text), path)
-        except (yaml.YAMLError, RecursionError) as e:
+        try: values = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as e:
             line = getattr(getattr(e, 'problem_mark', None), 'line', 0) + 1
             raise BadInput(f'{path} line {line} is no YAML; put a prompt with braces or a colon in quotes') from None
+        return entries_of(values, path)
     if path.suffix.lower() in ('.toml', '.ini', '.cfg'): raise BadInput(f'{path} is {path.suffix[1:].upper()}, which is not read; write one prompt a line of text, or JSON')
     if (rows := json_rows(path, text)) is not None: return rows
     return table_rows(path, text)

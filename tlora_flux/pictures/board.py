@@ -133,7 +133,7 @@ def board_of(
         prompt,image = place_of(cell.file)
         place = used.index(cell.column)
         cells[prompt, image, place] = cell
-        columns[place] = Column(columns[place].label, settings['step'], settings['strength'], adapters.get(settings['step']) if settings['adapter'] else None)
+        columns[place] = Column(columns[place].label, settings['step'], settings['strength'], adapters.get(settings['step']) if settings['adapter'] and not columns[place].label.startswith('beside ') else None)
     return Board(folder, run, columns, cells, plan['settings'], plan['base'])
 
 # %% ../../nbs/pictures/board.ipynb #543df3f1

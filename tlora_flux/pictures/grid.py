@@ -17,7 +17,7 @@ from .. import __version__
 from ..errors import BadInput
 from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
-from ..runs import find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
+from ..runs import companions_of, find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
 from ..photos.opening import open_image, to_rgb
 from ..photos.prompts import Prompt
 
@@ -77,7 +77,9 @@ def file_fingerprint(
     "Tells two files apart by what is in them. Raises `BadInput` for one that has gone: a training that keeps its last checkpoints removes the others."
     if file is None: return None
     try:
-        with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()[:16]
+        with open(file, 'rb') as f: digest = hashlib.file_digest(f, 'sha256')
+        for companion in companions_of(file): digest.update(companion.read_bytes())
+        return digest.hexdigest()[:16]
     except FileNotFoundError: raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
     except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); copy it again, or open it to this user') from None
 
@@ -91,7 +93,7 @@ def plan_cells(
 ) -> list[Cell]: # in reading order
     "Every cell of a grid. Noise is a function of seed and image alone, so it is the same along a row, and stays when the words change."
     marks = [dict(step=c.step, strength=c.strength, adapter=file_fingerprint(c.file)) for c in columns]
-    names = ['base' if c.is_base else re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns]
+    names = ['base' if c.file is None else re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns]
     cells = []
     for p,prompt in enumerate(prompts):
         own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}

@@ -335,7 +335,7 @@ def origin_of(
 ) -> str: # 16 hexadecimal digits
     "What pixels depend on besides a cell's settings. The base is complete, and on this machine."
     base = grid.base
-    parts = [names for names in grid.family.parts.values() if not (base.file and names==('transformer',))]
+    parts = [('scheduler',), *(names for names in grid.family.parts.values() if not (base.file and names==('transformer',)))]
     seen = [weights_stamp(base.find(names).folder, names) for names in parts]
     if base.file: seen.append([base.file.stat().st_size, base.file.stat().st_mtime_ns])
     return hashlib.sha256(json.dumps([seen, base.text_storage]).encode()).hexdigest()[:16]
@@ -357,7 +357,8 @@ def planned_cells(
     "Entries of a grid's cells."
     try: plan = load_json(file.read_bytes())
     except (OSError, ValueError): return []
-    return plan['cells'] if isinstance(plan, dict) and plan.get('run')==run and isinstance(plan.get('cells'), list) else []
+    cells = plan.get('cells') if isinstance(plan, dict) and plan.get('run')==run else None
+    return [o for o in cells if isinstance(o, dict)] if isinstance(cells, list) else []
 
 # %% ../../nbs/pictures/sampling.ipynb #01df3d5c
 def equal_cells(

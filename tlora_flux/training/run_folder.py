@@ -63,7 +63,7 @@ def checkpoints_kept_by_hand(
 ) -> set[int]: # steps
     "Checkpoints that someone wants: those with a star or a note in picks.json, and what `chosen/` and `recommended/` were copied from."
     picks = load_json((run/'picks.json').read_bytes()) if (run/'picks.json').exists() else {'columns': {}}
-    wanted = {int(key.split()[0]) for key, pick in picks['columns'].items() if key != 'base' and (pick.get('mark') == 'star' or pick.get('note'))}
+    wanted = {int(step) for key, pick in picks['columns'].items() if (step := key.split()[0]).isdecimal() and (pick.get('mark') == 'star' or pick.get('note'))}
     return wanted | {read_header(run/name)['step'] for name in ('chosen', 'recommended') if (run/name/WEIGHTS).exists()}
 
 # %% ../../nbs/training/run_folder.ipynb #9f23d73b
