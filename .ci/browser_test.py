@@ -114,6 +114,16 @@ def run_all(page):
     raise AssertionError('the cells did not start')
 
 
+def run_until(page, shown):
+    "Run All Cells until something is shown; returns when it was clicked. A kernel that is exchanged for another while they run takes cells and widgets with it, and says nothing."
+    for _ in range(3):
+        begun = run_all(page)
+        try: page.wait_for_function(shown, timeout=60000)
+        except TimeoutError: continue
+        return begun
+    raise AssertionError(f'never shown: {shown}')
+
+
 def open_notebook(page, address, name):
     "Open it and wait for its kernel, which starts without a question."
     page.goto(f'{address}/lab/tree/{name}?reset')
@@ -167,8 +177,7 @@ def latencies(page, handle, key, count):
 def drive(page, address, home, run, shots):
     "What a person does."
     open_notebook(page, address, 'explore.ipynb')
-    begun = run_all(page)
-    page.wait_for_function("document.querySelectorAll('.tlx-cell').length == 48 && document.querySelectorAll('.tlx-picture').length == 46")
+    begun = run_until(page, "document.querySelectorAll('.tlx-cell').length == 48 && document.querySelectorAll('.tlx-picture').length == 46")
     print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a fresh kernel')
     page.wait_for_timeout(1000)
     look(page, shots, 'explorer')
