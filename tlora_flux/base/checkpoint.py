@@ -310,10 +310,11 @@ def load_tlora_(
         add_tlora_(transformer, schedule, about['targets'], about['init'], name, weights=weights)
         for p in tlora_parameters(transformer, name): p.requires_grad_(False)
         say_found(transformer, file, about)
+    else:
+        for path,layer in tlora_layers(transformer, name).items():
+            layer.lora_A[name].data.copy_(tensors[f'tlora.{path}.lora_A'])
+            layer.lora_B[name].data.copy_(tensors[f'tlora.{path}.lora_B'])
     if transformer is not transformer_or_pipe and hasattr(transformer, 'peft_config'): transformer_or_pipe.load_lora_weights = MethodType(guarded_load, transformer_or_pipe)
-    for path,layer in tlora_layers(transformer, name).items():
-        layer.lora_A[name].data.copy_(tensors[f'tlora.{path}.lora_A'])
-        layer.lora_B[name].data.copy_(tensors[f'tlora.{path}.lora_B'])
     adapters = get_state(transformer).adapters
     adapters[name] = replace(adapters[name], schedule=schedule, targets=about['targets'], init=about['init'], strength=strength)
     return dict(about, file=str(file), name=name, layers=len(tensors)//2)

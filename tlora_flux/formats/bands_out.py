@@ -33,7 +33,7 @@ class AdapterFile:
     def module_paths(self) -> list[str]: return list(self.pairs)
 
 # %% ../../nbs/formats/bands_out.ipynb #33dc6033
-def read_adapter(
+def read_adapter_file(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> AdapterFile:
     "Raises `BadInput` for a file that is not there, damaged, without a schedule, with a matrix too few, or never trained."
@@ -139,13 +139,21 @@ def plan_bands(
     errors = [size_between(products, level_of[r], r)/max(size_between(products, 0, r), 1e-30) for r in ranks if level_of[r] != r]
     return bands, max(errors, default=0.)
 
+# %% ../../nbs/formats/bands_out.ipynb #ec4a9abc
+def cut_pairs(
+    adapter:AdapterFile, # what is exported
+    band:Band, # which ranks
+) -> dict[str, tuple[Tensor,Tensor]]: # module path -> A (ranks, in), B (out, ranks)
+    "The ranks of a band, of each layer."
+    return {path: (A[band.first:band.last], B[:, band.first:band.last]) for path,(A,B) in adapter.pairs.items()}
+
 # %% ../../nbs/formats/bands_out.ipynb #f6b04c7e
 def diffusers_tensors(
     adapter:AdapterFile, # what is exported
     band:Band, # which ranks
 ) -> tuple[dict[str,Tensor], dict]: # tensors, and header entries
     "One band as a LoRA of diffusers."
-    sides = {path: (A[band.first:band.last], B[:, band.first:band.last]) for path,(A,B) in adapter.pairs.items()}
+    sides = cut_pairs(adapter, band)
     tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path,pair in sides.items() for side,t in zip('AB', pair)}
     rank = band.last - band.first
     config = dict(r=rank, lora_alpha=rank, target_modules=adapter.module_paths)
@@ -188,7 +196,7 @@ def kohya_tensors(
     band:Band, # which ranks
 ) -> tuple[dict[str,Tensor], dict]: # tensors, and header entries
     "One band under kohya's names. Raises `BadInput` for a layer that has none."
-    sides = {path: (A[band.first:band.last], B[:, band.first:band.last]) for path,(A,B) in adapter.pairs.items()}
+    sides = cut_pairs(adapter, band)
     tensors = {}
     for name,slots in kohya_homes(adapter.module_paths).items():
         pairs = [sides.get(path) for path in slots]

@@ -20,7 +20,7 @@ from ..runs import run_folder
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
 from ..base.checkpoint import without_private_paths
-from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter
+from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter_file
 from .bands_out import reference_files, sampler_sigmas
 from .workflow import chained_graph, Drawing, hooked_graph
 
@@ -71,7 +71,7 @@ def settle_export(
     cfg:ExportConfig, # the request
 ) -> Export: # nothing is written yet
     "Raises `BadInput` for an adapter, a base or a folder that cannot be used, and a tool that cannot run it."
-    adapter = read_adapter(cfg.run)
+    adapter = read_adapter_file(cfg.run)
     about,name = adapter.about,export_name(adapter.file)
     folder = Path(cfg.output_dir or f'outputs/export_{name}_{cfg.to}')
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())): raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')

@@ -217,18 +217,24 @@ def shortened(
     "Its beginning: a grid is named after its run too, and disks take 255 bytes."
     return name.encode()[:most].decode(errors='ignore')
 
+# %% ../../nbs/pictures/sampling.ipynb #7f5c1595
+def plans_of(
+    run:Path, # run folder
+) -> dict[Path,dict]: # grid.json, of whichever version -> what it says
+    "The grids of a run that lie beside it or in `outputs`. One that is cut off is passed over."
+    plans = {}
+    for file in {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values():
+        with suppress(OSError, ValueError): plans[file] = load_json(file.read_bytes())
+    return {file: plan for file,plan in plans.items() if isinstance(plan, dict) and plan.get('run')==run.resolve().name}
+
 # %% ../../nbs/pictures/sampling.ipynb #e5181146
 def begun_folder(
     run:Path, # run folder
     request:str, # digest of the settings of all its cells
 ) -> Path|None: # the newest of those that are in `outputs` or beside the run; None where there is none
     "Where the same request was begun. Version 0.1.0 had the digest in the folder's name."
-    files = {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values()
-    def is_it(file):
-        try: plan = load_json(file.read_bytes())
-        except (OSError, ValueError): return False # cut off: another folder is begun
-        return isinstance(plan, dict) and plan.get('run')==run.resolve().name and (plan.get('request')==request or file.parent.name.endswith(f'_{request}'))
-    return max((f.parent for f in files if is_it(f)), key=lambda folder: (folder/'grid.json').stat().st_mtime, default=None)
+    begun = [file for file,plan in plans_of(run).items() if plan.get('request')==request or file.parent.name.endswith(f'_{request}')]
+    return max(begun, key=lambda file: file.stat().st_mtime).parent if begun else None
 
 # %% ../../nbs/pictures/sampling.ipynb #72e3e080
 def new_folder(
@@ -351,13 +357,10 @@ def read_origin(
 
 # %% ../../nbs/pictures/sampling.ipynb #be13d34c
 def planned_cells(
-    file:Path, # a grid.json, of whichever version, whole or not
-    run:str, # name of a run
-) -> list[dict]: # none of another run's, or of a broken file
+    plan:dict, # of a grid.json, of whichever version
+) -> list[dict]: # none of a broken one
     "Entries of a grid's cells."
-    try: plan = load_json(file.read_bytes())
-    except (OSError, ValueError): return []
-    cells = plan.get('cells') if isinstance(plan, dict) and plan.get('run')==run else None
+    cells = plan.get('cells')
     return [o for o in cells if isinstance(o, dict)] if isinstance(cells, list) else []
 
 # %% ../../nbs/pictures/sampling.ipynb #01df3d5c
@@ -366,11 +369,10 @@ def equal_cells(
 ) -> dict[str,Path]: # name of a cell that is not drawn yet -> the same picture in another grid
     "What need not be drawn: cells of grids beside the run or in `outputs` with the same settings, on the same base."
     def key(settings): return json.dumps(settings, sort_keys=True)
-    run = grid.run.resolve()
     missing = {key(c.settings): c.file for c in grid.cells if read_settings(grid.folder/c.file)!=c.settings}
     origin,found = origin_of(grid),{}
-    for file in sorted({*run.parent.glob('*/grid.json'), *Path('outputs').resolve().glob('*/grid.json')} if missing else ()):
-        for entry in planned_cells(file, run.name):
+    for file,plan in sorted(plans_of(grid.run.resolve()).items()) if missing else ():
+        for entry in planned_cells(plan):
             settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
             picture = file.parent/Path(str(entry.get('file'))).name
             if (name := missing.get(key(settings))) and name not in found and read_settings(picture)==settings and read_origin(picture)==origin: found[name] = picture
