@@ -271,6 +271,13 @@ class OptimFields(Config):
     weighting_scheme:str = option('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = option(1.0, 'Guidance told to a guidance-distilled model while training.', low=0, high=100)
 
+# %% ../nbs/config.ipynb #ac5f6f2a
+@dataclass(kw_only=True)
+class RestraintFields(Config):
+    "What holds back overfitting."
+    background_weight:float = option(0.0, 'Weight in the loss of what a mask leaves out, beside 1 of what it shows; 0 leaves it out altogether. '
+        'Refused where no photo has a mask.', low=0, high=1)
+
 # %% ../nbs/config.ipynb #a0115ea3
 @dataclass(kw_only=True)
 class RunFields(Config):
@@ -363,7 +370,7 @@ def check_caption_words(
 
 # %% ../nbs/config.ipynb #a4223d28
 @dataclass(kw_only=True)
-class TrainConfig(MemoryFields, ViewFields, RunFields, OptimFields, AdapterFields, ConceptFields):
+class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFields, AdapterFields, ConceptFields):
     "Every option of a training run."
     def __new__(cls, **given):
         self = super().__new__(cls)

@@ -52,12 +52,12 @@ class Batch:
     noise:Tensor # (b, c, h, w)
     sigma:Tensor # (b,), float32 in [0, 1]
     embeds:dict[str, Tensor] # each (b, ...)
-    mask:Tensor|None # (b, 1, h, w)
+    mask:Tensor|None # (b, 1, h, w), weight of each latent in [0, 1]; None counts all of it
 
 # %% ../../nbs/photos/batch.ipynb #739fd290
 def draw_batch(
     data:TrainingSet, # examples
-    cfg:TrainConfig, # `seed` and the choice of sigmas
+    cfg:TrainConfig, # `seed`, the choice of sigmas, `background_weight`
     step:int, # optimizer step, from 0
     indices:list[int], # samples, counted through the global batch
     global_batch:int, # samples of an optimizer step
@@ -70,7 +70,9 @@ def draw_batch(
     noise = draw('noise', lambda g: torch.randn(x0.shape[1:], generator=g))
     sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std)[0])
     embeds = {k: v[data.rows[which]].to(device) for k, v in data.embeds.items()}
-    return Batch(x0, noise, sigma, embeds, None if data.masks is None else torch.stack([data.masks[i] for i in which]).to(device))
+    if data.masks is None: return Batch(x0, noise, sigma, embeds, None)
+    shown = torch.stack([data.masks[i] for i in which]).to(device)
+    return Batch(x0, noise, sigma, embeds, cfg.background_weight + (1 - cfg.background_weight)*shown)
 
 # %% ../../nbs/photos/batch.ipynb #2c8d26bc
 def batch_loss(

@@ -28,7 +28,7 @@ from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
 from ..photos.concept import concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
-from ..photos.crops import list_examples, preview_sheet, read_concept
+from ..photos.crops import describe_masks, list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
 from ..machine.memory import apply_preset, figures_of_base, smaller_preset
 from ..machine.stall import paused, StallWatch
@@ -329,7 +329,7 @@ def train_checked(
         if checkpoint and first >= cfg.max_train_steps and not (validation and validation.lacks(first, checkpoint/WEIGHTS)):
             run.nothing_left(first)
             return run.folder
-        sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution)
+        sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution, background=cfg.background_weight)
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             remember_base_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
@@ -337,6 +337,7 @@ def train_checked(
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             run.say(describe_run(trainer, photos))
+            run.say(describe_masks(photos))
             if risk := describe_risk(accelerator.state, cfg.checkpointing_steps): run.say(risk)
             train_to_end(trainer, run, report, validator, advice)
             wait_for_peers(accelerator)
@@ -357,15 +358,23 @@ def train(
 # %% ../../nbs/training/loop.ipynb #ef059a45
 def run_rows(
     cfg:TrainConfig, # as a person gave it
-) -> list[Finding]: # failures only
+) -> tuple[list[Finding], list[Photo]]: # failures only; the photos, where they can be read
     "What `train` would refuse about photos, captions, masks, prompts, tracker, options and adapter."
     base = BaseRef.of(cfg)
     try: here = bool(local_base(base.source)) and base.find().family
     except BadInput: here = None # said by the machine's table
-    filled = fill_defaults(cfg, (here or FAMILIES['flux.1-dev']).defaults)
-    rows = as_finding('config', check_tracker, cfg.report_to) + as_finding('data', read_concept, filled)
+    filled, photos = fill_defaults(cfg, (here or FAMILIES['flux.1-dev']).defaults), []
+    rows = as_finding('config', check_tracker, cfg.report_to) + as_finding('data', lambda: photos.extend(read_concept(filled)))
     if cfg.validation_prompts: rows += as_finding('data', read_prompts, cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
-    return rows or (as_finding('config', lambda: plan_validation(*settle_config(cfg)[:2])) if here else [])
+    return rows or (as_finding('config', lambda: plan_validation(*settle_config(cfg)[:2])) if here else []), photos
+
+# %% ../../nbs/training/loop.ipynb #e3f960cd
+def told_rows(
+    cfg:TrainConfig, # as a person gave it
+    photos:list[Photo], # of the concept; none where they cannot be read
+) -> list[Finding]:
+    "What is no matter of passing or failing, and good to know before an hour is spent."
+    return [Finding('data', 'pass', describe_masks(photos))] if photos else []
 
 # %% ../../nbs/training/loop.ipynb #08e78d24
 def check(
@@ -374,7 +383,8 @@ def check(
     "What could stop this run, in seconds, with nothing downloaded: the machine, and whatever `train` would refuse."
     report = check_machine(cfg)
     known = {row.what for row in report.rows}
-    found = [row for row in run_rows(cfg) if row.what not in known]
+    failed, photos = run_rows(cfg)
+    found = [row for row in failed if row.what not in known]
     if not found and report.ok: found = [Finding('data', 'pass', 'photos, captions, masks, prompts and options are such that training begins')]
-    report.rows += found
+    report.rows += found + told_rows(cfg, photos)
     return report
