@@ -277,6 +277,13 @@ class RestraintFields(Config):
     "What holds back overfitting."
     background_weight:float = option(0.0, 'Weight in the loss of what a mask leaves out, beside 1 of what it shows; 0 leaves it out altogether. '
         'Refused where no photo has a mask.', low=0, high=1)
+    sigma_low:float = option(0.0, 'Lowest noise level that is trained; whatever sigma_sampling draws below it is drawn again.', low=0, high=1)
+    sigma_high:float = option(1.0, 'Highest noise level that is trained; whatever is drawn above it is drawn again.', low=0, high=1)
+
+    def cross_check(self):
+        super().cross_check()
+        if self.sigma_low < self.sigma_high: return
+        raise BadInput(f'sigma_low={self.sigma_low:g} is not below sigma_high={self.sigma_high:g}; choose a band of noise levels, such as 0.25 to 0.5')
 
 # %% ../nbs/config.ipynb #a0115ea3
 @dataclass(kw_only=True)
@@ -383,6 +390,7 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
         super().__post_init__()
 
     def cross_check(self):
+        super().cross_check()
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.rank_levels and self.rank_levels > (most := self.rank - self.min_rank + 1):
             raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to rank={self.rank}')

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import torch
 from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
 from torch import Tensor
-from ..errors import check_choice
+from ..errors import BadInput, check_choice
 
 # %% ../../nbs/method/flow.ipynb #b7920676
 def per_sample(
@@ -51,6 +51,21 @@ def shift_sigma(
 # %% ../../nbs/method/flow.ipynb #48e16012
 SIGMA_SAMPLING = ('uniform', 'logit_normal', 'shifted')
 
+# %% ../../nbs/method/flow.ipynb #104013d3
+def sigma_share(
+    sigma:float, # noise level in [0, 1]
+    kind:str, # one of `SIGMA_SAMPLING`
+    mu:float, # as in `sample_sigmas`
+    logit_mean:float, # as there
+    logit_std:float, # as there; 0 draws one level alone
+) -> float: # in [0, 1]
+    "Share of the draws at or below a noise level."
+    if kind == 'shifted' and sigma > 0: sigma = 1/(1 + math.exp(mu)*(1/sigma - 1))
+    u = min(max((sigma - .001)/.999, 0.), 1.)
+    if kind != 'logit_normal' or u in (0., 1.): return u
+    z = math.log(u/(1 - u)) - logit_mean
+    return (1 + math.erf(z/logit_std/math.sqrt(2)))/2 if logit_std else float(z >= 0)
+
 # %% ../../nbs/method/flow.ipynb #3a921dce
 def sample_sigmas(
     n:int, # how many
@@ -59,13 +74,20 @@ def sample_sigmas(
     mu:float=1.15, # shift, for `shifted`
     logit_mean:float=0., # mean of sigma's logit, for `logit_normal`; above 0 is noisier
     logit_std:float=1., # standard deviation of the same
-) -> Tensor: # (n,), float32 in [0.001, 1]
-    "Random noise levels for training. Raises `BadInput` for another kind."
+    low:float=0., # lowest that is wanted
+    high:float=1., # highest that is wanted
+) -> Tensor: # (n,), float32 in [0.001, 1] and in [low, high]
+    "Random noise levels for training. Raises `BadInput` for another kind, and for a band that is hardly ever met."
     check_choice('sigma_sampling', kind, SIGMA_SAMPLING)
-    scheme = 'logit_normal' if kind == 'logit_normal' else 'none'
-    u = compute_density_for_timestep_sampling(scheme, n, logit_mean, logit_std, generator=generator)
-    sigma = .001 + .999*u
-    return shift_sigma(sigma, mu) if kind == 'shifted' else sigma
+    share = sigma_share(high, kind, mu, logit_mean, logit_std) - sigma_share(low, kind, mu, logit_mean, logit_std)
+    if share < .001: raise BadInput(f'sigma_low={low:g} to sigma_high={high:g} is met by {share:.1g} of the draws of sigma_sampling={kind}, and .001 is the least; widen the band, or choose another sigma_sampling')
+    def draw(n):
+        scheme = 'logit_normal' if kind == 'logit_normal' else 'none'
+        sigma = .001 + .999*compute_density_for_timestep_sampling(scheme, n, logit_mean, logit_std, generator=generator)
+        return shift_sigma(sigma, mu) if kind == 'shifted' else sigma
+    sigma = draw(n)
+    while (outside := (sigma < low) | (sigma > high)).any(): sigma[outside] = draw(int(outside.sum()))
+    return sigma
 
 # %% ../../nbs/method/flow.ipynb #aef6db62
 WEIGHTING = ('none', 'sigma_sqrt', 'cosmap')

@@ -68,7 +68,7 @@ def draw_batch(
     draw = lambda purpose, f: torch.stack([f(keyed_generator(cfg.seed, step, i, purpose)) for i in indices]).to(device)
     x0 = torch.stack([data.latents[i] for i in which]).to(device)
     noise = draw('noise', lambda g: torch.randn(x0.shape[1:], generator=g))
-    sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std)[0])
+    sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low, cfg.sigma_high)[0])
     embeds = {k: v[data.rows[which]].to(device) for k, v in data.embeds.items()}
     if data.masks is None: return Batch(x0, noise, sigma, embeds, None)
     shown = torch.stack([data.masks[i] for i in which]).to(device)

@@ -18,7 +18,7 @@ from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
 from ..screen import lasting_screen
 from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
-from ..method.flow import keyed_generator
+from ..method.flow import keyed_generator, sample_sigmas
 from ..method.schedule import RankSchedule
 from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
 from ..base.families import FAMILIES, Family, refuse_unused
@@ -109,6 +109,7 @@ def settle_config(
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
+    sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low, cfg.sigma_high)
     say_if_idle(cfg, mu)
     say_if_rate_is_odd(cfg, family)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
@@ -294,6 +295,15 @@ def describe_run(
             f'{len(trainer.data.latents)} examples from {len(photos)} photo(s) at {cfg.resolution} px; '
             f'steps to {cfg.max_train_steps}, {cfg.optimizer} at {cfg.learning_rate:g}')
 
+# %% ../../nbs/training/loop.ipynb #af6e97d2
+def first_lines(
+    trainer:Trainer, # before the first step
+    photos:list[Photo], # of the concept
+) -> list[str]: # lines
+    "What a run says before its first step."
+    risk = describe_risk(trainer.accelerator.state, trainer.cfg.checkpointing_steps)
+    return [describe_run(trainer, photos), describe_masks(photos), *([risk] if risk else [])]
+
 # %% ../../nbs/training/loop.ipynb #5014e891
 @contextmanager
 def reported(
@@ -336,9 +346,7 @@ def train_checked(
             validator = make_validator(validation, trainer, embeds, about)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
-            run.say(describe_run(trainer, photos))
-            run.say(describe_masks(photos))
-            if risk := describe_risk(accelerator.state, cfg.checkpointing_steps): run.say(risk)
+            for line in first_lines(trainer, photos): run.say(line)
             train_to_end(trainer, run, report, validator, advice)
             wait_for_peers(accelerator)
             run.publish()
