@@ -305,6 +305,8 @@ class RunFields(Config):
         choices=('no', 'bf16'), family=('no', 'bf16'))
     seed:int = option(0, 'Every random number is a function of seed, step, sample and purpose.', low=0, high=10**18)
     resume:bool = option(False, "Go on from the run folder's newest checkpoint.")
+    start_from:str|None = option(None, 'Run, checkpoint or adapter file that lends its weights: a new run at step 0, with an optimizer that knows nothing yet, '
+        'for more photos or another rate. None is fresh weights.', path=True)
     overwrite:bool = option(False, 'Delete the earlier run in that folder first.')
     ignore_check:bool = option(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
@@ -396,6 +398,8 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
             raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to rank={self.rank}')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
+        if self.start_from and self.overwrite and Path(os.path.abspath(self.start_from)).is_relative_to(os.path.abspath(self.output_dir)):
+            raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; choose another output_dir')
         check_caption_words(self)
         if self.resolution and self.resolution % 16:
             raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16}')

@@ -309,7 +309,7 @@ def unwritten_places(
     cfg:TrainConfig, # perhaps read from a run's config.yaml
 ) -> list[Finding]: # a row each
     "Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it: as a path they would be made anew."
-    lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../')]
+    lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../') and not (f.name == 'start_from' and cfg.resume)]
     return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved', f'say where it is with --{name.replace("_", "-")}') for name,v in lost]
 
 # %% ../../nbs/machine/report.ipynb #bad8db22

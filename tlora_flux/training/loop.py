@@ -9,6 +9,7 @@ __all__ = ['train', 'check']
 import logging, os, statistics, time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 import diffusers, torch
@@ -17,15 +18,16 @@ from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
 from ..screen import lasting_screen
-from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
+from ..runs import check_run, checkpoint_folders, find_weights, read_header, run_folder, STATE, WEIGHTS
 from ..method.flow import keyed_generator, sample_sigmas
 from ..method.schedule import RankSchedule
-from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
-from ..base.families import FAMILIES, Family, refuse_unused
+from ..method.adapter import add_tlora_, checkpointing_func, get_state, target_paths, tlora_layers, tlora_parameters
+from ..base.families import FAMILIES, Family, family_of, refuse_unused
 from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
+from ..base.checkpoint import load_tlora_
 from ..photos.concept import concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
 from ..photos.crops import describe_masks, list_examples, preview_sheet, read_concept
@@ -63,7 +65,32 @@ def check_adapter(
     cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
     with torch.device('meta'): shell = cls.from_config(config)
     add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
+    if cfg.start_from and not has_checkpoint(cfg): check_start(cfg, family, shell, read_header(cfg.start_from))
     return schedule
+
+# %% ../../nbs/training/loop.ipynb #81dde653
+def has_checkpoint(
+    cfg:TrainConfig, # filled
+) -> bool:
+    "Whether a run is to go on from a checkpoint of its own."
+    return cfg.resume and any((folder/STATE).exists() for _, folder in checkpoint_folders(cfg.output_dir))
+
+# %% ../../nbs/training/loop.ipynb #376ccbc6
+def check_start(
+    cfg:TrainConfig, # filled, with `start_from`
+    family:Family, # of the base
+    transformer:nn.Module, # of the base, adapted or not, perhaps without weights
+    about:dict, # header of the file; of another program's, what it was translated to
+) -> None:
+    "Raises `BadInput` for an adapter that this run cannot begin with; where its header says nothing, that is found when it is read."
+    if not {'max_rank', 'init', 'targets'} <= about.keys(): return
+    lent = f'start_from={cfg.start_from}'
+    if 'family' in about and not family.takes(about['family']): raise BadInput(f"{lent} is for {about['family']}, and this run trains {family.name}; choose its base, or leave start_from out")
+    for option, theirs in (('rank', about['max_rank']), ('init', about['init'])):
+        ours = getattr(cfg, option)
+        if theirs != ours: raise BadInput(f'{lent} has {option}={theirs}, and this run {option}={ours}; set {option}: {theirs}, or leave start_from out')
+    if target_paths(transformer, about['targets']) != target_paths(transformer, cfg.targets):
+        raise BadInput(f"{lent} has targets={about['targets']}, and this run targets={cfg.targets}, other linears; set targets to the same, or leave start_from out")
 
 # %% ../../nbs/training/loop.ipynb #0f636ff4
 def say_if_idle(
@@ -137,15 +164,30 @@ def encode_photos(
     rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
     return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds[:len(captions)]]) for k in embeds[0]}, rows), dict(zip(texts, embeds))
 
+# %% ../../nbs/training/loop.ipynb #fa7b0d30
+def begin_with_(
+    transformer:nn.Module, # of the base
+    cfg:TrainConfig, # filled, with `start_from`
+    family:Family, # of the base
+    schedule:RankSchedule, # of this run
+) -> None:
+    "Attach the adapter of `start_from`, to be trained. Raises `BadInput` as `load_tlora_` and `check_start` do."
+    about = load_tlora_(transformer, cfg.start_from)
+    check_start(cfg, family, transformer, about)
+    adapters = get_state(transformer).adapters
+    adapters['default'] = replace(adapters['default'], schedule=schedule, targets=cfg.targets)
+    for p in tlora_parameters(transformer): p.requires_grad_(True)
+
 # %% ../../nbs/training/loop.ipynb #6776d8aa
 def load_model(
     cfg:TrainConfig, # filled
     schedule:RankSchedule, # of the adapter
     device:torch.device, # where to train
 ) -> nn.Module: # frozen transformer with a trainable adapter
-    "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
+    "The transformer in its training precision, with a float32 adapter: a fresh one, whose start depends on the seed alone, or that of `start_from`."
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
-    add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
+    if cfg.start_from: begin_with_(transformer, cfg, family_of(transformer), schedule)
+    else: add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if not p.requires_grad]
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
@@ -162,7 +204,7 @@ def load_trainer(
     cfg, family, schedule, photos = planned
     first, checkpoint = start
     data, embeds = encode_photos(cfg, family, photos, accelerator.device, texts)
-    model = accelerator.prepare(load_model(cfg, schedule, accelerator.device))
+    model = accelerator.prepare(load_model(replace(cfg, start_from=None) if checkpoint else cfg, schedule, accelerator.device))
     trainer = Trainer(accelerator, model, family, data, cfg, first)
     if checkpoint: load_checkpoint_(checkpoint, trainer)
     return trainer, embeds
@@ -190,6 +232,44 @@ def remember_base_(
     was = read_header(checkpoint).get('base_stamp') if checkpoint else None
     if was in (None, about['base_stamp']): return
     raise BadInput(f'{cfg.pretrained_model_name_or_path} has other weights than the base that {cfg.output_dir} was trained on; resume with that one, or choose another output_dir')
+
+# %% ../../nbs/training/loop.ipynb #14214f1c
+def remember_start_(
+    about:dict, # header values of this run; gets `started_from`, where there is something to tell
+    cfg:TrainConfig, # filled
+    checkpoint:Path|None, # to go on from
+) -> None:
+    "What the first weights were."
+    if checkpoint: told = read_header(checkpoint).get('started_from')
+    else: told = describe_source(cfg.start_from) if cfg.start_from else None
+    if told: about['started_from'] = told
+
+# %% ../../nbs/training/loop.ipynb #789c3601
+def describe_source(
+    path:str, # `start_from`
+) -> dict: # name; step, where the file says it
+    "What may be told of the weights that were lent: run and checkpoint, or of a file that belongs to no run its name."
+    file = Path(os.path.abspath(find_weights(path)))
+    run, step = run_folder(file), read_header(file).get('step')
+    inside = [] if file.parent == run else [file.parent.name]
+    name = '/'.join([run.name, *inside] if (run/'config.yaml').is_file() else inside or [file.name])
+    return dict(name=name) | ({} if step is None else dict(step=step))
+
+# %% ../../nbs/training/loop.ipynb #821d375d
+def describe_start(
+    cfg:TrainConfig, # filled, with `start_from`
+    schedule:RankSchedule, # of this run
+    stamp:str|None=None, # of the base's weights
+) -> str: # one line
+    "Which weights a run begins with, and what was otherwise where they come from."
+    about, source = read_header(cfg.start_from), describe_source(cfg.start_from)
+    line = f"the first weights are those of {source['name']}" + (f", after {source['step']} steps" if 'step' in source else '')
+    was, now = about.get('schedule'), schedule.to_dict()
+    if was and was != now: line += f"; their ranks fell from {was['max_rank']} to {was['min_rank']} ({was['kind']}), here from {now['max_rank']} to {now['min_rank']} ({now['kind']})"
+    for what, theirs, ours in (('trigger', about.get('trigger'), cfg.placeholder_token), ('class', about.get('class_name'), cfg.class_name)):
+        if theirs and theirs != ours: line += f'; their {what} was {theirs!r}, here it is {ours!r}'
+    if stamp and about.get('base_stamp') and about['base_stamp'] != stamp: line += '; their base had other weights'
+    return line
 
 # %% ../../nbs/training/loop.ipynb #fe87a008
 def say_if_skipped(
@@ -299,10 +379,13 @@ def describe_run(
 def first_lines(
     trainer:Trainer, # before the first step
     photos:list[Photo], # of the concept
+    stamp:str, # of the base's weights
 ) -> list[str]: # lines
     "What a run says before its first step."
-    risk = describe_risk(trainer.accelerator.state, trainer.cfg.checkpointing_steps)
-    return [describe_run(trainer, photos), describe_masks(photos), *([risk] if risk else [])]
+    cfg, schedule = trainer.cfg, get_state(trainer.transformer).adapters['default'].schedule
+    start = describe_start(cfg, schedule, stamp) if cfg.start_from and not trainer.done else ''
+    risk = describe_risk(trainer.accelerator.state, cfg.checkpointing_steps)
+    return [line for line in (describe_run(trainer, photos), describe_masks(photos), start, risk) if line]
 
 # %% ../../nbs/training/loop.ipynb #5014e891
 @contextmanager
@@ -342,11 +425,12 @@ def train_checked(
         sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution, background=cfg.background_weight)
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             remember_base_(about, cfg, checkpoint)
+            remember_start_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
             validator = make_validator(validation, trainer, embeds, about)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
-            for line in first_lines(trainer, photos): run.say(line)
+            for line in first_lines(trainer, photos, about['base_stamp']): run.say(line)
             train_to_end(trainer, run, report, validator, advice)
             wait_for_peers(accelerator)
             run.publish()

@@ -154,7 +154,7 @@ def same_option(
     new, # its value now
 ) -> bool:
     "Whether nothing has changed. A folder counts by its last name: from another working directory it has another path."
-    place = name in ('pretrained_model_name_or_path', 'other_parts') and old and new and Path(new).expanduser().exists()
+    place = name in ('pretrained_model_name_or_path', 'other_parts', 'start_from') and old and new and Path(new).expanduser().exists()
     return old == new or bool(place and Path(old).name == Path(new).name)
 
 # %% ../../nbs/training/run_folder.ipynb #580bc5a3
