@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['jpeg_bytes', 'make_thumbnail', 'cell_thumbnail', 'cell_state', 'is_shown', 'seconds_per_cell', 'duration_in_words',
-           'reason_card', 'why_missing', 'can_be_rendered', 'cells_to_render', 'viewer_picture', 'describe_cell',
-           'about_cell']
+           'reason_card', 'why_missing', 'can_be_rendered', 'gaps_in_words', 'cells_to_render', 'viewer_picture',
+           'describe_cell', 'about_cell']
 
 # %% ../../nbs/pictures/views.ipynb #412e155e
 import io
+from collections import Counter
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -165,6 +166,17 @@ def can_be_rendered(
     "Whether the files to render a cell are still there."
     def there(column): return column.file is not None and column.file.is_file()
     return at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base else there(board.columns[at[2]]))
+
+# %% ../../nbs/pictures/views.ipynb #43ef1f92
+def gaps_in_words(
+    board:Board, # a grid
+) -> str: # one line; empty where nothing is missing
+    "How many pictures are not there, and why."
+    takes = duration_in_words(seconds_per_cell(board))
+    reasons = Counter(why_missing(board, at, takes).split('\n', 1)[0] for at in board.cells if not is_shown(board, at))
+    words = dict(file='with a damaged file', checkpoint='whose checkpoint is deleted')
+    words['not rendered'] = 'not rendered' if takes=='time unknown' else f'not rendered, {takes} each'
+    return 'Missing, each a dot: ' + '; '.join(f'{n} {words[what]}' for what,n in reasons.items()) if reasons else ''
 
 # %% ../../nbs/pictures/views.ipynb #d0c0fec6
 def cells_to_render(
