@@ -41,7 +41,7 @@ th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-i
 .words p{margin:0;display:-webkit-box;-webkit-line-clamp:var(--lines,5);-webkit-box-orient:vertical;overflow:hidden} .words small{color:var(--quiet);font-size:12px}
 thead div{width:var(--side)} .chip{font-size:12px;color:var(--best);white-space:nowrap} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
 button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;background:none;cursor:zoom-in;border-radius:3px} td img{display:block;width:var(--side);border-radius:3px}
-td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:20px}
+td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
 .out{opacity:.4}
 dialog{border:0;padding:0;margin:0;width:100vw;height:100vh;height:100dvh;max-width:none;max-height:none;background:#101214f5;color:#f2f2f2;overflow:hidden}
 dialog[open]{display:grid;grid-template-rows:minmax(0,1fr) auto auto} dialog::backdrop{background:none}
@@ -80,7 +80,10 @@ onkeydown = e => {
   const held = e.ctrlKey || e.metaKey || e.altKey, inside = big.open || all.includes(document.activeElement)
   if (held || !inside) return
   if (way[e.key]) { e.preventDefault(); if (big.open) go(e.key); else { const place = beside(at, way[e.key]); if (place) walk(place) } }
-  if (big.open && e.key.toLowerCase() == 'b') flip() }
+  if (big.open && e.key.toLowerCase() == 'b') flip()
+  if (big.open && e.key == 'Tab') { // round and round within the enlargement
+    const keys = many('.keys button'), n = keys.indexOf(document.activeElement) + (e.shiftKey ? -1 : 1)
+    e.preventDefault(); keys[(n + keys.length) % keys.length].focus() } }
 for (const o of many('.keys button')) o.onclick = () => o.dataset.way ? go(o.dataset.way) : 'flip' in o.dataset ? flip() : big.close()
 stage.onpointerdown = e => { from = e.isPrimary ? [e.clientX, e.clientY] : null; moved = false }
 stage.onpointerup = e => {
