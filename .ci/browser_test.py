@@ -237,26 +237,6 @@ def drive(page, address, home, run, shots):
     page.get_by_text('needs nothing else').wait_for()
 
 
-def drive_page(page, home, shots):
-    "The HTML page, without a server."
-    file = next((home/'outputs').glob('*/grid.html'))
-    shutil.copy(file, shots/'grid.html')
-    for width in (1280, 1920):
-        page.set_viewport_size(dict(width=width, height=1000))
-        page.goto(f'file://{shots}/grid.html')
-        page.screenshot(path=shots/f'page_{width}.png', full_page=True)
-        wide, high = page.evaluate("[document.documentElement.scrollWidth, Math.max(...[...document.querySelectorAll('.grid tr')].map(o => o.offsetHeight))]")
-        assert wide <= width and high <= 230, (width, wide, high)
-    page.set_viewport_size(dict(width=700, height=1000))
-    page.evaluate("scrollTo(400, 0)")
-    assert page.evaluate("[...document.querySelectorAll('td.words')].every(o => o.getBoundingClientRect().left >= 0)") # they stay when the rest is scrolled
-    page.set_viewport_size(dict(width=1920, height=1000))
-    page.locator('.grid img').nth(1).click()
-    page.keyboard.press('ArrowRight')
-    assert page.locator('#big span').inner_text() == page.locator('.grid img').nth(2).get_attribute('title')
-    page.screenshot(path=shots/'page_big.png')
-
-
 def drive_watch(page, address, home, shots):
     "Train in a cell, interrupt it, run it again."
     open_notebook(page, address, 'watch.ipynb')
@@ -315,7 +295,6 @@ def main():
             page.add_locator_handler(page.locator('.jp-Dialog'), answer, no_wait_after=True) # a second question may follow at once
             try:
                 drive(page, address, home, run, shots)
-                drive_page(page, home, shots)
                 drive_watch(page, address, home, shots)
                 drive_other(page, address, home)
             except Exception:

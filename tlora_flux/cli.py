@@ -110,6 +110,14 @@ def read_options(
     from tlora_flux.settings_file import load_config
     return load_config(config, cls, **options)
 
+# %% ../nbs/cli.ipynb #fde777e3
+def write_page(
+    folder:str|Path, # run folder or grid folder
+) -> None:
+    "Write a grid as one HTML file, and say where. Raises `BadInput`."
+    from tlora_flux.pictures.page import save_page
+    print(f'page: {save_page(folder)}')
+
 # %% ../nbs/cli.ipynb #b3a1c10c
 ConfigFile = Annotated[str|None, typer.Argument(metavar='[CONFIG.yaml]', show_default=False,
     help='YAML file with options; a flag wins over its line.')]
@@ -134,17 +142,21 @@ def train(
 @with_flags(SampleConfig, 'run')
 def sample(
     run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to draw with
+    page:Annotated[bool, typer.Option('--page/--no-page', help='At the end, write the grid as `tlora page` does.')]=True, # one HTML file
     **options, # the flags
 ) -> None:
     """Draw prompts with each checkpoint of a run.
 
     One row for each prompt and image, one column for each checkpoint, and the base model alone in front. A grid that was
-    stopped goes on where it was.
+    stopped goes on where it was. At the end all of it is written as one HTML file that opens anywhere.
     """
     cfg = read_options(None, SampleConfig, run=run, **options)
     work = worker('sample')
     from tlora_flux.machine.processes import joined_processes
-    with joined_processes() as state: state.print(f'contact sheet: {work(cfg)}/sheet.jpg')
+    with joined_processes() as state:
+        folder = work(cfg)
+        state.print(f'contact sheet: {folder}/sheet.jpg')
+        if page and state.is_main_process: write_page(folder)
 
 # %% ../nbs/cli.ipynb #6ef8c2c0
 @app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')
@@ -155,8 +167,7 @@ def page(
 
     All pictures are in it, with the marks and notes of the explorer. Of a run, its fullest grid is taken.
     """
-    from tlora_flux.pictures.page import save_page
-    print(f'page: {save_page(path)}')
+    write_page(path)
 
 # %% ../nbs/cli.ipynb #155844e2
 @app.command(cls=PlainCommand, epilog='Example: tlora export outputs/brick --to comfyui --steps 28')
@@ -256,6 +267,7 @@ def quickstart(
         run = work(cfg)
         grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
+    write_page(grid)
 
 # %% ../nbs/cli.ipynb #fd0fbfbd
 def leave(

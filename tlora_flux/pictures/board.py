@@ -195,13 +195,21 @@ def plan_first(
     return grid.folder
 
 # %% ../../nbs/pictures/board.ipynb #944aa586
+def pictures_in(
+    board:Board, # a grid
+) -> int: # of its cells
+    "How many pictures of a grid are drawn."
+    return len({cell.file for cell in board.cells.values()} & {file.name for file in board.folder.glob('*.png')})
+
+# %% ../../nbs/pictures/board.ipynb #cb911d00
 def fullest_grid(
     run:Path, # run folder
     drawn:bool=False, # only grids with a picture
 ) -> Board|None: # None where no grid is worth opening
-    "Of the run's grids that with the most checkpoints, and of equals the newest; the pictures of its training come last. A plan without a picture that newer checkpoints have overtaken is passed over."
+    "Of the run's grids that with the most pictures, and of equals the newest; those of its training come last. A plan without a picture that newer checkpoints have overtaken is passed over."
     boards,steps = [board_of(folder, run) for folder in find_grids(run)],adapters_of(run).keys()
-    return max((b for b in boards if not drawn and b.steps>=steps or any(b.folder.glob('*.png'))), key=lambda b: (b.folder.name!='validation', len(b.steps)), default=None)
+    def fullness(board): return board.folder.name!='validation', pictures_in(board), len(board.steps)
+    return max((b for b in boards if pictures_in(b) or not drawn and b.steps>=steps), key=fullness, default=None)
 
 # %% ../../nbs/pictures/board.ipynb #9f07b234
 def open_board(

@@ -6,11 +6,12 @@
 __all__ = ['columns_of', 'Cell', 'file_fingerprint', 'plan_cells', 'save_cell', 'read_settings', 'contact_sheet']
 
 # %% ../../nbs/pictures/grid.ipynb #36cbacf6
-import hashlib, json, re
+import hashlib, io, json, os, re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
@@ -111,7 +112,7 @@ def save_cell(
     seconds:float|None=None, # that it took to draw; None is not known
     origin:str|None=None, # what else its pixels depend on; None is not known
 ) -> None:
-    "Write one cell, atomically, with its settings, its time and the versions that made it; a folder that was removed meanwhile is made again."
+    "Write one cell, atomically, with its settings, its time and the versions that made it, and its thumbnail; a folder that was removed meanwhile is made again."
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
     if origin is not None: info.add_text('tlora_origin', origin)
@@ -119,6 +120,52 @@ def save_cell(
     info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     path.parent.mkdir(exist_ok=True)
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
+    keep_thumbnail(path, image.convert('RGB'))
+
+# %% ../../nbs/pictures/grid.ipynb #a8fd8719
+def leads_out(
+    file:Path, # of a grid
+) -> bool:
+    "Whether it is a link to a place outside of its folder."
+    return file.is_symlink() and not file.resolve().is_relative_to(file.parent.resolve())
+
+# %% ../../nbs/pictures/grid.ipynb #a8b13940
+THUMB = 192 # pixels of a thumbnail's longer side
+
+# %% ../../nbs/pictures/grid.ipynb #73915793
+def thumbnail_file(
+    picture:Path, # PNG of a cell
+) -> Path:
+    "Where its thumbnail is."
+    return picture.parent/'thumbs'/f'{picture.stem}.jpg'
+
+# %% ../../nbs/pictures/grid.ipynb #22787b37
+def keep_thumbnail(
+    picture:Path, # PNG of a cell, that is on disk
+    image:Image.Image, # the same, RGB
+) -> bytes: # JPEG
+    "Make a picture's thumbnail and write it. Where that cannot be done, on a disk that is only read, it is made anew by whoever asks."
+    about,out = picture.stat(),io.BytesIO()
+    small = ImageOps.contain(image, (THUMB,THUMB)) if max(image.size)>THUMB else image
+    small.save(out, 'JPEG', quality=85, comment=str(about.st_size).encode())
+    file = thumbnail_file(picture)
+    try:
+        file.parent.mkdir(exist_ok=True)
+        atomic_write(file, lambda part: part.write_bytes(out.getvalue()))
+        os.utime(file, ns=(about.st_mtime_ns, about.st_mtime_ns)) # an older picture put back in its place is another one as well
+    except OSError: pass
+    return out.getvalue()
+
+# %% ../../nbs/pictures/grid.ipynb #495702aa
+def read_thumbnail(
+    picture:Path, # PNG of a cell, that is on disk
+) -> bytes|None: # JPEG; None where there is none, or it is of another picture
+    "The thumbnail of a picture as it is now."
+    file,about = thumbnail_file(picture),picture.stat()
+    if not file.is_file() or leads_out(file) or file.stat().st_mtime_ns!=about.st_mtime_ns: return None
+    jpeg = file.read_bytes()
+    whole = jpeg.startswith(b'\xff\xd8') and jpeg.endswith(b'\xff\xd9') # so it begins and ends
+    return jpeg if whole and Image.open(io.BytesIO(jpeg)).info.get('comment')==str(about.st_size).encode() else None
 
 # %% ../../nbs/pictures/grid.ipynb #2ec39c0c
 SETTINGS = dict(prompt=text(10**6), negative_prompt=text(10**6), seed=whole(), width=whole(1, 100_000), height=whole(1, 100_000), num_inference_steps=whole(1, 10**6),
@@ -128,20 +175,29 @@ PLAN = dict(run=text(255), base=text(1000), settings=text(10_000), columns=rows_
 GRID = table(PLAN | dict(rows=rows_of(text(10**6)), cells=rows_of(table(CELL), 1)))
 
 # %% ../../nbs/pictures/grid.ipynb #b0db7d5c
+class CellRecord(NamedTuple):
+    "What a picture says of itself; each None where it is not said."
+    settings:dict|None # all that it was planned with
+    seconds:float|None # that it took to draw
+    origin:str|None=None # what else its pixels depend on
+
+# %% ../../nbs/pictures/grid.ipynb #4ebd19a3
 def read_cell(
     path:Path, # PNG of a cell
-) -> tuple[dict|None,float|None]|None: # settings and seconds, each None where it is not said; None for no file, or a damaged one
-    "What a picture says of itself. Its pixels are not decoded, only the sums over its parts are checked."
+    verify:bool=True, # check the sums over its parts, which reads all of it
+) -> CellRecord|None: # None for no file, or a damaged one
+    "What a picture says of itself. Its pixels are not decoded."
     if not path.is_file() or leads_out(path): return None
     try:
         with Image.open(path) as image:
             texts = image.info # only a PNG has them
-            image.verify()
+            if verify: image.verify()
     except MemoryError: raise
     except Exception: return None # Pillow says what is wrong with a broken file in many ways
     settings,seconds = texts.get('tlora', 'null'),texts.get('tlora_seconds', '0')
-    try: return checked_json(settings, table(known=SETTINGS), path.name, ''),load_json(seconds) or None
-    except ValueError: return None, None
+    try: known = checked_json(settings, table(known=SETTINGS), path.name, ''),load_json(seconds) or None
+    except ValueError: known = None, None
+    return CellRecord(*known, texts.get('tlora_origin'))
 
 # %% ../../nbs/pictures/grid.ipynb #432c3986
 def read_settings(
@@ -149,13 +205,6 @@ def read_settings(
 ) -> dict|None: # its settings; None for no file, or a picture that is damaged or not ours
     "What a cell was made with."
     return (read_cell(path) or (None,))[0]
-
-# %% ../../nbs/pictures/grid.ipynb #a8fd8719
-def leads_out(
-    file:Path, # of a grid
-) -> bool:
-    "Whether it is a link to a place outside of its folder."
-    return file.is_symlink() and not file.resolve().is_relative_to(file.parent.resolve())
 
 # %% ../../nbs/pictures/grid.ipynb #b49d4555
 def wrap_text(

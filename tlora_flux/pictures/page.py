@@ -17,8 +17,8 @@ from ..photos.opening import open_image, to_rgb
 from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
 from .board import Board, open_board
 from .views import about_cell, duration_in_words, full_picture, is_shown, jpeg_bytes, open_thumbnail
-from .views import seconds_per_cell, shrink_to_fit, why_missing
-from .picks import MARKS, pick_key, prompt_groups, read_picks
+from .views import gaps_in_words, seconds_per_cell, shrink_to_fit, why_missing
+from .picks import MARKS, pick_key, prompt_groups, read_picks, standing_of
 
 # %% ../../nbs/pictures/page.ipynb #1a15d2c0
 def data_url(
@@ -28,39 +28,107 @@ def data_url(
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
 # %% ../../nbs/pictures/page.ipynb #628e28f3
-HEAD = '<b>{{ head.label }}</b> {{ head.mark }}<div class="note" title="{{ head.note }}">{{ head.note }}</div>' # above a column
+STYLE = """
+:root{color-scheme:light dark;--paper:#fff;--ink:#222;--quiet:#5c5c5c;--rule:#d5d5d5;--best:#8a5a00;--on:#0b57d0;--words:170px;
+ --side:clamp(72px,calc((100vw - var(--words) - 64px)/var(--n) - 10px),190px)}
+@media(prefers-color-scheme:dark){:root{--paper:#16181b;--ink:#e6e6e6;--quiet:#a8a8a8;--rule:#3a3d42;--best:#f0b54a;--on:#8ab4f8}}
+@media(max-width:600px){:root{--words:92px;--side:84px}}
+html{scroll-padding:90px 8px 8px calc(var(--words) + 24px)} *{box-sizing:border-box}
+body{font:14px system-ui,sans-serif;margin:1em;color:var(--ink);background:var(--paper)} h1{font-size:20px} h2{font-size:14px;margin:.6em 0 0;display:inline-block;position:sticky;left:0}
+h1,p,.words{overflow-wrap:anywhere} .hint{color:var(--quiet);font-size:13px} .photos img{height:110px;max-width:100%;object-fit:contain;margin-right:6px;border-radius:4px}
+table{border-spacing:4px;margin-left:-4px} td,th{vertical-align:top;padding:0;font-weight:400;text-align:left} thead th{position:sticky;top:0;background:var(--paper);z-index:1;padding:2px 0}
+th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-index:1} thead th:first-child{z-index:2} .words div{width:var(--words);font-size:12px;line-height:15px}
+.words p{margin:0;display:-webkit-box;-webkit-line-clamp:var(--lines,5);-webkit-box-orient:vertical;overflow:hidden} .words small{color:var(--quiet);font-size:12px}
+thead div{width:var(--side)} .chip{font-size:12px;color:var(--best);white-space:nowrap} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
+button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;background:none;cursor:zoom-in;border-radius:3px} td img{display:block;width:var(--side);border-radius:3px}
+td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
+.out{opacity:.4}
+dialog{border:0;padding:0;margin:0;width:100vw;height:100vh;height:100dvh;max-width:none;max-height:none;background:#101214f5;color:#f2f2f2;overflow:hidden}
+dialog[open]{display:grid;grid-template-rows:minmax(0,1fr) auto auto} dialog::backdrop{background:none}
+.stage{display:flex;align-items:center;justify-content:center;min-height:0;overflow:hidden;touch-action:pinch-zoom;cursor:zoom-out} .stage img{max-width:100%;max-height:100%;width:96vw;height:96%;object-fit:contain;cursor:default;user-select:none}
+.said{margin:0 auto;padding:4px 12px;max-width:75em;max-height:20vh;overflow-y:auto;text-align:center;overflow-wrap:anywhere} .keys{display:flex;gap:8px;justify-content:center;padding:6px 6px 10px;flex-wrap:wrap}
+.keys button{min-width:44px;min-height:44px;padding:0 12px;border:1px solid #7a7a7a;border-radius:6px;background:#24272b;cursor:pointer} .keys button:focus-visible{outline:3px solid #8ab4f8} .keys button[aria-disabled=true]{opacity:.35} .keys button[aria-pressed=true]{background:#f2f2f2;color:#101214}
+"""
 
-PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{ title }}</title><style>
-body{font:14px system-ui,sans-serif;margin:1em;color:#222;background:#fff} table{border-spacing:4px} th{position:sticky;top:0;background:#fff;font-weight:600} td{vertical-align:top}
-.grid img,th div{width:12vw;max-width:190px;min-width:72px} .grid img{display:block;cursor:zoom-in} .none{color:#777;font-size:12px;text-align:center}
-td.words,th:first-child{position:sticky;left:0;background:#fff;z-index:1} th:first-child{z-index:2} .words div{width:14em;max-height:9em;overflow:auto;overflow-wrap:anywhere;font-size:12px}
-.photos img{height:110px;margin-right:6px} .note{font-weight:400;font-size:12px;color:#555;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere} h2{font-size:14px;margin:.6em 0 0}
-#big{position:fixed;inset:0;background:#000d;display:none;align-items:center;justify-content:center;flex-direction:column;color:#fff;gap:8px} #big img{max-width:94vw;max-height:86vh;min-width:min(60vh,90vw)}
-</style><h1>{{ title }}</h1><p>{{ settings }}</p><p class="photos">{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>
-<table class="grid"><thead><tr><th></th>{% for head in heads %}<th>{% include "head" %}</th>{% endfor %}</tr></thead>
+# %% ../../nbs/pictures/page.ipynb #87565123
+WALKING = """
+const one = o => document.querySelector(o), many = o => [...document.querySelectorAll(o)], big = one('dialog'), stage = one('.stage')
+const rows = many('tr.cells').map(row => [...row.querySelectorAll('td')].map(cell => cell.querySelector('button'))), all = rows.flat().filter(Boolean)
+const way = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}
+let at = [0, 0], base = false, from = null, moved = false
+const here = () => rows[at[0]][at[1]], placeOf = o => { const r = rows.findIndex(row => row.includes(o)); return [r, rows[r].indexOf(o)] }
+function beside([r, c], [down, across]) { // the next picture on the way, over those that are missing
+  for (r += down, c += across; rows[r] && c >= 0 && c < rows[r].length; r += down, c += across) if (rows[r][c]) return [r, c] }
+function stand(place) { if (all.length) here()?.classList.remove('on'); at = place; all.forEach(o => o.tabIndex = -1); here().tabIndex = 0 }
+function walk(place) { stand(place); here().focus(); here().scrollIntoView({block: 'nearest', inline: 'nearest'}) }
+function show() {
+  const cell = base ? rows[at[0]][0] : here(), small = cell.querySelector('img')
+  one('.stage img').src = small.src; one('.stage img').alt = small.alt; one('.said').textContent = cell.title
+  for (const o of many('.keys [data-way]')) o.setAttribute('aria-disabled', !beside(at, way[o.dataset.way]))
+  const flip = one('.keys [data-flip]'); flip.setAttribute('aria-disabled', !flips()); flip.setAttribute('aria-pressed', base) }
+const flips = () => big.dataset.base && rows[at[0]][0] && at[1] > 0
+function go(key) { const place = beside(at, way[key]); if (place) { base = false; stand(place); show() } }
+function flip() { if (flips()) { base = !base; show() } }
+if (all.length) stand(placeOf(all[0]))
+"""
+
+# %% ../../nbs/pictures/page.ipynb #3969aa88
+ENLARGING = """
+all.forEach(o => o.onclick = () => { base = false; stand(placeOf(o)); big.showModal(); show() })
+big.onclose = () => { walk(at); here().classList.add('on') }
+onkeydown = e => {
+  const held = e.ctrlKey || e.metaKey || e.altKey, inside = big.open || all.includes(document.activeElement)
+  if (held || !inside) return
+  if (way[e.key]) { e.preventDefault(); if (big.open) go(e.key); else { const place = beside(at, way[e.key]); if (place) walk(place) } }
+  if (big.open && e.key.toLowerCase() == 'b') flip()
+  if (big.open && e.key == 'Tab') { // round and round within the enlargement
+    const keys = many('.keys button'), n = keys.indexOf(document.activeElement) + (e.shiftKey ? -1 : 1)
+    e.preventDefault(); keys[(n + keys.length) % keys.length].focus() } }
+for (const o of many('.keys button')) o.onclick = () => o.dataset.way ? go(o.dataset.way) : 'flip' in o.dataset ? flip() : big.close()
+stage.onpointerdown = e => { from = e.isPrimary ? [e.clientX, e.clientY] : null; moved = false }
+stage.onpointerup = e => {
+  if (!from || visualViewport?.scale > 1.05) return
+  const x = e.clientX - from[0], y = e.clientY - from[1]; from = null; moved = Math.hypot(x, y) > 40
+  if (moved) go(Math.abs(x) > Math.abs(y) ? (x < 0 ? 'ArrowRight' : 'ArrowLeft') : (y < 0 ? 'ArrowDown' : 'ArrowUp')) }
+stage.onclick = e => { if (e.target == stage && !moved) big.close() }
+function fit() { if (all.length) document.documentElement.style.setProperty('--lines', Math.max(2, Math.floor((all[0].offsetHeight - 18)/15))) }
+onresize = fit; onload = fit; fit()
+"""
+
+# %% ../../nbs/pictures/page.ipynb #42f9447d
+HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(" ") }}</span>'
+        '<div class="note" title="{{ head.note }}">{{ head.note }}</div>') # above a column
+CELL = """{% if cell.picture %}<td{% if cell.out %} class="out"{% endif %}><button type="button" title="{{ cell.about }}"><img alt="{{ cell.alt }}" src="{{ cell.picture }}" draggable="false"></button></td>
+{% elif cell.lacks %}<td class="none" title="{{ cell.lacks }}"><span role="img" aria-label="{{ cell.lacks }}">·</span></td>{% else %}<td></td>{% endif %}
+"""
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{{ title }}</title><style>{{ style|safe }}:root{--n:{{ heads|length }}}</style></head><body>
+<h1 dir="auto">{{ title }}</h1><p>{{ settings }}</p><p class="photos">{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>
+{% if gaps %}<p>{{ gaps }}</p>
+{% endif %}
+<p class="hint">Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model. Escape: back.</p>
+<table class="grid"><thead><tr><th></th>{% for head in heads %}<th scope="col"><div>{% include "head" %}</div></th>{% endfor %}</tr></thead>
 {% for heading, rows in groups %}
-<tr><td colspan="{{ heads|length + 1 }}"><h2>{{ heading }}</h2></td></tr>
-{% for words, cells in rows %}
-<tr><td class="words"><div>{{ words }}</div></td>
-{% for cell in cells %}
-<td{% if cell.lacks %} class="none">{{ cell.lacks|join("<br>"|safe) }}{% else %}><img alt="{{ cell.label }}" title="{{ cell.about }}" src="{{ cell.picture }}">{% endif %}</td>
-{% endfor %}
+<tr><th colspan="{{ heads|length + 1 }}" scope="rowgroup"><h2>{{ heading }}</h2></th></tr>
+{% for row in rows %}
+<tr class="cells"><th scope="row" class="words"><div><p dir="auto" title="{{ row.words }}">{{ row.words }}</p><small>seed {{ row.seed }}</small></div></th>
+{% for cell in row.cells %}{% include "cell" %}{% endfor %}
 </tr>
 {% endfor %}
 {% endfor %}
-</table><div id="big"><img><span></span></div><script>
-const all=[...document.querySelectorAll('.grid img')],big=document.querySelector('#big');let now=-1;
-function show(n){if(n<0||n>=all.length)return;now=n;big.querySelector('img').src=all[n].src;big.querySelector('span').textContent=all[n].title;big.style.display='flex'}
-all.forEach((o,n)=>o.onclick=()=>show(n));big.onclick=()=>big.style.display='none';
-onkeydown=e=>{if(e.key=='ArrowRight')show(now+1);if(e.key=='ArrowLeft')show(now-1);if(e.key=='Escape')big.onclick()}
-</script>"""
+</table>
+<dialog aria-label="enlarged picture"{% if base %} data-base="1"{% endif %}><div class="stage"><img alt="" src="data:," draggable="false"></div><p class="said" aria-live="polite" dir="auto"></p>
+<div class="keys"><button data-way="ArrowLeft" aria-label="checkpoint before">←</button><button data-way="ArrowRight" aria-label="next checkpoint">→</button><button data-way="ArrowUp" aria-label="prompt before">↑</button>
+<button data-way="ArrowDown" aria-label="next prompt">↓</button><button data-flip aria-pressed="false">base</button><button autofocus aria-label="close">✕</button></div></dialog>
+<script>{{ script|safe }}</script></body></html>"""
 
 # %% ../../nbs/pictures/page.ipynb #b28dff71
 @cache
 def templates():
-    "`PAGE` and `HEAD` for Jinja, which takes a tenth of a second to load."
+    "The templates for Jinja, which takes a tenth of a second to load."
     from jinja2 import DictLoader, Environment, StrictUndefined
-    return Environment(loader=DictLoader(dict(page=PAGE, head=HEAD)), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    loader = DictLoader(dict(page=PAGE, head=HEAD, cell=CELL))
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 # %% ../../nbs/pictures/page.ipynb #c8624351
 def shown_photos(
@@ -79,20 +147,24 @@ def page_cell(
     at:tuple[int,int,int], # prompt, image, column
     side:int, # pixels of a picture's longer side
     takes:str, # how long one takes, in words
-) -> dict: # for `PAGE`: the picture and what is said of it, or the lines that say why there is none
+    out:bool, # whether its column was rejected
+) -> dict: # for `CELL`: the picture and what is said of it, or why there is none
     "One cell of the page."
-    if not is_shown(board, at): return dict(lacks=why_missing(board, at, takes).splitlines())
-    jpeg = jpeg_bytes(shrink_to_fit(full_picture(board, at), side), 82)
-    return dict(lacks=[], label=board.columns[at[2]].label, about=about_cell(board, at), picture=data_url(jpeg))
+    if at not in board.cells: return dict(picture='', lacks='')
+    if not is_shown(board, at): return dict(picture='', lacks=why_missing(board, at, takes).replace('\n', ' '))
+    jpeg,about = jpeg_bytes(shrink_to_fit(full_picture(board, at), side), 82),about_cell(board, at)
+    return dict(picture=data_url(jpeg), about=about, alt=f"{board.columns[at[2]].label}, seed {board.cells[at].settings['seed']}", out=out)
 
 # %% ../../nbs/pictures/page.ipynb #d2cb1beb
 def head_of(
     column:Column, # what stands below
     picks:dict, # from `read_picks`
-) -> dict[str,str]: # for `HEAD`
-    "A column's label, mark and note."
+    others:list[str]=[], # what else is said of it
+) -> dict: # for `HEAD`
+    "A column's label, marks and note."
     pick = picks['columns'].get(pick_key(column), {})
-    return dict(label=column.label, mark=MARKS[pick['mark']][0] if pick.get('mark') else '', note=pick.get('note', ''))
+    mark = [MARKS[pick['mark']]] if pick.get('mark') else []
+    return dict(label=column.label, chips=[*mark, *others], note=pick.get('note', ''))
 
 # %% ../../nbs/pictures/page.ipynb #fd1ae017
 def head_html(
@@ -109,11 +181,15 @@ def page_html(
 ) -> str: # HTML
     "The whole grid as one self-contained page."
     picks,takes = read_picks(board.home)[0],duration_in_words(seconds_per_cell(board))
-    def row(prompt, image): return board.prompts[prompt],[page_cell(board, (prompt,image,c), side, takes) for c in range(len(board.columns))]
-    parts = [(heading,[row(p, i) for p in prompts for i in range(board.images)]) for heading,prompts in prompt_groups(board, picks).items()]
-    heads = [head_of(column, picks) for column in board.columns]
+    rows,columns = {at[:2]: c.settings for at,c in board.cells.items()},range(len(board.columns))
+    rejected = [picks['columns'].get(pick_key(c), {}).get('mark')=='reject' for c in board.columns]
+    def row(at): return dict(words=rows[at]['prompt'], seed=rows[at]['seed'], cells=[page_cell(board, (*at,c), side, takes, rejected[c]) for c in columns])
+    groups = [(heading, [row((p,i)) for p in prompts for i in range(board.images) if (p,i) in rows])
+              for heading,prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
+    heads = [head_of(c, picks, words) for c,words in zip(board.columns, standing_of(board, picks))]
     photos = [data_url(photo) for photo in shown_photos(board)]
-    return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos, heads=heads, groups=parts)
+    return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos, heads=heads, groups=groups,
+        gaps=gaps_in_words(board), base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
 
 # %% ../../nbs/pictures/page.ipynb #9d3919c4
 def save_page(

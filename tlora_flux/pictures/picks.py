@@ -14,7 +14,7 @@ from ..errors import BadInput
 from ..reading import checked_json, table, text
 from ..settings_file import portable_path
 from ..disk import atomic_write
-from ..runs import WEIGHTS
+from ..runs import read_header, WEIGHTS
 from .grid import Column
 from .board import Board, is_like, prompt_lines, trained_here
 
@@ -22,7 +22,7 @@ from .board import Board, is_like, prompt_lines, trained_here
 MARKS = {'':'no mark', 'star':'★ star', 'reject':'✕ reject'}
 
 # %% ../../nbs/pictures/picks.ipynb #0c398c81
-PICKS = table(dict(columns=table(others=table(known=dict(mark=text(words=tuple(MARKS)), note=text()), others=None)), prompts=table(others=text(words=('like','unlike')))), others=None)
+PICKS = table(dict(columns=table(others=table(known=dict(mark=text(words=tuple(MARKS)), note=text()), others=None)), prompts=table(others=text(words=('like','unlike')))), dict(kept=table(dict(column=text()))), others=None)
 
 # %% ../../nbs/pictures/picks.ipynb #429b441f
 def read_picks(
@@ -42,15 +42,16 @@ def read_picks(
 # %% ../../nbs/pictures/picks.ipynb #4664b5a9
 def change_pick(
     folder:Path, # where `picks.json` is
-    kind:str, # columns or prompts
-    key:str, # a column's `pick_key`, or a prompt
-    value:dict|str, # {'mark':...} or {'note':...} of a column, like or unlike of a prompt
+    kind:str, # columns, prompts or kept
+    key:str, # a column's `pick_key`, a prompt, or the word column
+    value:dict|str, # {'mark':...} or {'note':...} of a column, like or unlike of a prompt, the `pick_key` of what was kept
 ) -> str: # what has to be said
     "Change one pick on disk; a field that is not named stays. Raises `OSError` where that cannot be done."
     with FileLock(folder/'.picks.lock', timeout=10): # from here on no other window's change can come between reading and writing
         if (file := folder/'picks.json').exists(): file.read_bytes() # one that cannot be read is not written over
         picks,said = read_picks(folder)
-        picks[kind][key] = picks[kind].get(key, {}) | value if isinstance(value, dict) else value
+        entries = picks.setdefault(kind, {})
+        entries[key] = entries.get(key, {}) | value if isinstance(value, dict) else value
         atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False), encoding='utf-8'))
     return said
 
@@ -74,6 +75,7 @@ def keep_column(
     file.parent.mkdir(exist_ok=True)
     atomic_write(file, lambda part: shutil.copyfile(chosen.file, part))
     prompts = atomic_write(file.with_name('prompts.txt'), lambda part: part.write_text('\n'.join(prompt_lines(board)) + '\n', encoding='utf-8'))
+    change_pick(board.run, 'kept', 'column', pick_key(chosen))
     folder,turned = portable_path(str(file.parent)),chosen.strength!=1
     base = [repr(portable_path(trained.pretrained_model_name_or_path if trained else board.base))]
     base += [f'{k}={v!r}' for k in ('revision','other_parts','quantization') if trained and (v := getattr(trained, k)) not in (None,'none')]
@@ -82,6 +84,26 @@ def keep_column(
 from tlora_flux import load_base, load_tlora_
 pipe = load_base({', '.join(base)})  # or your own
 load_tlora_(pipe, {folder!r}{f', strength={chosen.strength:g}' if turned else ''})"""
+
+# %% ../../nbs/pictures/picks.ipynb #9e36fe6f
+def kept_key(
+    run:Path|None, # run folder
+    picks:dict, # from `read_picks`
+) -> str|None: # the `pick_key` of a column; None where nothing was kept, or it is gone
+    "Which column is in `chosen/`. Earlier versions did not write it down; the adapter says its step."
+    if run is None or not (file := run/'chosen'/WEIGHTS).is_file(): return None
+    if 'kept' in picks: return picks['kept']['column']
+    try: return f"{read_header(file).get('step')} x 1"
+    except BadInput: return None
+
+# %% ../../nbs/pictures/picks.ipynb #7270f0de
+def standing_of(
+    board:Board, # a grid
+    picks:dict, # from `read_picks`
+) -> list[list[str]]: # for each column
+    "What is said of each column besides a person's mark: that it was kept."
+    kept = kept_key(board.run, picks)
+    return [['kept']*(pick_key(column)==kept) for column in board.columns]
 
 # %% ../../nbs/pictures/picks.ipynb #18885ebf
 LIKE_THE_PHOTO = 'Like the training photo' # heading of the first group

@@ -42,7 +42,7 @@ from ..machine.stall import StallWatch
 from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, Report, require_pass
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID
-from .grid import picture_or_why, plan_cells, read_settings, row_words, save_cell
+from .grid import keep_thumbnail, picture_or_why, plan_cells, read_cell, read_settings, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = plain_logger(__name__)
@@ -346,15 +346,6 @@ def origin_of(
     if base.file: seen.append([base.file.stat().st_size, base.file.stat().st_mtime_ns])
     return hashlib.sha256(json.dumps([seen, base.text_storage]).encode()).hexdigest()[:16]
 
-# %% ../../nbs/pictures/sampling.ipynb #be894a34
-def read_origin(
-    path:Path, # PNG of a cell
-) -> str|None: # from `origin_of`; None where it is not said
-    "On what a picture was drawn."
-    try:
-        with Image.open(path) as image: return image.info.get('tlora_origin')
-    except (OSError, SyntaxError, ValueError): return None # what Pillow says of a broken file
-
 # %% ../../nbs/pictures/sampling.ipynb #be13d34c
 def planned_cells(
     plan:dict, # of a grid.json, of whichever version
@@ -375,7 +366,7 @@ def equal_cells(
         for entry in planned_cells(plan):
             settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
             picture = file.parent/Path(str(entry.get('file'))).name
-            if (name := missing.get(key(settings))) and name not in found and read_settings(picture)==settings and read_origin(picture)==origin: found[name] = picture
+            if (name := missing.get(key(settings))) and name not in found and (said := read_cell(picture)) and (said.settings, said.origin)==(settings, origin): found[name] = picture
     return found
 
 # %% ../../nbs/pictures/sampling.ipynb #82aecac1
@@ -471,7 +462,9 @@ def copy_cells(
     pictures:dict[str,Path], # from `equal_cells`
 ) -> None:
     "Take over what another grid has, with its time."
-    for name,picture in pictures.items(): atomic_write(grid.folder/name, lambda part: shutil.copy2(picture, part))
+    for name,picture in pictures.items():
+        atomic_write(grid.folder/name, lambda part: shutil.copy2(picture, part))
+        with suppress(BadInput): keep_thumbnail(grid.folder/name, to_rgb(open_image(picture)))
     if pictures: logger.info(f'{len(pictures)} of {len(grid.cells)} pictures are in other grids of the run, and are copied')
 
 # %% ../../nbs/pictures/sampling.ipynb #6d0d0b72

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['jpeg_bytes', 'make_thumbnail', 'cell_thumbnail', 'cell_state', 'is_shown', 'seconds_per_cell', 'duration_in_words',
-           'reason_card', 'why_missing', 'can_be_rendered', 'cells_to_render', 'viewer_picture', 'describe_cell',
-           'about_cell']
+           'reason_card', 'why_missing', 'can_be_rendered', 'gaps_in_words', 'cells_to_render', 'viewer_picture',
+           'describe_cell', 'about_cell']
 
 # %% ../../nbs/pictures/views.ipynb #412e155e
-import io, os
+import io
+from collections import Counter
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -16,9 +17,8 @@ from statistics import median
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import BadInput
-from ..disk import atomic_write
 from ..photos.opening import open_image, to_rgb
-from .grid import leads_out, picture_or_why, read_cell, SETTINGS
+from .grid import CellRecord, keep_thumbnail, picture_or_why, read_cell, read_thumbnail, SETTINGS
 from .board import At, Board, stamp_of
 
 # %% ../../nbs/pictures/views.ipynb #e6929851
@@ -39,17 +39,14 @@ def shrink_to_fit(
     "Made smaller where needed, never larger."
     return ImageOps.contain(image, (side,side)) if max(image.size)>side else image
 
-# %% ../../nbs/pictures/views.ipynb #e4665000
-THUMB = 192 # pixels of a thumbnail's longer side
-
 # %% ../../nbs/pictures/views.ipynb #062c4070
 @lru_cache(1024)
 def make_thumbnail(
     file:Path, # a picture
     stamp:tuple[int,int], # from `stamp_of`, so that a redrawn file is another entry
 ) -> bytes: # JPEG
-    "A thumbnail, made. Raises `BadInput` for a damaged picture."
-    return jpeg_bytes(shrink_to_fit(to_rgb(open_image(file)), THUMB), 85)
+    "A thumbnail, made and kept. Raises `BadInput` for a damaged picture."
+    return keep_thumbnail(file, to_rgb(open_image(file)))
 
 # %% ../../nbs/pictures/views.ipynb #9b8ddfb6
 def cell_thumbnail(
@@ -58,15 +55,7 @@ def cell_thumbnail(
 ) -> bytes: # JPEG
     "The thumbnail of a cell, made when it is missing, broken or of another time than the picture. Raises `BadInput` for a damaged picture."
     file = board.folder/board.cells[at].file
-    small,stamp = board.folder/'thumbs'/f'{file.stem}.jpg',stamp_of(file)
-    if small.is_file() and not leads_out(small) and small.stat().st_mtime_ns==stamp[0] and (jpeg := small.read_bytes()).endswith(b'\xff\xd9'): return jpeg # that is how a whole one ends
-    jpeg = make_thumbnail(file, stamp)
-    try:
-        small.parent.mkdir(exist_ok=True)
-        atomic_write(small, lambda part: part.write_bytes(jpeg))
-        os.utime(small, ns=(stamp[0],stamp[0])) # an older picture put back in its place is another one as well
-    except OSError: pass # a grid on a disk that cannot be written to is looked at all the same: this one stays in memory
-    return jpeg
+    return read_thumbnail(file) or make_thumbnail(file, stamp_of(file))
 
 # %% ../../nbs/pictures/views.ipynb #13e7e0b5
 def open_thumbnail(
@@ -81,9 +70,9 @@ def open_thumbnail(
 def cell_record(
     file:Path, # a picture
     stamp:tuple[int,int], # from `stamp_of`
-) -> tuple[dict|None,float|None]|None: # from `read_cell`
-    "What a picture says of itself, read once."
-    return read_cell(file)
+) -> CellRecord|None: # from `read_cell`
+    "What a picture says of itself, read once; all of it is read where no thumbnail tells that it was whole."
+    return read_cell(file, verify=read_thumbnail(file) is None)
 
 # %% ../../nbs/pictures/views.ipynb #c3a16dc9
 def cell_state(
@@ -151,7 +140,10 @@ def full_picture(
     side:int=512, # pixels of the card that stands for a missing picture
 ) -> Image.Image: # RGB
     "A cell at full size; a grey card with the reason where there is no picture."
-    return decode_picture(file := board.folder/board.cells[at].file, stamp_of(file)) if is_shown(board, at) else reason_card(why_missing(board, at), side)
+    if not is_shown(board, at): return reason_card(why_missing(board, at), side)
+    file = board.folder/board.cells[at].file
+    try: return decode_picture(file, stamp_of(file))
+    except BadInput: return reason_card('file\ndamaged', side) # since its thumbnail was made
 
 # %% ../../nbs/pictures/views.ipynb #6805003b
 def why_missing(
@@ -174,6 +166,17 @@ def can_be_rendered(
     "Whether the files to render a cell are still there."
     def there(column): return column.file is not None and column.file.is_file()
     return at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base else there(board.columns[at[2]]))
+
+# %% ../../nbs/pictures/views.ipynb #43ef1f92
+def gaps_in_words(
+    board:Board, # a grid
+) -> str: # one line; empty where nothing is missing
+    "How many pictures are not there, and why."
+    takes = duration_in_words(seconds_per_cell(board))
+    reasons = Counter(why_missing(board, at, takes).split('\n', 1)[0] for at in board.cells if not is_shown(board, at))
+    words = dict(file='with a damaged file', checkpoint='whose checkpoint is deleted')
+    words['not rendered'] = 'not rendered' if takes=='time unknown' else f'not rendered, {takes} each'
+    return 'Missing, each a dot: ' + '; '.join(f'{n} {words[what]}' for what,n in reasons.items()) if reasons else ''
 
 # %% ../../nbs/pictures/views.ipynb #d0c0fec6
 def cells_to_render(
