@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
-public_limit = 253
+public_limit = 266
 wings = {
     '': ('errors', 'reading', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
@@ -19,10 +19,11 @@ wings = {
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
     'micro': ('world', 'reader', 'fidelity', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
+    'judging': ('scores', 'choose'),
     'training': ('step', 'run_folder', 'validate', 'loop'),
     'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),
-    'door': ('cli',),
+    'door': ('one_photo', 'cli'),
 }
 rooms = [f'{wing}.{room}' if wing not in ('', 'door') else room for wing, names in wings.items() for room in names]
 method_may_use = {'errors'}  # of the ground: the mathematics knows nothing of options, files and devices
