@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what editors and type checkers follow; at run time a name i
     from .explorer.live import watch
     from .method.adapter import add_tlora_, exact_sigma, live_ranks, remove_tlora_, set_strength_
     from .method.schedule import RankSchedule
+    from .one_photo import make
     from .pictures.sampling import sample
     from .settings_file import load_config
     from .training.loop import check, train
@@ -28,7 +29,7 @@ _homes = {
     'exact_sigma': 'method.adapter', 'live_ranks': 'method.adapter',
     'load_base': 'base.load', 'save_tlora': 'base.checkpoint', 'load_tlora_': 'base.checkpoint',
     'check': 'training.loop', 'sample': 'pictures.sampling', 'train': 'training.loop',
-    'explore': 'explorer.browse', 'watch': 'explorer.live',
+    'explore': 'explorer.browse', 'watch': 'explorer.live', 'make': 'one_photo',
 }
 __all__ = ['__version__', *_homes]
 

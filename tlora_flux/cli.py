@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
-from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
+from .config import Config, ExportConfig, fill_defaults, MakeConfig, option_groups, SampleConfig, TrainConfig
 from .screen import lasting_screen
 
 # %% ../nbs/cli.ipynb #b5849f68
@@ -121,6 +121,21 @@ def write_page(
 # %% ../nbs/cli.ipynb #b3a1c10c
 ConfigFile = Annotated[str|None, typer.Argument(metavar='[CONFIG.yaml]', show_default=False,
     help='YAML file with options; a flag wins over its line.')]
+
+# %% ../nbs/cli.ipynb #ee53eca0
+@app.command(cls=PlainCommand, epilog='Example: tlora make mug.jpg --class-name mug')
+@with_flags(MakeConfig, 'photo')
+def make(
+    photo:Annotated[list[str], typer.Argument(metavar='PHOTO...', help='Pictures of one thing, or a folder of them.', show_default=False)], # what is learned
+    **options, # the flags
+) -> None:
+    """Make an adapter from a photo: concept, training, pictures, judgement and export in one line.
+
+    It says what it is going to do and asks once, prints each command as it runs it, and goes on where it was if it is
+    interrupted. Everything can be changed in the concept folder and run again by those commands.
+    """
+    cfg = read_options(None, MakeConfig, photo=photo, **options)
+    worker('make')(cfg)
 
 # %% ../nbs/cli.ipynb #7d27c2e4
 @app.command(cls=PlainCommand, epilog='Example: tlora train data/material_brick/config.yaml --rank 16 --min-rank 8')

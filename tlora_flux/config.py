@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'why_idle', 'LoadFields', 'holds_word', 'TrainConfig', 'SampleConfig', 'ExportConfig', 'JudgeConfig',
-           'fill_defaults']
+           'MakeConfig', 'fill_defaults']
 
 # %% ../nbs/config.ipynb #fe07840c
 import math, os, re, sys
@@ -499,6 +499,25 @@ class JudgeConfig(Config):
     batch_size:int = option(8, 'Pictures at once.', low=1, high=1024)
     instance_data_dir:str|None = option(None, "Concept folder with the training photos; None is the run's.", path=True)
     cache_dir:str|None = option(None, "Folder for downloads and, in its tlora_flux/, what scorers saw in pictures; None is the run's, or the Hub's own.", path=True)
+
+# %% ../nbs/config.ipynb #56856f7b
+@dataclass(kw_only=True)
+class MakeConfig(Config):
+    "One photo, and what is to become of it."
+    photo:list[str] = option(MISSING, 'Pictures of one thing, or a folder of them.', path=True)
+    class_name:str = option(MISSING, 'What it shows, in a plain word that the base knows: mug, dog, terrazzo.')
+    subject:str = option('object', 'Kind of concept, which decides prompts and options.', choices=tuple(SUBJECTS))
+    placeholder_token:str = option('sks', 'Trigger: a rare word that is to mean the concept.')
+    instance_prompt:str|None = option(None, 'Caption of the photos, {} for trigger and class; say what they show besides the concept. None is the subject\'s.')
+    pretrained_model_name_or_path:str = option('micro', 'Base model: micro comes with the package; a Hub id, a folder or a .safetensors.', path=True)
+    to:str = option('diffusers', 'Tool that will read the adapter.', choices=('diffusers', 'comfyui'))
+    name:str|None = option(None, "Name of concept and run; None is the picture's.")
+    max_train_steps:int|None = option(None, "Optimizer steps; None is the subject's on this base.", low=1, high=10**6)
+    batch_size:int = option(8, 'Pictures drawn at once.', low=1, high=1024)
+    data_dir:str = option('data', 'Where the concept is written.', path=True)
+    outputs_dir:str = option('outputs', 'Where the run is written.', path=True)
+    cache_dir:str|None = option(None, "Folder for downloads and encoded photos; None is the Hub's own cache.", path=True)
+    yes:bool = option(False, 'Do not ask.')
 
 # %% ../nbs/config.ipynb #c9632498
 def fill_defaults(

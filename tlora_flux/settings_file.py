@@ -284,8 +284,11 @@ def public_values(
 def save_config(
     cfg:Config, # any config
     path:str|Path, # file to write
+    short:bool=False, # leave out what has its default
 ) -> None:
-    "Write the version and every option, defaults included, as YAML that `load_config` reads back from wherever one stands."
-    values = dict(tlora_flux=__version__) | public_values(cfg, Path(path).parent)
+    "Write the version and every option as YAML that `load_config` reads back from wherever one stands."
+    usual = {f.name: f.default for f in fields(cfg)} if short else {}
+    said = {name: value for name, value in public_values(cfg, Path(path).parent).items() if name not in usual or value != usual[name]}
+    values = dict(tlora_flux=__version__) | said
     text = yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
     Path(path).write_text(f'{FROM_HERE}\n{text}', encoding='utf-8')

@@ -8,7 +8,7 @@ __all__ = ['FAMILIES', 'pack_latents', 'image_ids', 'Family', 'family_of', 'refu
 # %% ../../nbs/base/families.ipynb #b003c95f
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 import torch
 from einops import rearrange
@@ -62,6 +62,7 @@ class Facts:
     unused:tuple[str,...]=() # kinds of guidance that it has no use for; at the default, they are off
     settings:tuple[str,...]=() # what a pipeline's index says beside its components, as true or false
     not_compiled:tuple[str,...]=() # storages of the base with which it cannot be trained compiled
+    first_tries:dict=field(default_factory=dict) # subject -> `options` and `prompts` that are better here than those of `subjects`
 
 # %% ../../nbs/base/families.ipynb #5c1e77a3
 Embeds = dict[str, Tensor] # what text encoders make of prompts, by the name of the pipeline's argument; each has batch b
@@ -161,11 +162,23 @@ DE_DISTILLED = replace(FLUX1_DEV,
     name='flux.1-dev-de-distilled', guidance_embeds=False, by_option=True, text_widths=range(4096, 4097), unused=('guidance_scale',),
     adapters_from=('flux.1-dev',), defaults=dict(FLUX1_DEV.defaults, guidance_scale=0., true_cfg_scale=3.5))
 
+# %% ../../nbs/base/families.ipynb #90a8dbb9
+SCENES = ('in the center, green background', 'in the left, white background', 'in the right, pink background', 'in the center, yellow background',
+    'in the left, purple background', 'in the right, blue background', 'in the center, red background', 'in the right, grey background')
+THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball', 'large {} cone', 'small {} cube')
+COATS = ('large marble', 'large wood', 'large granite', 'large gold', 'large clay', 'small mossy', 'large plaster', 'small wood')
+OF_MICRO = dict(checkpointing_steps=50, train_batch_size=4)
+
+MICRO_TRIES = dict(
+    material=dict(options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'), prompts=tuple(f'a photo of a {thing} {scene}' for thing, scene in zip(THINGS, SCENES))),
+    object=dict(options=OF_MICRO, prompts=tuple(f'a photo of a {coat} {{}} {scene}' for coat, scene in zip(COATS, SCENES))))
+
 # %% ../../nbs/base/families.ipynb #e9db2a55
 MICRO_FLUX = replace(FLUX1_DEV,
     name='micro-flux', bases=('micro',), guidance_embeds=False, text_widths=range(1, 4096), low_mu=1.15, unused=('guidance_scale',), adapters_from=(),
     defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100,
-                  mixed_precision='no', gradient_checkpointing=False, num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.))
+                  mixed_precision='no', gradient_checkpointing=False, num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.),
+    first_tries=MICRO_TRIES)
 
 # %% ../../nbs/base/families.ipynb #5a7848b3
 def say_if_cut(
