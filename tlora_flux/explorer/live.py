@@ -102,8 +102,9 @@ def grid_html(
     def cell(at):
         if not is_shown(board, at): return f'<td style="width:{SIDE}px;text-align:center">·</td>'
         about = escape(about_cell(board, at))
-        return f'<td style="padding:2px"><img width="{SIDE}" alt="{about}" title="{about}" src="{small_picture(cell_thumbnail(board, at))}"></td>'
-    def words(s): return f'<div style="width:170px;max-height:6.4em;overflow:hidden;overflow-wrap:anywhere" dir="auto">{escape(s["prompt"])}</div>seed {s["seed"]}'
+        return f'<td style="padding:2px;vertical-align:top"><img width="{SIDE}" alt="{about}" title="{about}" src="{small_picture(cell_thumbnail(board, at))}"></td>'
+    clamp = 'width:170px;font-size:12px;line-height:1.3;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere'
+    def words(s): return f'<div style="{clamp}" dir="auto" title="{escape(s["prompt"])}">{escape(s["prompt"])}</div><small>seed {s["seed"]}</small>'
     heads = ''.join(f'<th style="text-align:left">{escape(board.columns[c].label)}</th>' for c in columns)
     lines = [f'<tr><td style="text-align:left;vertical-align:top">{words(s)}</td>{"".join(cell((*row, c)) for c in columns)}</tr>' for row,s in [*rows.items()][:ROWS]]
     more = f'<p>and {len(rows) - ROWS} more rows</p>' if len(rows)>ROWS else ''
