@@ -39,7 +39,7 @@ h1,p,.words{overflow-wrap:anywhere} .hint{color:var(--quiet);font-size:13px} .ph
 table{border-spacing:4px;margin-left:-4px} td,th{vertical-align:top;padding:0;font-weight:400;text-align:left} thead th{position:sticky;top:0;background:var(--paper);z-index:1;padding:2px 0}
 th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-index:1} thead th:first-child{z-index:2} .words div{width:var(--words);font-size:12px;line-height:15px}
 .words p{margin:0;display:-webkit-box;-webkit-line-clamp:var(--lines,5);-webkit-box-orient:vertical;overflow:hidden} .words small{color:var(--quiet);font-size:12px}
-thead div{width:var(--side)} .chip{font-size:12px;color:var(--best);white-space:nowrap} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
+thead div{width:var(--side)} .chip{font-size:11px;color:var(--best);overflow-wrap:anywhere} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
 button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;background:none;cursor:zoom-in;border-radius:3px} td img{display:block;width:var(--side);border-radius:3px}
 td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
 .out{opacity:.4}
@@ -96,7 +96,7 @@ onresize = fit; onload = fit; fit()
 """
 
 # %% ../../nbs/pictures/page.ipynb #42f9447d
-HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(" ") }}</span>'
+HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(", ") }}</span>'
         '<div class="note" title="{{ head.note }}">{{ head.note }}</div>') # above a column
 CELL = """{% if cell.picture %}<td{% if cell.out %} class="out"{% endif %}><button type="button" title="{{ cell.about }}"><img alt="{{ cell.alt }}" src="{{ cell.picture }}" draggable="false"></button></td>
 {% elif cell.lacks %}<td class="none" title="{{ cell.lacks }}"><span role="img" aria-label="{{ cell.lacks }}">·</span></td>{% else %}<td></td>{% endif %}
