@@ -28,7 +28,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     "AdamW or Prodigy. Raises `BadInput` if Prodigy is not installed."
     common = dict(lr=cfg.learning_rate, betas=(cfg.adam_beta1, cfg.adam_beta2), weight_decay=cfg.adam_weight_decay, eps=cfg.adam_epsilon)
-    if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, **common)
+    fused = all(p.device.type in ('cpu', 'cuda') for p in params) # all weights in one kernel; None is torch's own choice
+    if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, fused=fused or None, **common)
     try: from prodigyopt import Prodigy
     except ImportError: raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
     with redirect_stdout(io.StringIO()): # it prints how it decays weights
@@ -65,7 +66,8 @@ class Trainer:
 
     def __post_init__(self):
         self.transformer = extract_model_from_parallel(self.model)
-        optimizer = make_optimizer(tlora_parameters(self.transformer), self.cfg)
+        self.weights = tlora_parameters(self.transformer)
+        optimizer = make_optimizer(self.weights, self.cfg)
         steps = dict(num_warmup_steps=self.cfg.lr_warmup_steps, num_training_steps=self.cfg.max_train_steps)
         self.scheduler = get_scheduler(self.cfg.lr_scheduler, optimizer, **steps)
         self.optimizer = self.accelerator.prepare(optimizer)
@@ -75,8 +77,7 @@ class Trainer:
         "Take the next optimizer step."
         group = self.optimizer.param_groups[0]
         lr = group['lr']*group.get('d', 1) # d is Prodigy's own estimate
-        loss, sigma, live_rank = backward_(self)
-        norm = update_(self, loss)
+        loss, sigma, live_rank, norm = update_(self, backward_(self))
         return dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
 
     def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
@@ -87,7 +88,7 @@ class Trainer:
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
     trainer:Trainer, # its gradients are filled
-) -> list[float]: # loss, sigma, live rank: means over the global batch
+) -> torch.Tensor: # (3,): loss, sigma, live rank, means over the global batch; on the device
     "Forward and backward through the batches of a step."
     accelerator, cfg = trainer.accelerator, trainer.cfg
     count, size = accelerator.num_processes, cfg.train_batch_size
@@ -101,8 +102,7 @@ def backward_(
             live_rank = live_ranks(trainer.transformer)['default'].float()
             seen.append(torch.stack([loss.detach(), batch.sigma, live_rank], 1))
             accelerator.backward(loss.mean())
-    means = accelerator.gather(torch.cat(seen)).mean(0) # before the update: another process can die in all that is done together
-    return means.tolist()
+    return accelerator.gather(torch.cat(seen)).mean(0) # before the update: another process can die in all that is done together
 
 # %% ../../nbs/training/step.ipynb #983c7d53
 def samples_a_step(
@@ -115,11 +115,12 @@ def samples_a_step(
 # %% ../../nbs/training/step.ipynb #4cd9131f
 def update_(
     trainer:Trainer, # whose weights change, and whose step is counted
-    loss:float, # of the step
-) -> float: # gradient norm before clipping
+    means:torch.Tensor, # from `backward_`
+) -> list[float]: # the means, and the gradient norm before clipping
     "Clip the gradient, make the update if the guard allows it, and count the step."
     accelerator, guard = trainer.accelerator, trainer.guard
-    norm = accelerator.clip_grad_norm_(tlora_parameters(trainer.transformer), trainer.cfg.max_grad_norm).item()
+    norm = accelerator.clip_grad_norm_(trainer.weights, trainer.cfg.max_grad_norm)
+    loss, sigma, live_rank, norm = torch.cat([means, norm[None]]).tolist() # a step's only wait for its device: the guard must know
     taken = guard.allows(norm)
     trainer.updating = True
     if taken: trainer.optimizer.step()
@@ -128,7 +129,7 @@ def update_(
     trainer.scheduler.step()
     trainer.done += 1
     trainer.updating = False
-    return norm
+    return [loss, sigma, live_rank, norm]
 
 # %% ../../nbs/training/step.ipynb #0eab1480
 @dataclass(frozen=True)
