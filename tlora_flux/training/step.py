@@ -19,7 +19,7 @@ from ..config import TrainConfig
 from ..method.adapter import get_state, live_ranks, set_strength_, tlora_layers, tlora_parameters
 from ..base.families import Family
 from ..photos.cache import TrainingSet
-from ..photos.batch import batch_loss, draw_batch
+from ..photos.batch import batch_loss, draw_batch, preservation_loss
 
 # %% ../../nbs/training/step.ipynb #cf222d4d
 def make_optimizer(
@@ -73,12 +73,13 @@ class Trainer:
         self.optimizer = self.accelerator.prepare(optimizer)
         self.guard = Guard(self.cfg)
 
-    def step(self) -> dict[str, float]: # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr
+    def step(self) -> dict[str, float]: # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr; preservation, where there is any
         "Take the next optimizer step."
         group = self.optimizer.param_groups[0]
         lr = group['lr']*group.get('d', 1) # d is Prodigy's own estimate
-        loss, sigma, live_rank, norm = update_(self, backward_(self))
-        return dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
+        loss, sigma, live_rank, *kept, norm = update_(self, backward_(self))
+        record = dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
+        return record | (dict(preservation=kept[0]) if kept else {})
 
     def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
     def state_dict(self): return {k: o.state_dict() for k, o in self.parts().items()}
@@ -88,8 +89,8 @@ class Trainer:
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
     trainer:Trainer, # its gradients are filled
-) -> torch.Tensor: # (3,): loss, sigma, live rank, means over the global batch; on the device
-    "Forward and backward through the batches of a step."
+) -> torch.Tensor: # (3,) or (4,): loss, sigma, live rank, and where the class is preserved that loss; means over the global batch, on the device
+    "Forward and backward through the batches of a step, one loss after the other: what a forward keeps is gone before the next."
     accelerator, cfg = trainer.accelerator, trainer.cfg
     count, size = accelerator.num_processes, cfg.train_batch_size
     seen = []
@@ -100,8 +101,13 @@ def backward_(
             batch = draw_batch(trainer.data, cfg, trainer.done, indices, samples_a_step(accelerator, cfg), accelerator.device)
             loss = batch_loss(trainer.model, trainer.family, batch, cfg)
             live_rank = live_ranks(trainer.transformer)['default'].float()
-            seen.append(torch.stack([loss.detach(), batch.sigma, live_rank], 1))
             accelerator.backward(loss.mean())
+            rows = [loss.detach(), batch.sigma, live_rank]
+            if cfg.preservation_weight:
+                kept = preservation_loss(trainer.model, trainer.family, batch, cfg)
+                accelerator.backward(kept.mean())
+                rows.append(kept.detach())
+            seen.append(torch.stack(rows, 1))
     return accelerator.gather(torch.cat(seen)).mean(0) # before the update: another process can die in all that is done together
 
 # %% ../../nbs/training/step.ipynb #983c7d53
@@ -120,16 +126,16 @@ def update_(
     "Clip the gradient, make the update if the guard allows it, and count the step."
     accelerator, guard = trainer.accelerator, trainer.guard
     norm = accelerator.clip_grad_norm_(trainer.weights, trainer.cfg.max_grad_norm)
-    loss, sigma, live_rank, norm = torch.cat([means, norm[None]]).tolist() # a step's only wait for its device: the guard must know
+    *means, norm = torch.cat([means, norm[None]]).tolist() # a step's only wait for its device: the guard must know
     taken = guard.allows(norm)
     trainer.updating = True
     if taken: trainer.optimizer.step()
     trainer.optimizer.zero_grad()
-    guard.count(norm, taken and math.isfinite(loss))
+    guard.count(norm, taken and math.isfinite(means[0]))
     trainer.scheduler.step()
     trainer.done += 1
     trainer.updating = False
-    return [loss, sigma, live_rank, norm]
+    return [*means, norm]
 
 # %% ../../nbs/training/step.ipynb #0eab1480
 @dataclass(frozen=True)
