@@ -26,6 +26,7 @@ from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
+from ..base.checkpoint import adapter_tensors
 from ..photos.concept import concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
 from ..photos.crops import list_examples, preview_sheet, read_concept
@@ -55,14 +56,14 @@ def training_steps(
 
 # %% ../../nbs/training/loop.ipynb #f210010a
 def check_adapter(
-    cfg:TrainConfig, # rank, schedule, targets, init
+    cfg:TrainConfig, # rank, schedule, targets
     family:Family, # of the base
     config:dict, # of the transformer
 ) -> RankSchedule: # to train with
-    "Attach the adapter to an empty copy of the transformer. Raises `BadInput` if it does not fit."
+    "Attach a vanilla adapter, which costs nothing to draw, to an empty copy of the transformer. Raises `BadInput` if it does not fit."
     cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
     with torch.device('meta'): shell = cls.from_config(config)
-    add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
+    add_tlora_(shell, schedule, cfg.targets, generator=torch.Generator())
     return schedule
 
 # %% ../../nbs/training/loop.ipynb #0f636ff4
@@ -145,7 +146,8 @@ def load_model(
     "The transformer in its training precision, with a fresh float32 adapter whose start depends on the seed alone."
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
-    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if not p.requires_grad]
+    ours = {id(p) for p in adapter_tensors(transformer).values()} # what an orthogonal one began with too: all processes have it from the first one, to the last bit
+    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if id(p) not in ours]
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer
