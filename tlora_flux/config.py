@@ -240,7 +240,8 @@ class AdapterFields(Config):
         choices=('paper', 'constant', 'shifted', 'cosine'))
     rank_levels:int|None = option(None, 'Different live ranks, so that an export needs no more files; None is one for each whole number.',
         low=2, high=16385, needs=dict(rank_schedule=Not('constant')))
-    init:str = option('vanilla', 'Start of the adapter: vanilla is lora_A random, lora_B zero.')
+    init:str = option('vanilla', 'Start of the adapter: lora_A random and lora_B zero; or orthonormal, from a piece of a random matrix, or of the weight.',
+        choices=('vanilla', 'ortho_last', 'ortho_middle', 'ortho_principal', 'weight_last', 'weight_middle', 'weight_principal'))
     targets:str = option('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
 # %% ../nbs/config.ipynb #9e60d039
@@ -406,6 +407,9 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.rank_levels and self.rank_levels > (most := self.rank - self.min_rank + 1):
             raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to rank={self.rank}')
+        if self.init.startswith('weight_') and self.quantization in ('int8', 'nf4'):
+            raise BadInput(f'init={self.init} takes the weights apart, and quantization={self.quantization} rounds them; '
+                f'set quantization: none, or init: {self.init.replace("weight", "ortho")}, which starts from a random matrix')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
         if self.start_from and self.overwrite and Path(os.path.abspath(self.start_from)).is_relative_to(os.path.abspath(self.output_dir)):

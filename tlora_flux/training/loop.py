@@ -40,6 +40,13 @@ from ..machine.report import as_finding, check as check_machine, Finding, Report
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
+from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
+from ..method.flow import keyed_generator
+from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
+from ..base.families import FAMILIES, Family, refuse_unused
+from ..base.checkpoint import adapter_tensors
+from ..photos.concept import concept_dir, concept_fingerprint, Photo
+from ..photos.crops import list_examples, preview_sheet, read_concept
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')
@@ -57,14 +64,14 @@ def training_steps(
 
 # %% ../../nbs/training/loop.ipynb #f210010a
 def check_adapter(
-    cfg:TrainConfig, # rank, schedule, targets, init
+    cfg:TrainConfig, # rank, schedule, targets
     family:Family, # of the base
     config:dict, # of the transformer
 ) -> RankSchedule: # to train with
-    "Attach the adapter to an empty copy of the transformer. Raises `BadInput` if it does not fit."
+    "Attach a vanilla adapter, which costs nothing to draw, to an empty copy of the transformer. Raises `BadInput` if it does not fit."
     cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
     with torch.device('meta'): shell = cls.from_config(config)
-    add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
+    add_tlora_(shell, schedule, cfg.targets, generator=torch.Generator())
     if cfg.start_from and not has_checkpoint(cfg): check_start(cfg, family, shell, read_header(cfg.start_from))
     return schedule
 
@@ -190,7 +197,8 @@ def load_model(
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     if cfg.start_from: begin_with_(transformer, cfg, family_of(transformer), schedule)
     else: add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
-    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if not p.requires_grad]
+    ours = {id(p) for p in adapter_tensors(transformer).values()} # what an orthogonal one began with too: all processes have it from the first one, to the last bit
+    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if id(p) not in ours]
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer

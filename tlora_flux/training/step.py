@@ -16,7 +16,7 @@ from diffusers.optimization import get_scheduler
 from torch import nn
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..method.adapter import get_state, live_ranks, set_strength_, tlora_layers, tlora_parameters
+from ..method.adapter import get_state, live_ranks, plain_weight, set_strength_, tlora_layers, tlora_parameters
 from ..base.families import Family
 from ..photos.cache import TrainingSet
 from ..photos.batch import batch_loss, draw_batch, preservation_loss
@@ -161,11 +161,11 @@ def relative_delta(
     "Length of what all layers add, over that of their weights; B A is never built: its squared length is the product of two small squares."
     added, there = 0., 0.
     for layer in tlora_layers(transformer).values():
-        weight = layer.base_layer.weight
-        if not weight.is_floating_point() or type(weight.data) is not torch.Tensor: return None
-        a, b = (side['default'].detach().float() for side in (layer.lora_A, layer.lora_B))
+        weight = plain_weight(layer)
+        if weight is None: return None
+        a, b = (side.detach() for side in layer.pair('default'))
         added += ((b.T@b)*(a@a.T)).sum().item()
-        there += weight.detach().float().square().sum().item()
+        there += weight.float().square().sum().item()
     return math.sqrt(max(added, 0.)/there)
 
 # %% ../../nbs/training/step.ipynb #6108cdf4
