@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'why_idle', 'LoadFields', 'word_pattern', 'holds_word', 'TrainConfig', 'SampleConfig', 'ExportConfig',
-           'fill_defaults']
+           'JudgeConfig', 'fill_defaults']
 
 # %% ../nbs/config.ipynb #fe07840c
 import math, os, re, sys
@@ -495,6 +495,23 @@ class ExportConfig(Config):
         if self.levels and (self.unscheduled or self.to == 'reference'):
             raise BadInput(f"levels={self.levels} does nothing {'with unscheduled' if self.unscheduled else 'for the reference, which has the schedule itself'}; leave it out")
         if self.unscheduled and self.to == 'reference': raise BadInput('unscheduled does nothing for the reference, which has the schedule itself; leave it out')
+
+# %% ../nbs/config.ipynb #7d9a7d32
+@dataclass(kw_only=True)
+class JudgeConfig(Config):
+    "What is judged, and by what."
+    run:str = option(MISSING, 'Run folder, or the folder of one grid of it; of a run, its fullest grid is taken.', path=True)
+    image_scorer:str|None = option(None, 'What says how like the training photos a picture is: world (comes with the package, knows the rooms of micro-FLUX only), colours, '
+        "or a DINOv2 by Hub id or folder. None is world on micro-FLUX, elsewhere facebook/dinov2-base where it is on this machine.", path=True)
+    text_scorer:str|None = option(None, 'What says how well a picture fits its prompt: world, or a CLIP or SigLIP by Hub id or folder. '
+        'None is world on micro-FLUX, elsewhere google/siglip-base-patch16-224 where it is on this machine.', path=True)
+    download:bool = option(False, 'Fetch scorers that are not on this machine from the Hub; their size is said first.')
+    render:bool = option(False, 'Draw the pictures that are missing first; without it, the command and the time are said.')
+    prompts:str|None = option(None, "Prompts to draw; None is the concept's prompts.txt.", path=True, needs=dict(render=True))
+    images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000, needs=dict(render=True))
+    batch_size:int = option(8, 'Pictures at once.', low=1, high=1024)
+    instance_data_dir:str|None = option(None, "Concept folder with the training photos; None is the run's.", path=True)
+    cache_dir:str|None = option(None, "Folder for downloads; None is the run's, or the Hub's own.", path=True)
 
 # %% ../nbs/config.ipynb #c9632498
 def fill_defaults(
