@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
-public_limit = 260
+public_limit = 280
 wings = {
     '': ('errors', 'reading', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
@@ -19,8 +19,7 @@ wings = {
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
     'micro': ('world', 'reader', 'fidelity', 'scorer', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
-    'judging': ('scorers', 'scores', 'choose', 'verdict'),
-    'judging': ('scores', 'bands', 'choose'),
+    'judging': ('scorers', 'scores', 'bands', 'choose', 'verdict'),
     'training': ('step', 'run_folder', 'validate', 'loop'),
     'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),
