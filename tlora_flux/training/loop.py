@@ -27,7 +27,7 @@ from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
-from ..base.checkpoint import load_tlora_
+from ..base.checkpoint import adapter_tensors, load_tlora_
 from ..photos.concept import class_caption, concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
 from ..photos.crops import describe_masks, list_examples, preview_sheet, read_concept
@@ -40,13 +40,6 @@ from ..machine.report import as_finding, check as check_machine, Finding, Report
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
-from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
-from ..method.flow import keyed_generator
-from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
-from ..base.families import FAMILIES, Family, refuse_unused
-from ..base.checkpoint import adapter_tensors
-from ..photos.concept import concept_dir, concept_fingerprint, Photo
-from ..photos.crops import list_examples, preview_sheet, read_concept
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')
