@@ -48,6 +48,7 @@ def make_grid(home):
     board = board_of(folder)
     change_pick(run, 'columns', pick_key(board.columns[2]), dict(mark='star', note='the mortar holds, '*20))
     change_pick(run, 'columns', pick_key(board.columns[4]), dict(mark='reject'))
+    (run/'judge.json').write_text(json.dumps(dict(step=300, sentence='step 300 is as like the photo as any')))
     return folder
 
 
@@ -77,7 +78,8 @@ def check_table(page, width):
         && o.scrollHeight > o.clientHeight + 1).map(o => o.className)""")
     assert not bars, bars
     heads = page.locator('thead th').all_inner_texts()
-    assert '★ star' in heads[3] and '✕ reject' in heads[5], heads
+    assert '★ star' in heads[3] and 'recommended' in heads[4] and '✕ reject' in heads[5], heads
+    assert 'The judge: step 300' in page.inner_text('body')
     assert page.locator('.none').count() == 3 and page.get_by_text('Missing, each a dot: 3').count() == 1
     assert page.locator('td.out').count() == 11 and page.locator('tr.cells small').first.inner_text() == 'seed 7'
     if width <= 600:
@@ -105,7 +107,8 @@ def check_keys(page):
     page.keyboard.press('Tab')
     assert page.evaluate("document.activeElement.closest('dialog') !== null")
     page.keyboard.press('Escape')
-    assert not large(page) and page.evaluate("document.activeElement.title") == label(page, (1, 2))  # back in its place
+    page.wait_for_function('t => document.activeElement.title == t', arg=label(page, (1, 2)))  # back in its place
+    assert not large(page)
     page.keyboard.press('ArrowRight')
     assert not large(page) and page.evaluate("document.activeElement.title") == label(page, (1, 3))
     page.evaluate('document.activeElement.blur()')
@@ -162,6 +165,7 @@ def check_page(browser, file, scheme, width, shots):
     "Everything, at one width and in one colour scheme."
     context = browser.new_context(viewport=dict(width=width, height=800), color_scheme=scheme, has_touch=width == 400)
     page, errors = context.new_page(), []
+    page.set_default_timeout(20000)
     page.on('pageerror', lambda e: errors.append(str(e)))
     page.goto(f'file://{file}')
     assert page.evaluate('document.documentElement.lang') == 'en'

@@ -89,11 +89,13 @@ def tiny_flux(layers=1, single_layers=1, seed=0, heads=2, head=16, channels=16, 
 
 
 def trained_(transformer, name='default', seed=1):
-    "Random numbers in the ups of an adapter, which begin as zeros, so that it does something."
+    "Random numbers in the ups of an adapter, which begin as zeros, so that it does something; of an orthogonal one, all parts are moved."
     import torch
     generator = torch.Generator().manual_seed(seed)
-    for ups in (getattr(module, 'lora_B', None) for module in transformer.modules()):
-        if isinstance(ups, dict) and name in ups: ups[name].data.copy_(torch.randn(ups[name].shape, generator=generator)*.3)
+    for layer in (module for module in transformer.modules() if isinstance(getattr(module, 'lora_B', None), dict)):
+        parts = layer.parts(name) if name in layer.names else {}
+        for part, weight in parts.items():
+            if part == 'B' or part in ('A', 'S') and 'S' in parts: weight.data.copy_(torch.randn(weight.shape, generator=generator)*.3)
     return transformer
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make']
 
-# %% ../nbs/one_photo.ipynb #9758692c
+# %% ../nbs/one_photo.ipynb #c91a0a3c
 import re, shlex, sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from .photos.opening import open_image
 from .machine.report import require_pass
 from .pictures.page import save_page
 from .pictures.sampling import sample
-from .judging.choose import judge
+from .judging.verdict import judge
 from .training.loop import check, settle_config, train
 from .formats.card import export_adapter, LICENCES
 
@@ -119,7 +119,7 @@ class Step:
 
     def __str__(self): return shlex.join(['tlora', *self.words])
 
-# %% ../nbs/one_photo.ipynb #5d8bda5a
+# %% ../nbs/one_photo.ipynb #c2433e5a
 def list_steps(
     cfg:MakeConfig, # what was asked
     config:Path, # of the concept
@@ -134,15 +134,17 @@ def list_steps(
     return [
         Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed))), (run/WEIGHTS).exists),
         Step(['sample', str(run), '--prompts', str(prompts), '--batch-size', str(cfg.batch_size)], lambda: sample(drawing)),
-        Step(['judge', str(run)], lambda: judge(JudgeConfig(run=str(run)))),
+        Step(['judge', str(run)], lambda: print(judge(JudgeConfig(run=str(run))))),
         Step(['page', str(run)], lambda: save_page(run)),
         Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target)], lambda: export_again(export))]
 
-# %% ../nbs/one_photo.ipynb #271e1eae
+# %% ../nbs/one_photo.ipynb #f8424a21
 def export_again(
     cfg:ExportConfig, # with its folder
 ) -> Path: # the folder
-    "The card is written last, so a folder without one is half an export and made anew."
+    "The card is written last, so a folder without one is half an export and made anew. Raises `BadInput` where no checkpoint is recommended."
+    run = Path(cfg.run).parent
+    if not Path(cfg.run).exists(): raise BadInput(f'no checkpoint of {run} is recommended, for the reason above; tlora export {run} --to {cfg.to} exports the last one all the same')
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 

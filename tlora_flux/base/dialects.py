@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..errors import BadInput
 from ..reading import load_json
 from ..method.schedule import RankSchedule
-from ..method.adapter import target_paths
+from ..method.adapter import PIECES, plain_weight, target_paths
 
 # %% ../../nbs/base/dialects.ipynb #ee164594
 OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor).+'
@@ -272,11 +272,6 @@ def read_pairs(
     return pairs,left
 
 # %% ../../nbs/base/dialects.ipynb #9c0624aa
-PIECES = { # number of singular values, rank -> which of them a layer begins with
-    'principal': lambda n, rank: slice(0, rank),
-    'last': lambda n, rank: slice(max(n - rank, 0), n),
-    'middle': lambda n, rank: slice((n - rank)//2, (n - rank)//2 + rank)}
-
 def lycoris_settings(
     header:dict[str, str], # of the file
 ) -> dict: # rank, schedule, piece, strength
@@ -302,8 +297,8 @@ def first_factors(
 ) -> tuple[Tensor, Tensor]: # q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values than ranks
     "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
     layers = [getattr(layer, 'base_layer', layer) for layer in layers]
-    weights = [layer.weight.data for layer in layers]
-    if any(type(w) is not Tensor or w.is_meta or not w.is_floating_point() for w in weights):
+    weights = [plain_weight(layer) for layer in layers]
+    if any(w is None for w in weights):
         raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base with quantization=none and without offloading, or make it a file of ours first (tlora import)")
     weight = torch.cat(weights).float()
     asked = rank,piece,weight.double().sum().item()

@@ -17,8 +17,9 @@ from torch import Tensor
 from ..errors import BadInput
 from ..runs import find_weights, read_header
 from ..method.schedule import RankSchedule
+from ..method.adapter import plain_pair
 from ..base.families import Family
-from ..base.checkpoint import read_tensors, without_private_paths
+from ..base.checkpoint import parts_of, read_tensors, without_private_paths
 
 # %% ../../nbs/formats/bands_out.ipynb #fe8fe09a
 @dataclass(frozen=True)
@@ -26,27 +27,42 @@ class AdapterFile:
     "An adapter as its file has it."
     file:Path # it
     about:dict # its header
-    schedule:RankSchedule # noise level to live rank
+    schedule:RankSchedule # noise level to live rank; of an orthogonal adapter in pairs of ranks
     pairs:dict[str, tuple[Tensor,Tensor]] # module path -> A (r, in), B (out, r), float32
 
     @property
     def module_paths(self) -> list[str]: return list(self.pairs)
 
+# %% ../../nbs/formats/bands_out.ipynb #ff5f1160
+def pair_of(
+    file:Path, # for the message
+    path:str, # of the linear
+    parts:dict[str,Tensor|None], # what `parts_of` names
+    rank:int, # of the adapter
+) -> tuple[Tensor,Tensor]: # A (r, in), B (out, r), float32; twice the rank of an orthogonal one
+    "A layer's parts as two matrices. Raises `BadInput` for a part that is missing or misshapen."
+    A,B = parts['A'],parts['B']
+    if all(part is not None for part in parts.values()) and A.ndim == B.ndim == 2:
+        shapes = dict(A=(rank, A.shape[1]), B=(len(B), rank), S=(rank,))
+        if all(part.shape == shapes[key[0]] for key,part in parts.items()): return plain_pair(*(part.float() for part in parts.values()))
+    raise BadInput(f'{file} has no whole set of {rank} ranks for {path}: damaged; copy it again from its run')
+
 # %% ../../nbs/formats/bands_out.ipynb #33dc6033
 def read_adapter_file(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> AdapterFile:
-    "Raises `BadInput` for a file that is not there, damaged, without a schedule, with a matrix too few, or never trained."
+    "Raises `BadInput` for a file that is not there, damaged, without a schedule or a start, with a matrix too few, or never trained."
     file = find_weights(path)
     about,tensors = read_header(file),read_tensors(file)
-    if not isinstance(about.get('schedule'), dict): raise BadInput(f'{file} says schedule={about.get("schedule")!r} in its header; copy it again, or save it anew')
-    schedule,paths = RankSchedule.from_dict(about['schedule']),dict.fromkeys(key.removeprefix('tlora.').rpartition('.')[0] for key in tensors)
-    sides = {path: [tensors.get(f'tlora.{path}.lora_{side}') for side in 'AB'] for path in paths}
-    for path,(A,B) in sides.items():
-        if A is None or B is None or A.ndim != 2 or B.ndim != 2 or not len(A) == B.shape[1] == schedule.max_rank:
-            raise BadInput(f'{file} has no pair of {schedule.max_rank} ranks for {path}: damaged; copy it again from its run')
-    if not any(B.any() for _,B in sides.values()): raise BadInput(f'{file} was never trained: every B is zero, and an export of it would do nothing')
-    return AdapterFile(file, about, schedule, {path: (A.float(), B.float()) for path,(A,B) in sides.items()})
+    for key in ('schedule', 'init'):
+        if key not in about: raise BadInput(f'{file} does not say {key} in its header; copy it again, or save it anew')
+    schedule,parts = RankSchedule.from_dict(about['schedule']),parts_of(about['init'])
+    paths = dict.fromkeys(key.removeprefix('tlora.').rpartition('.')[0] for key in tensors)
+    pairs = {path: pair_of(file, path, {part: tensors.get(f'tlora.{path}.lora_{part}') for part in parts}, schedule.max_rank) for path in paths}
+    if len(tensors) != len(parts)*len(paths): raise BadInput(f'{file} has tensors that an adapter with init={about["init"]} has not: damaged; copy it again from its run')
+    if not any((A.any(1) & B.any(0)).any() for A,B in pairs.values()): raise BadInput(f'{file} was never trained: every rank adds nothing, and an export of it would do nothing')
+    if about['init'] != 'vanilla': schedule = replace(schedule, max_rank=2*schedule.max_rank, min_rank=2*schedule.min_rank, factor=2*schedule.factor)
+    return AdapterFile(file, about, schedule, pairs)
 
 # %% ../../nbs/formats/bands_out.ipynb #e89ef1d5
 def sampler_sigmas(
@@ -230,6 +246,7 @@ def reference_files(
 ) -> tuple[dict[str,Tensor], str]: # of lora.pt; the text of hparams.yml
     "The reference's two files. Raises `BadInput` for an adapter that its code cannot run."
     s,about = adapter.schedule,adapter.about
+    if about['init'] != 'vanilla': raise BadInput(f"the reference's code for FLUX has no orthogonal adapters, and this one has init={about['init']}; export to diffusers or comfyui")
     if (s.levels, s.exponent, s.factor) != (None, 1, 1) or s.kind not in ('paper', 'constant'):
         raise BadInput(f'the reference knows the schedule of the paper alone, this one is {s.to_dict()}; export to diffusers or comfyui')
     ranks = dict(rank=s.max_rank, min_rank=s.min_rank if s.kind == 'paper' else s.max_rank, tlora=s.kind == 'paper')

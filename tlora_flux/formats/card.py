@@ -227,7 +227,7 @@ def how_to_comfyui(
 ) -> str: # a section
     "What to copy where, what to open."
     simple = f'\n- `{e.name}-workflow-without-ManualSigmas.json` is the same for a ComfyUI that has no ManualSigmas node.' if 10_000 % e.steps == 0 else ''
-    micro = '\n\nmicro-FLUX itself does not open in ComfyUI, whose attention heads are 128 wide; the graph was tried outside of it.' if e.family.name == 'micro-flux' else ''
+    micro = '\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width the graph draws what is drawn here.' if e.family.name == 'micro-flux' else ''
     return f"""## In ComfyUI
 
 1. Copy the `*-band*.safetensors` into `models/loras`.

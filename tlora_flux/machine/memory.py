@@ -91,6 +91,7 @@ class MemoryRequest:
     precision:str='bf16' # no or bf16
     rank:int=32 # of the adapter
     targets:str='attention' # linears that carry it
+    init:str='vanilla' # how it starts
     gradient_checkpointing:bool=False # recompute instead of keep
     optimizer:str='adamw' # adamw or prodigy
     saves:int=1 # checkpoints, or images, that are written
@@ -99,6 +100,9 @@ class MemoryRequest:
     offload:str='none' # none, model, group or sequential
     report_to:str='none' # tracker
     validates:bool=False # draws pictures while it trains
+
+    @property
+    def copies(self) -> int: return 1 if self.init == 'vanilla' else 2 # of the adapter: an orthogonal one keeps what it began with
 
 # %% ../../nbs/machine/memory.ipynb #c642ac63
 def memory_request(
@@ -112,7 +116,7 @@ def memory_request(
         side = defaults['resolution']
         return MemoryRequest(**shared | dict(text=cfg.max_sequence_length), output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
     return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
-                rank=cfg.rank, targets=cfg.targets, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
+                rank=cfg.rank, targets=cfg.targets, init=cfg.init, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 
 # %% ../../nbs/machine/memory.ipynb #a4385e96
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def plan_training(
 ) -> list[Phase]:
     "Captions, photos one by one, then the steps; validation pictures, one by one, between the steps."
     size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
-    steps = {'transformer': weight_bytes(figures, want)['transformer'], 'adapter and optimizer': 4*(2 + STATES[want.optimizer])*adapter_parameters(figures, want.rank, want.targets),
+    steps = {'transformer': weight_bytes(figures, want)['transformer'], 'adapter and optimizer': 4*(1 + want.copies + STATES[want.optimizer])*adapter_parameters(figures, want.rank, want.targets),
              'activations': size/2*activations(figures, pixels//256 + want.text, want.batch, want.targets, want.gradient_checkpointing)}
     return [read_phase(figures, want, 'training', 'read the captions'),
             Phase('training', 'encode the photos', {'autoencoder': 4*figures.vae, 'activations': 4*PIXEL*figures.vae_channels*pixels, 'workspace': WORKSPACE}),

@@ -100,8 +100,9 @@ def output_size(
 ) -> int: # bytes
     "The checkpoints' weights and the final ones, and the optimizer's numbers beside the newest two; or pictures, as PNG hardly smaller than their pixels."
     if not want.trains: return want.saves*3*want.height*want.width
-    weights = 4*adapter_parameters(figures, want.rank, want.targets)
-    state,there,saves = STATES[want.optimizer]*weights,want.begun or 0,want.saves
+    trained = 4*adapter_parameters(figures, want.rank, want.targets)
+    weights = want.copies*trained
+    state,there,saves = STATES[want.optimizer]*trained,want.begun or 0,want.saves
     if not saves: return 0
     before,after = (min(2, there + n) - there for n in (saves - 1, saves)) # states that have come: a new one is written before an old one goes
     return saves*weights + max(weights + after*state, (before + 1)*state)

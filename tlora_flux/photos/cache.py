@@ -33,6 +33,7 @@ class TrainingSet:
     masks:list[Tensor]|None # each (1, h, w), float32 in [0, 1]; None when no photo has a mask
     embeds:dict[str, Tensor] # each (m, ...), one row a caption
     rows:Tensor # (n,), int64, the caption's row of each example
+    class_embeds:dict[str, Tensor]|None=None # as `embeds`, of each caption with the class in place of the trigger; None where none is preserved
 
 # %% ../../nbs/photos/cache.ipynb #2626cbd1
 def encode_examples(

@@ -18,7 +18,7 @@ from ..errors import BadInput, plain_logger
 from ..config import TrainConfig
 from ..method.flow import keyed_generator
 from .opening import open_image, to_rgb
-from .concept import Photo, read_mask, read_photos
+from .concept import class_caption, Photo, read_mask, read_photos
 
 # %% ../../nbs/photos/crops.ipynb #8766dfd9
 logger = plain_logger('tlora_flux.data')
@@ -138,7 +138,7 @@ def check_cuts(
 
 # %% ../../nbs/photos/crops.ipynb #1e2af781
 def read_concept(
-    cfg:TrainConfig, # `instance_data_dir`, the words, `resolution`, crops and `background_weight`
+    cfg:TrainConfig, # `instance_data_dir`, the words, `resolution`, crops, `background_weight`, `preservation_weight`
 ) -> list[Photo]: # sorted by name
     "The photos of a concept, every one checked. Raises `BadInput`; warns of photos that must be enlarged, and of crops that a mask leaves black."
     photos = read_photos(cfg)
@@ -147,6 +147,7 @@ def read_concept(
     examples = list_examples(photos, cfg)
     for i, o in enumerate(photos):
         say_if_enlarged(o, cfg)
+        if cfg.preservation_weight: class_caption(o.caption, cfg)
         if o.mask: check_cuts(o, [e for e in examples if e.photo == i], cfg.background_weight)
     return photos
 

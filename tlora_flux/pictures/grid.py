@@ -6,16 +6,17 @@
 __all__ = ['columns_of', 'Cell', 'file_fingerprint', 'plan_cells', 'save_cell', 'read_settings', 'contact_sheet']
 
 # %% ../../nbs/pictures/grid.ipynb #36cbacf6
-import hashlib, io, json, os, re
+import hashlib, io, json, os, re, unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import features, Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
-from ..errors import BadInput
+from ..errors import BadInput, plain_logger
 from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
 from ..runs import companions_of, find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
@@ -206,23 +207,137 @@ def read_settings(
     "What a cell was made with."
     return (read_cell(path) or (None,))[0]
 
+# %% ../../nbs/pictures/grid.ipynb #271ed12b
+logger = plain_logger(__name__)
+
+# %% ../../nbs/pictures/grid.ipynb #ba7a373b
+@cache
+def other_fonts() -> list[Path]: # the plain ones first
+    "Font files that may have what Pillow's own lacks."
+    from matplotlib import get_data_path
+    from matplotlib.font_manager import findSystemFonts
+    def is_plain(file): return not re.search(r'bold|italic|oblique|mono|light|thin|black|condensed', file.name, re.I)
+    found = sorted(map(Path, findSystemFonts()), key=lambda file: (not is_plain(file), file.name))
+    return [Path(get_data_path())/'fonts/ttf/DejaVuSans.ttf', *found]
+
+# %% ../../nbs/pictures/grid.ipynb #c78b6a5b
+@cache
+def letters_of(
+    file:Path|None, # a font; None is Pillow's own
+) -> frozenset[int]: # code points
+    "What a font can draw; nothing, if it cannot be read."
+    from matplotlib.ft2font import FT2Font
+    try:
+        if file: return frozenset(FT2Font(str(file)).get_charmap())
+        return frozenset(FT2Font(io.BytesIO(ImageFont.load_default(14).font_bytes)).get_charmap())
+    except (OSError, RuntimeError): return frozenset()
+
+# %% ../../nbs/pictures/grid.ipynb #c18c7baf
+@cache
+def open_font(
+    file:Path|None, # a font; None is Pillow's own
+    size:int, # pixels
+) -> ImageFont.FreeTypeFont|None: # None for one of pictures, which has sizes of its own
+    "A font, ready to draw."
+    try: return ImageFont.truetype(str(file), size) if file else ImageFont.load_default(size)
+    except OSError: return None
+
+# %% ../../nbs/pictures/grid.ipynb #e293bb9d
+@cache
+def font_for(
+    text:str, # all of which it has to draw
+    size:int, # pixels
+) -> ImageFont.FreeTypeFont|None: # None where no font has it
+    "The first font that has all of these letters."
+    if text.isascii(): return open_font(None, size)
+    needed = {ord(letter) for letter in text if unicodedata.category(letter)!='Cf' and letter!='\ufe0f'} # joiners are drawn by nobody
+    return next((font for file in (None, *other_fonts()) if needed<=letters_of(file) and (font := open_font(file, size))), None)
+
+# %% ../../nbs/pictures/grid.ipynb #c8472cdd
+def letters_in(
+    text:str, # any
+) -> list[str]: # code points that belong together
+    "What a reader takes for one letter: accents, joined emoji and their colours stay with what they belong to."
+    out = []
+    for code in text:
+        clings = unicodedata.category(code)[0]=='M' or code=='\u200d' or '\U0001f3fb'<=code<='\U0001f3ff'
+        if out and (clings or out[-1].endswith('\u200d')): out[-1] += code
+        else: out.append(code)
+    return out
+
+# %% ../../nbs/pictures/grid.ipynb #cfae8799
+def runs_backwards(
+    text:str, # any
+) -> bool:
+    "Whether it begins with a letter that is read from right to left."
+    return next((kind in ('R','AL') for letter in text if (kind := unicodedata.bidirectional(letter)) in ('L','R','AL')), False)
+
+# %% ../../nbs/pictures/grid.ipynb #32a15459
+class Letters:
+    "Text of one size, in as many fonts as it takes."
+    def __init__(self, size:int): self.size,self.own = size,open_font(None, size) # pixels
+
+    def stretches(self, line:str) -> list[tuple[str,ImageFont.FreeTypeFont]]: # from left to right
+        "A line, cut where the font changes."
+        if whole := font_for(line, self.size): return [(line, whole)]
+        out = []
+        for letter in letters_in(line):
+            if out and font_for(letter, self.size) and (longer := font_for(out[-1][0] + letter, self.size)): out[-1] = (out[-1][0] + letter, longer)
+            else: out.append((letter, font_for(letter, self.size) or self.own))
+        return out[::-1] if runs_backwards(line) else out
+
+    def getlength(self, line:str) -> float: return sum(font.getlength(text) for text,font in self.stretches(line)) # pixels
+
+    def write(self, pen:ImageDraw.ImageDraw, at:tuple[float,float], text:str, fill, stands:str='a', spacing:int=4) -> None:
+        "Write lines. `at` is their left and their upper edge, the middle of one line (`stands='m'`), or the lower edge of the last ('d')."
+        lines,(up,down),step = text.split('\n'),self.own.getmetrics(),self.own.getbbox('A')[3] + spacing
+        y = at[1] + dict(a=up, m=(up - down)/2, d=-down - (len(lines) - 1)*step)[stands] # of the first line's foot
+        for n,line in enumerate(lines):
+            x = at[0]
+            for part,font in self.stretches(line):
+                pen.text((x, y + n*step), part, fill, font, anchor='ls')
+                x += font.getlength(part)
+
+# %% ../../nbs/pictures/grid.ipynb #ad764ee8
+def say_if_unshaped(
+    sheet:"Sheet", # what is shown
+) -> None:
+    "Arabic letters join, and lines turn, only where Pillow was built with raqm."
+    turned = any(unicodedata.bidirectional(letter) in ('R','AL') for words in (sheet.title, *sheet.columns, *sheet.rows) for letter in words)
+    if turned and not features.check('raqm'): logger.warning('this Pillow has no raqm, so words in Arabic or Hebrew are not joined and turned on the sheet; the HTML page has them right')
+
+# %% ../../nbs/pictures/grid.ipynb #b729e62b
+def cut_word(
+    word:str, # without a space
+    font:ImageFont.FreeTypeFont|Letters, # measures it
+    width:int, # pixels
+    most:int, # pieces
+) -> list[str]: # of one letter at least
+    "Pieces of a word that fit; what is left over after the last of them is dropped."
+    pieces = ['']
+    for letter in letters_in(word):
+        if not pieces[-1] or font.getlength(pieces[-1] + letter)<=width: pieces[-1] += letter
+        elif len(pieces)==most: break
+        else: pieces.append(letter)
+    return pieces
+
 # %% ../../nbs/pictures/grid.ipynb #b49d4555
 def wrap_text(
     text:str, # one paragraph
-    font:ImageFont.FreeTypeFont, # measures it
+    font:ImageFont.FreeTypeFont|Letters, # measures it
     width:int, # pixels
     lines:int, # at most; the last ends in "..." if text is left over
 ) -> str: # with line ends
-    "Break a text at spaces so that it fits; a word is never broken."
+    "Break a text at spaces so that it fits, and a word where it is longer than a line."
     out = ['']
     for word in re.findall(r'\[\S+ \d+\]|\S+', text): # [seed 7] stays together
         longer = f'{out[-1]} {word}'.strip()
-        if font.getlength(longer)<=width or not out[-1]: out[-1] = longer
-        else: out.append(word)
+        if font.getlength(longer)<=width: out[-1] = longer
+        else: out = [*filter(None, out), *cut_word(word, font, width, lines + 1)]
     if len(out)<=lines: return '\n'.join(out)
-    last = out[lines-1].split()
-    while len(last)>1 and font.getlength(' '.join(last) + ' ...')>width: last.pop()
-    return '\n'.join([*out[:lines-1], ' '.join(last) + ' ...'])
+    last = out[lines-1]
+    while last and font.getlength(f'{last} ...')>width: last = last.rpartition(' ')[0] or last[:-1]
+    return '\n'.join([*out[:lines-1], f'{last} ...'.strip()])
 
 # %% ../../nbs/pictures/grid.ipynb #980d1979
 @dataclass
@@ -305,14 +420,15 @@ def draw_head(
 ) -> None:
     "Everything above the first row."
     pen,(size,lines,height) = ImageDraw.Draw(out),label_room(side)
-    large,small,label_font = (ImageFont.load_default(n) for n in (20,14,size))
-    pen.text((left, CELL_GAP), sheet.title, 'black', large)
-    pen.text((left, CELL_GAP + 28), sheet.settings, (90,90,90), small)
-    free = left + 4*CELL_GAP + round(max(large.getlength(sheet.title), small.getlength(sheet.settings)))
+    large,small,label_font = (Letters(n) for n in (20,14,size))
+    title,settings = (wrap_text(words, font, out.width - left - CELL_GAP, 1) for words,font in ((sheet.title,large), (sheet.settings,small)))
+    large.write(pen, (left, CELL_GAP), title, 'black')
+    small.write(pen, (left, CELL_GAP + 28), settings, (90,90,90))
+    free = left + 4*CELL_GAP + round(max(large.getlength(title), small.getlength(settings)))
     for photo in sheet.photos[:1]: out.paste(ImageOps.contain(photo, (left - 2*CELL_GAP, side)), (CELL_GAP, CELL_GAP))
     draw_photos(out, sheet.photos[1:], free, top - height - 3*CELL_GAP)
     for c,label in enumerate(sheet.columns):
-        pen.multiline_text((left + c*(side + CELL_GAP), top - CELL_GAP), wrap_text(label, label_font, side, lines), 'black', label_font, anchor='ld', spacing=1)
+        label_font.write(pen, (left + c*(side + CELL_GAP), top - CELL_GAP), wrap_text(label, label_font, side, lines), 'black', 'd', 1)
 
 # %% ../../nbs/pictures/grid.ipynb #25af6b00
 def draw_cell(
@@ -339,13 +455,14 @@ def draw_sheet(
     left,y,width,height = sheet_size(len(sheet.columns), len(sheet.rows), side, len(sheet.headings), bool(sheet.photos))
     out = Image.new('RGB', (width,height), 'white')
     pen,size = ImageDraw.Draw(out),14 if side>=64 else 11
-    font = ImageFont.load_default(size)
+    font = Letters(size)
+    say_if_unshaped(sheet)
     draw_head(out, sheet, side, left, y)
     for r,words in enumerate(sheet.rows):
         if r in sheet.headings:
-            pen.text((CELL_GAP, y + HEADING/2), sheet.headings[r], 'black', ImageFont.load_default(16), anchor='lm')
+            Letters(16).write(pen, (CELL_GAP, y + HEADING/2), wrap_text(sheet.headings[r], Letters(16), width - 2*CELL_GAP, 1), 'black', 'm')
             y += HEADING
-        pen.multiline_text((CELL_GAP, y), wrap_text(words, font, left - 3*CELL_GAP, side//(size + 4)), 'black', font, spacing=3)
+        font.write(pen, (CELL_GAP, y), wrap_text(words, font, left - 3*CELL_GAP, side//(size + 4)), 'black', spacing=3)
         for c in range(len(sheet.columns)): draw_cell(out, sheet.picture(r, c), (left + c*(side + CELL_GAP), y), side)
         y += side + CELL_GAP
     return out

@@ -18,7 +18,7 @@ from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
 from .board import Board, open_board
 from .views import about_cell, duration_in_words, full_picture, is_shown, jpeg_bytes, open_thumbnail
 from .views import gaps_in_words, seconds_per_cell, shrink_to_fit, why_missing
-from .picks import MARKS, pick_key, prompt_groups, read_picks, standing_of
+from .picks import MARKS, pick_key, prompt_groups, read_picks, read_verdict, standing_of
 
 # %% ../../nbs/pictures/page.ipynb #1a15d2c0
 def data_url(
@@ -39,7 +39,7 @@ h1,p,.words{overflow-wrap:anywhere} .hint{color:var(--quiet);font-size:13px} .ph
 table{border-spacing:4px;margin-left:-4px} td,th{vertical-align:top;padding:0;font-weight:400;text-align:left} thead th{position:sticky;top:0;background:var(--paper);z-index:1;padding:2px 0}
 th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-index:1} thead th:first-child{z-index:2} .words div{width:var(--words);font-size:12px;line-height:15px}
 .words p{margin:0;display:-webkit-box;-webkit-line-clamp:var(--lines,5);-webkit-box-orient:vertical;overflow:hidden} .words small{color:var(--quiet);font-size:12px}
-thead div{width:var(--side)} .chip{font-size:12px;color:var(--best);white-space:nowrap} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
+thead div{width:var(--side)} .chip{font-size:11px;color:var(--best);overflow-wrap:anywhere} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
 button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;background:none;cursor:zoom-in;border-radius:3px} td img{display:block;width:var(--side);border-radius:3px}
 td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
 .out{opacity:.4}
@@ -96,7 +96,7 @@ onresize = fit; onload = fit; fit()
 """
 
 # %% ../../nbs/pictures/page.ipynb #42f9447d
-HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(" ") }}</span>'
+HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(", ") }}</span>'
         '<div class="note" title="{{ head.note }}">{{ head.note }}</div>') # above a column
 CELL = """{% if cell.picture %}<td{% if cell.out %} class="out"{% endif %}><button type="button" title="{{ cell.about }}"><img alt="{{ cell.alt }}" src="{{ cell.picture }}" draggable="false"></button></td>
 {% elif cell.lacks %}<td class="none" title="{{ cell.lacks }}"><span role="img" aria-label="{{ cell.lacks }}">·</span></td>{% else %}<td></td>{% endif %}
@@ -104,7 +104,7 @@ CELL = """{% if cell.picture %}<td{% if cell.out %} class="out"{% endif %}><butt
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{{ title }}</title><style>{{ style|safe }}:root{--n:{{ heads|length }}}</style></head><body>
 <h1 dir="auto">{{ title }}</h1><p>{{ settings }}</p><p class="photos">{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>
-{% if gaps %}<p>{{ gaps }}</p>
+{% if verdict %}<p><b>The judge:</b> {{ verdict }}</p>{% endif %}{% if gaps %}<p>{{ gaps }}</p>
 {% endif %}
 <p class="hint">Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model. Escape: back.</p>
 <table class="grid"><thead><tr><th></th>{% for head in heads %}<th scope="col"><div>{% include "head" %}</div></th>{% endfor %}</tr></thead>
@@ -189,7 +189,7 @@ def page_html(
     heads = [head_of(c, picks, words) for c,words in zip(board.columns, standing_of(board, picks))]
     photos = [data_url(photo) for photo in shown_photos(board)]
     return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos, heads=heads, groups=groups,
-        gaps=gaps_in_words(board), base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
+        gaps=gaps_in_words(board), verdict=read_verdict(board.home).get('sentence'), base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
 
 # %% ../../nbs/pictures/page.ipynb #9d3919c4
 def save_page(
@@ -214,12 +214,13 @@ def board_sheet(
     for heading,prompts in prompt_groups(board, picks).items():
         headings[len(rows)] = heading
         rows += [(p,i) for p in prompts for i in range(board.images) if (p,i) in settings] # `tlora sample --limit` may end within a prompt
-    def label(column):
+    def label(column, others):
         mark = picks['columns'].get(pick_key(column), {}).get('mark')
-        return f'{column.label} ({mark})' if mark else column.label
+        said = ', '.join([mark, *others] if mark else others)
+        return f'{column.label} ({said})' if said else column.label
     def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at, takes)
     photos = [Image.open(io.BytesIO(photo)) for photo in shown_photos(board)]
-    return Sheet(board.title, board.settings, [label(c) for c in board.columns], [row_words(settings[row]) for row in rows], look, photos, headings)
+    return Sheet(board.title, board.settings, [label(c, words) for c,words in zip(board.columns, standing_of(board, picks))], [row_words(settings[row]) for row in rows], look, photos, headings)
 
 # %% ../../nbs/pictures/page.ipynb #3c1554b2
 def sheet_jpeg(

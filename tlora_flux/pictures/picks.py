@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from filelock import FileLock
 from ..errors import BadInput
-from ..reading import checked_json, table, text
+from ..reading import checked_json, maybe, read_json_file, table, text, whole
 from ..settings_file import portable_path
 from ..disk import atomic_write
 from ..runs import read_header, WEIGHTS
@@ -96,14 +96,27 @@ def kept_key(
     try: return f"{read_header(file).get('step')} x 1"
     except BadInput: return None
 
+# %% ../../nbs/pictures/picks.ipynb #21635b3b
+JUDGED = table(dict(step=maybe(whole()), sentence=text())) # what is read of `judge.json`
+
+# %% ../../nbs/pictures/picks.ipynb #0c5a4a4d
+def read_verdict(
+    home:Path, # run folder, or a grid whose run is not here
+) -> dict: # step, sentence; empty where nobody has judged, or the file is not whole
+    "What `tlora judge` has recommended, and why."
+    if not (home/'judge.json').is_file(): return {}
+    try: return read_json_file(home/'judge.json', JUDGED, '')
+    except BadInput: return {} # a recommendation that is lost must not hide the pictures
+
 # %% ../../nbs/pictures/picks.ipynb #7270f0de
 def standing_of(
     board:Board, # a grid
     picks:dict, # from `read_picks`
 ) -> list[list[str]]: # for each column
-    "What is said of each column besides a person's mark: that it was kept."
-    kept = kept_key(board.run, picks)
-    return [['kept']*(pick_key(column)==kept) for column in board.columns]
+    "What is said of each column besides a person's mark: that the judge recommends it, that it was kept."
+    kept,best = kept_key(board.run, picks),read_verdict(board.home).get('step')
+    def is_best(column): return best is not None and (column.step, column.strength)==(best, 1)
+    return [['recommended']*is_best(column) + ['kept']*(pick_key(column)==kept) for column in board.columns]
 
 # %% ../../nbs/pictures/picks.ipynb #18885ebf
 LIKE_THE_PHOTO = 'Like the training photo' # heading of the first group

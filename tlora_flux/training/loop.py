@@ -27,8 +27,8 @@ from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
 from ..base.load import BaseRef
-from ..base.checkpoint import load_tlora_
-from ..photos.concept import concept_dir, concept_fingerprint, Photo
+from ..base.checkpoint import adapter_tensors, load_tlora_
+from ..photos.concept import class_caption, concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
 from ..photos.crops import describe_masks, list_examples, preview_sheet, read_concept
 from ..photos.cache import recall_photos, recall_prompts, shelf_for, TrainingSet, weights_stamp
@@ -57,14 +57,14 @@ def training_steps(
 
 # %% ../../nbs/training/loop.ipynb #f210010a
 def check_adapter(
-    cfg:TrainConfig, # rank, schedule, targets, init
+    cfg:TrainConfig, # rank, schedule, targets
     family:Family, # of the base
     config:dict, # of the transformer
 ) -> RankSchedule: # to train with
-    "Attach the adapter to an empty copy of the transformer. Raises `BadInput` if it does not fit."
+    "Attach a vanilla adapter, which costs nothing to draw, to an empty copy of the transformer. Raises `BadInput` if it does not fit."
     cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
     with torch.device('meta'): shell = cls.from_config(config)
-    add_tlora_(shell, schedule, cfg.targets, cfg.init, generator=torch.Generator())
+    add_tlora_(shell, schedule, cfg.targets, generator=torch.Generator())
     if cfg.start_from and not has_checkpoint(cfg): check_start(cfg, family, shell, read_header(cfg.start_from))
     return schedule
 
@@ -154,15 +154,17 @@ def encode_photos(
     dtype = DTYPES[cfg.mixed_precision]
     before = concept_fingerprint(photos)
     captions = sorted({o.caption for o in photos})
+    classes = [class_caption(o, cfg) for o in captions] if cfg.preservation_weight else []
     examples = list_examples(photos, cfg)
-    texts = list(dict.fromkeys([*captions, *also]))
+    texts = list(dict.fromkeys([*captions, *classes, *also]))
     stamp = lambda part: weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
     with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
         embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype), weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
         latents, masks = recall_photos(shelf, family, photos, examples, partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
     if concept_fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
-    rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
-    return TrainingSet(latents, masks, {k: torch.cat([o[k] for o in embeds[:len(captions)]]) for k in embeds[0]}, rows), dict(zip(texts, embeds))
+    rows, known = torch.tensor([captions.index(photos[o.photo].caption) for o in examples]), dict(zip(texts, embeds))
+    stacked = lambda words: {k: torch.cat([known[o][k] for o in words]) for k in embeds[0]}
+    return TrainingSet(latents, masks, stacked(captions), rows, stacked(classes) if classes else None), known
 
 # %% ../../nbs/training/loop.ipynb #fa7b0d30
 def begin_with_(
@@ -188,7 +190,8 @@ def load_model(
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     if cfg.start_from: begin_with_(transformer, cfg, family_of(transformer), schedule)
     else: add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
-    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if not p.requires_grad]
+    ours = {id(p) for p in adapter_tensors(transformer).values()} # what an orthogonal one began with too: all processes have it from the first one, to the last bit
+    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if id(p) not in ours]
     if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer
@@ -466,7 +469,12 @@ def told_rows(
     photos:list[Photo], # of the concept; none where they cannot be read
 ) -> list[Finding]:
     "What is no matter of passing or failing, and good to know before an hour is spent."
-    return [Finding('data', 'pass', describe_masks(photos))] if photos else []
+    rows = [Finding('data', 'pass', describe_masks(photos))] if photos else []
+    if cfg.preservation_weight: rows.append(Finding('config', 'pass', f'preservation_weight={cfg.preservation_weight:g} makes a step take about {TIME_TO_PRESERVE:g} times as long, and takes no more memory'))
+    return rows
+
+# %% ../../nbs/training/loop.ipynb #bad80b89
+TIME_TO_PRESERVE = 2.3 # of a step: one more forward and backward, and the base's own forward
 
 # %% ../../nbs/training/loop.ipynb #08e78d24
 def check(

@@ -20,9 +20,9 @@ from ..config import TrainConfig
 from ..settings_file import load_config, save_config
 from ..disk import atomic_write, flush_to_disk, held_alone, remove_path, write_mend
 from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
-from ..method.adapter import tlora_layers
+
 from ..base.device import memory_for, OutOfMemory
-from ..base.checkpoint import manifest_mismatch, read_tensors, save_tlora, write_manifest
+from ..base.checkpoint import adapter_tensors, manifest_mismatch, read_tensors, save_tlora, write_manifest
 from ..photos.concept import concept_fingerprint, Photo
 from .step import Effect, measure_effect, Trainer
 
@@ -108,13 +108,12 @@ def load_checkpoint_(
 ) -> None:
     "Put a run back where it was."
     tensors = read_tensors(folder/WEIGHTS) # not by `load_tlora_`, which refuses an adapter that does nothing: before the first warm-up step it does
-    for path, layer in tlora_layers(trainer.transformer).items():
-        for side in ('lora_A', 'lora_B'): getattr(layer, side)['default'].data.copy_(tensors[f'tlora.{path}.{side}'])
+    for key, weight in adapter_tensors(trainer.transformer).items(): weight.data.copy_(tensors[key])
     trainer.load_state_dict(torch.load(folder/STATE, map_location='cpu', weights_only=True))
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
-RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*'} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS} # folder -> what shows that a run has written it
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder

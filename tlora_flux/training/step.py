@@ -16,10 +16,10 @@ from diffusers.optimization import get_scheduler
 from torch import nn
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..method.adapter import get_state, live_ranks, set_strength_, tlora_layers, tlora_parameters
+from ..method.adapter import get_state, live_ranks, plain_weight, set_strength_, tlora_layers, tlora_parameters
 from ..base.families import Family
 from ..photos.cache import TrainingSet
-from ..photos.batch import batch_loss, draw_batch
+from ..photos.batch import batch_loss, draw_batch, preservation_loss
 
 # %% ../../nbs/training/step.ipynb #cf222d4d
 def make_optimizer(
@@ -28,7 +28,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     "AdamW or Prodigy. Raises `BadInput` if Prodigy is not installed."
     common = dict(lr=cfg.learning_rate, betas=(cfg.adam_beta1, cfg.adam_beta2), weight_decay=cfg.adam_weight_decay, eps=cfg.adam_epsilon)
-    if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, **common)
+    fused = all(p.device.type in ('cpu', 'cuda') for p in params) # all weights in one kernel; None is torch's own choice
+    if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, fused=fused or None, **common)
     try: from prodigyopt import Prodigy
     except ImportError: raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
     with redirect_stdout(io.StringIO()): # it prints how it decays weights
@@ -65,19 +66,20 @@ class Trainer:
 
     def __post_init__(self):
         self.transformer = extract_model_from_parallel(self.model)
-        optimizer = make_optimizer(tlora_parameters(self.transformer), self.cfg)
+        self.weights = tlora_parameters(self.transformer)
+        optimizer = make_optimizer(self.weights, self.cfg)
         steps = dict(num_warmup_steps=self.cfg.lr_warmup_steps, num_training_steps=self.cfg.max_train_steps)
         self.scheduler = get_scheduler(self.cfg.lr_scheduler, optimizer, **steps)
         self.optimizer = self.accelerator.prepare(optimizer)
         self.guard = Guard(self.cfg)
 
-    def step(self) -> dict[str, float]: # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr
+    def step(self) -> dict[str, float]: # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr; preservation, where there is any
         "Take the next optimizer step."
         group = self.optimizer.param_groups[0]
         lr = group['lr']*group.get('d', 1) # d is Prodigy's own estimate
-        loss, sigma, live_rank = backward_(self)
-        norm = update_(self, loss)
-        return dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
+        loss, sigma, live_rank, *kept, norm = update_(self, backward_(self))
+        record = dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
+        return record | (dict(preservation=kept[0]) if kept else {})
 
     def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
     def state_dict(self): return {k: o.state_dict() for k, o in self.parts().items()}
@@ -87,8 +89,8 @@ class Trainer:
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
     trainer:Trainer, # its gradients are filled
-) -> list[float]: # loss, sigma, live rank: means over the global batch
-    "Forward and backward through the batches of a step."
+) -> torch.Tensor: # (3,) or (4,): loss, sigma, live rank, and where the class is preserved that loss; means over the global batch, on the device
+    "Forward and backward through the batches of a step, one loss after the other: what a forward keeps is gone before the next."
     accelerator, cfg = trainer.accelerator, trainer.cfg
     count, size = accelerator.num_processes, cfg.train_batch_size
     seen = []
@@ -99,10 +101,14 @@ def backward_(
             batch = draw_batch(trainer.data, cfg, trainer.done, indices, samples_a_step(accelerator, cfg), accelerator.device)
             loss = batch_loss(trainer.model, trainer.family, batch, cfg)
             live_rank = live_ranks(trainer.transformer)['default'].float()
-            seen.append(torch.stack([loss.detach(), batch.sigma, live_rank], 1))
             accelerator.backward(loss.mean())
-    means = accelerator.gather(torch.cat(seen)).mean(0) # before the update: another process can die in all that is done together
-    return means.tolist()
+            rows = [loss.detach(), batch.sigma, live_rank]
+            if cfg.preservation_weight:
+                kept = preservation_loss(trainer.model, trainer.family, batch, cfg)
+                accelerator.backward(kept.mean())
+                rows.append(kept.detach())
+            seen.append(torch.stack(rows, 1))
+    return accelerator.gather(torch.cat(seen)).mean(0) # before the update: another process can die in all that is done together
 
 # %% ../../nbs/training/step.ipynb #983c7d53
 def samples_a_step(
@@ -115,20 +121,21 @@ def samples_a_step(
 # %% ../../nbs/training/step.ipynb #4cd9131f
 def update_(
     trainer:Trainer, # whose weights change, and whose step is counted
-    loss:float, # of the step
-) -> float: # gradient norm before clipping
+    means:torch.Tensor, # from `backward_`
+) -> list[float]: # the means, and the gradient norm before clipping
     "Clip the gradient, make the update if the guard allows it, and count the step."
     accelerator, guard = trainer.accelerator, trainer.guard
-    norm = accelerator.clip_grad_norm_(tlora_parameters(trainer.transformer), trainer.cfg.max_grad_norm).item()
+    norm = accelerator.clip_grad_norm_(trainer.weights, trainer.cfg.max_grad_norm)
+    *means, norm = torch.cat([means, norm[None]]).tolist() # a step's only wait for its device: the guard must know
     taken = guard.allows(norm)
     trainer.updating = True
     if taken: trainer.optimizer.step()
     trainer.optimizer.zero_grad()
-    guard.count(norm, taken and math.isfinite(loss))
+    guard.count(norm, taken and math.isfinite(means[0]))
     trainer.scheduler.step()
     trainer.done += 1
     trainer.updating = False
-    return norm
+    return [*means, norm]
 
 # %% ../../nbs/training/step.ipynb #0eab1480
 @dataclass(frozen=True)
@@ -154,11 +161,11 @@ def relative_delta(
     "Length of what all layers add, over that of their weights; B A is never built: its squared length is the product of two small squares."
     added, there = 0., 0.
     for layer in tlora_layers(transformer).values():
-        weight = layer.base_layer.weight
-        if not weight.is_floating_point() or type(weight.data) is not torch.Tensor: return None
-        a, b = (side['default'].detach().float() for side in (layer.lora_A, layer.lora_B))
+        weight = plain_weight(layer)
+        if weight is None: return None
+        a, b = (side.detach() for side in layer.pair('default'))
         added += ((b.T@b)*(a@a.T)).sum().item()
-        there += weight.detach().float().square().sum().item()
+        there += weight.float().square().sum().item()
     return math.sqrt(max(added, 0.)/there)
 
 # %% ../../nbs/training/step.ipynb #6108cdf4
