@@ -18,9 +18,8 @@ import typer
 from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
-from .config import Config, ExportConfig, fill_defaults, MakeConfig, option_groups, SampleConfig, TrainConfig
+from .config import Config, ExportConfig, fill_defaults, JudgeConfig, MakeConfig, option_groups, SampleConfig, TrainConfig
 from .screen import lasting_screen
-from .config import Config, ExportConfig, fill_defaults, JudgeConfig, option_groups, SampleConfig, TrainConfig
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(

@@ -527,8 +527,6 @@ class MakeConfig(Config):
     name:str|None = option(None, "Name of concept and run; None is the picture's.")
     max_train_steps:int|None = option(None, "Optimizer steps; None is the subject's on this base.", low=1, high=10**6)
     batch_size:int = option(8, 'Pictures drawn at once.', low=1, high=1024)
-    data_dir:str = option('data', 'Where the concept is written.', path=True)
-    outputs_dir:str = option('outputs', 'Where the run is written.', path=True)
     cache_dir:str|None = option(None, "Folder for downloads and encoded photos; None is the Hub's own cache.", path=True)
     yes:bool = option(False, 'Do not ask.')
 

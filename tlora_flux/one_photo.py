@@ -68,19 +68,19 @@ def is_copy_of(
     there = list_images(folder) if folder.is_dir() else {}
     return {*there} == {*copies} and all(open_image(there[name]).tobytes() == image.tobytes() for name, image in copies.items())
 
-# %% ../nbs/one_photo.ipynb #98c74026
+# %% ../nbs/one_photo.ipynb #fa368684
 def concept_name(
-    cfg:MakeConfig, # `photo`, `name`, `data_dir`
+    cfg:MakeConfig, # `photo`, `name`
     copies:dict, # name -> picture
-) -> str: # of its folder in `data_dir`, and of the run
+) -> str: # of its folder in `data`, and of the run in `outputs`
     "The first free name, or the one under which these pictures are already there. Raises `BadInput` for a given name that is taken."
     stem = cfg.name or file_name(Path(cfg.photo[0]).stem)
     for name in (stem, *(f'{stem}_{n}' for n in range(2, 1000))):
-        folder = Path(cfg.data_dir)/name
+        folder = Path('data')/name
         if not folder.exists() or is_copy_of(folder/'images', copies): return name
         if cfg.name: raise BadInput(f'name={name}: {folder} holds other photos; choose another name')
 
-# %% ../nbs/one_photo.ipynb #699df384
+# %% ../nbs/one_photo.ipynb #8fcefaff
 def plan_training(
     cfg:MakeConfig, # what was asked
     folder:Path, # of the concept
@@ -90,7 +90,7 @@ def plan_training(
     first = BaseRef(cfg.pretrained_model_name_or_path, cache_dir=cfg.cache_dir).find().family.first_tries.get(cfg.subject, {})
     said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt, cache_dir=cfg.cache_dir, max_train_steps=cfg.max_train_steps)
     options = first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
-    return TrainConfig(instance_data_dir=str(folder), output_dir=str(Path(cfg.outputs_dir)/name), subject=cfg.subject,
+    return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
 
 # %% ../nbs/one_photo.ipynb #08c34de2
@@ -175,7 +175,7 @@ def ask_once(
     if cfg.yes or not sys.stdin.isatty(): return
     if input('go on? [Y/n] ').strip().lower() not in ('', 'y', 'yes'): raise BadInput('nothing was trained; the concept is written, and the commands above run it')
 
-# %% ../nbs/one_photo.ipynb #c9824687
+# %% ../nbs/one_photo.ipynb #ed023d54
 def make(
     cfg:MakeConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `MakeConfig`: `photo` and `class_name` at least
@@ -184,7 +184,7 @@ def make(
     cfg = cfg or load_config(None, MakeConfig, **options)
     copies = {name: clean_copy(file) for name, file in photos_of(cfg.photo).items()}
     name = concept_name(cfg, copies)
-    config = write_concept(plan_training(cfg, Path(cfg.data_dir)/name, name), copies)
+    config = write_concept(plan_training(cfg, Path('data')/name, name), copies)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
     steps = list_steps(cfg, config, training)
     target = Path(training.output_dir)/f'for_{cfg.to}'
