@@ -280,7 +280,7 @@ class RestraintFields(Config):
     background_weight:float = option(0.0, 'Weight in the loss of what a mask leaves out, beside 1 of what it shows; 0 leaves it out altogether. '
         'Refused where no photo has a mask.', low=0, high=1)
     preservation_weight:float = option(0.0, 'Weight of a second loss that keeps the plain class as the base draws it, without pictures of it: the base on the caption '
-        'with the trigger replaced by the class, at the same noise, is what the adapter is held to. A step takes about twice as long, and no more memory; 0 is none.', low=0, high=1000)
+        'with the trigger replaced by the class, at the same noise, is what the adapter is held to. A step takes two to three times as long, and no more memory; 0 is none.', low=0, high=1000)
     sigma_low:float = option(0.0, 'Lowest noise level that is trained; whatever sigma_sampling draws below it is drawn again.', low=0, high=1)
     sigma_high:float = option(1.0, 'Highest noise level that is trained; whatever is drawn above it is drawn again.', low=0, high=1)
 

@@ -145,6 +145,7 @@ def read_tensors(
     try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
     except pickle.UnpicklingError: raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; give a lora.pt of the reference') from None
     except (SafetensorError, RuntimeError, EOFError, OSError) as e: raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
+    if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()): raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:

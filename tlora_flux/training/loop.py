@@ -470,11 +470,8 @@ def told_rows(
 ) -> list[Finding]:
     "What is no matter of passing or failing, and good to know before an hour is spent."
     rows = [Finding('data', 'pass', describe_masks(photos))] if photos else []
-    if cfg.preservation_weight: rows.append(Finding('config', 'pass', f'preservation_weight={cfg.preservation_weight:g} makes a step take about {TIME_TO_PRESERVE:g} times as long, and takes no more memory'))
+    if cfg.preservation_weight: rows.append(Finding('config', 'pass', f'preservation_weight={cfg.preservation_weight:g} makes a step take two to three times as long, and no more memory'))
     return rows
-
-# %% ../../nbs/training/loop.ipynb #bad80b89
-TIME_TO_PRESERVE = 2.3 # of a step: one more forward and backward, and the base's own forward
 
 # %% ../../nbs/training/loop.ipynb #08e78d24
 def check(
