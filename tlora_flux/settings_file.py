@@ -288,7 +288,8 @@ def save_config(
     short:bool=False, # leave out what has its default
 ) -> None:
     "Write the version and every option as YAML that `load_config` reads back from wherever one stands."
-    usual = {f.name: f.default for f in fields(cfg)} if short else {}
+    advised = SUBJECTS[cfg.subject].options if getattr(cfg, 'subject', None) else {} # left out, these would be filled again
+    usual = {f.name: f.default for f in fields(cfg) if f.name not in advised} if short else {}
     said = {name: value for name, value in public_values(cfg, Path(path).parent).items() if name not in usual or value != usual[name]}
     values = dict(tlora_flux=__version__) | said
     text = yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
