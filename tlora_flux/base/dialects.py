@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from ..errors import BadInput
-from ..reading import load_json
+from ..reading import load_json, number, table, whole
 from ..method.schedule import RankSchedule
 from ..method.adapter import PIECES, plain_weight, target_paths
+
+# %% ../../nbs/base/dialects.ipynb #06f27bc7
+LYCORIS = table(dict(linear_dim=whole(1, 10**6)), dict(tlora_min_rank=whole(0, 10**6), tlora_alpha=number())) # what is read of its config
 
 # %% ../../nbs/base/dialects.ipynb #ee164594
 OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor).+'
@@ -280,8 +283,10 @@ def lycoris_settings(
     except KeyError: raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take the file that SimpleTuner wrote') from None
     except ValueError: said = None
     if not isinstance(said, dict) or type(said.get('linear_dim')) is not int: raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner wrote')
+    try: LYCORIS(said, '')
+    except ValueError as e: raise BadInput(f'lycoris_config in the header is broken ({e}); take the file that SimpleTuner wrote') from None
     piece = said.get('sig_type', 'principal')
-    if piece not in PIECES: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
+    if piece not in [*PIECES]: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
     if not said.get('use_data_init', True): raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be rebuilt; train again')
     rank = said['linear_dim']
     schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.), factor=2)
