@@ -484,7 +484,7 @@ class JudgeConfig(Config):
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000, needs=dict(render=True))
     batch_size:int = option(8, 'Pictures at once.', low=1, high=1024)
     instance_data_dir:str|None = option(None, "Concept folder with the training photos; None is the run's.", path=True)
-    cache_dir:str|None = option(None, "Folder for downloads and, in its tlora_flux/, what scorers saw in pictures; None is the run's, or the Hub's own.", path=True)
+    cache_dir:str|None = option(None, "Folder for downloads; None is the run's, or the Hub's own.", path=True)
 
 # %% ../nbs/config.ipynb #c9632498
 def fill_defaults(

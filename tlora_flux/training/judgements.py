@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/training/judgements.ipynb #a3afa5b2
+# %% ../../nbs/training/judgements.ipynb #fc7b151a
 import json, logging
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,13 +21,12 @@ from ..base.device import memory_for, memory_given_back, OutOfMemory
 from ..photos.concept import Photo
 from ..judging.scorers import open_scorers
 from ..judging.bands import BandProbe, describe_memorising
-from ..judging.choose import Advice
 from ..judging.verdict import judge
 from .step import Trainer
 
-# %% ../../nbs/training/judgements.ipynb #1c1fe846
+# %% ../../nbs/training/judgements.ipynb #871cdd77
 def why_overfit(
-    advice:Advice, # of the run so far: a row for each judgement
+    advice, # `Advice` of the run so far: a row for each judgement
     patience:int, # judgements in a row
 ) -> str|None: # one line; None where it goes on
     "Whether alignment has fallen for long enough."
@@ -60,7 +59,7 @@ def read_bands(
         return dict(steps=found['steps'][:count], losses={kind: o[:count] for kind, o in found['losses'].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError): return dict(steps=[], losses={})
 
-# %% ../../nbs/training/judgements.ipynb #37e660b6
+# %% ../../nbs/training/judgements.ipynb #8b293b51
 @dataclass
 class Judging:
     "Judges a run from its validation pictures. A judgement that cannot be made costs one warning, and the run goes on."
@@ -84,7 +83,9 @@ class Judging:
             with memory_for('while the run was judged', 'training goes on without it'), memory_given_back():
                 measure_bands_(self, step)
                 done = judge(self.run/'validation', cache_dir=cfg.cache_dir)
-        except (BadInput, OutOfMemory) as e: return self.fail(e)
+        except (BadInput, OutOfMemory) as e:
+            self.able = False
+            return self.logger.warning(f'the run is not judged any more ({e}); `tlora judge` does it afterwards')
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
         why = cfg.stop_when_overfit and step < cfg.max_train_steps and why_overfit(done.advice, cfg.overfit_patience)
@@ -93,10 +94,6 @@ class Judging:
 
     def say_memorising(self):
         for line in describe_memorising(self.bands['steps'], self.bands['losses']): self.logger.info(line)
-
-    def fail(self, error):
-        self.able = False
-        self.logger.warning(f'the run is not judged any more ({error}); `tlora judge` does it afterwards')
 
 # %% ../../nbs/training/judgements.ipynb #f7893a9e
 def measure_bands_(

@@ -262,9 +262,7 @@ def train_to_end(
             if is_due(trainer, trainer.cfg.checkpointing_steps) and save(): run.measure(trainer)
             watch.tick()
             draw_if_due(trainer, validator, stopping, watch)
-            if judge_if_due(trainer, judging, stopping, watch):
-                run.measure(trainer)
-                break
+            if judge_if_due(trainer, judging, run, watch): break
 
 # %% ../../nbs/training/loop.ipynb #2db25a9a
 def is_due(
@@ -291,13 +289,13 @@ def draw_if_due(
 def judge_if_due(
     trainer:Trainer, # after a step, its pictures drawn
     judging:Judging|None, # judges them
-    stopping:Stopping, # whose checkpoint ends the run
+    run:Run, # its folder
     watch:StallWatch, # looking is no stall
 ) -> bool: # whether the run is to end here; then its checkpoint is written
     "Judge what is due."
     if judging is None or not is_due(trainer, trainer.cfg.judge_every): return False
-    with run_write_errors(stopping.run), paused(watch): ends = judging(trainer.done)
-    if ends: stopping.save()
+    with run_write_errors(run.folder), paused(watch): ends = judging(trainer.done)
+    if ends and run.save(trainer): run.measure(trainer)
     return ends
 
 # %% ../../nbs/training/loop.ipynb #107fdd2b
