@@ -21,7 +21,8 @@ from ..screen import lasting_screen
 from ..runs import check_run, checkpoint_folders, find_weights, read_header, run_folder, STATE, WEIGHTS
 from ..method.flow import keyed_generator, sample_sigmas
 from ..method.schedule import RankSchedule
-from ..method.adapter import add_tlora_, checkpointing_func, get_state, target_paths, tlora_layers, tlora_parameters
+from ..method.adapter import add_tlora_, checkpointing_func, get_state, target_paths, tlora_layers
+from ..method.adapter import tlora_parameters
 from ..base.families import FAMILIES, Family, family_of, refuse_unused
 from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
@@ -40,12 +41,6 @@ from ..machine.report import as_finding, check as check_machine, Finding, Report
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
-from ..runs import check_run, checkpoint_folders, read_header, WEIGHTS
-from ..method.flow import keyed_generator
-from ..method.adapter import add_tlora_, checkpointing_func, tlora_layers, tlora_parameters
-from ..base.families import FAMILIES, Family, refuse_unused
-from ..photos.concept import concept_dir, concept_fingerprint, Photo
-from ..photos.crops import list_examples, preview_sheet, read_concept
 from .judgements import check_judging, Judging, make_judging
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
@@ -450,8 +445,7 @@ def train_checked(
             return run.folder
         sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution, background=cfg.background_weight)
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
-            remember_base_(about, cfg, checkpoint)
-            remember_start_(about, cfg, checkpoint)
+            for remember_ in (remember_base_, remember_start_): remember_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
             validator = make_validator(validation, trainer, embeds, about)
             judging = make_judging(trainer, photos)
