@@ -21,6 +21,15 @@ from ..pictures.grid import Cell, file_fingerprint
 from ..pictures.board import At, Board, board_of, FIELDS, prompt_lines, common_settings
 from ..pictures.views import duration_in_words, can_be_rendered, cell_state
 
+# %% ../../nbs/explorer/render.ipynb #5ce59cf8
+def in_order_of_interest(
+    board:Board, # a grid
+    wanted:list[At], # cells to render
+    column:int, # in view
+) -> list[At]: # column by column
+    "In which order they are rendered."
+    return sorted(wanted, key=lambda at: (board.columns[at[2]].is_base, abs(at[2] - column), at[2], at[:2]))
+
 # %% ../../nbs/explorer/render.ipynb #1d717c2b
 def require_same_base(
     board:Board, # a grid
@@ -34,7 +43,7 @@ def require_same_base(
 # %% ../../nbs/explorer/render.ipynb #1b3c921c
 def grid_to_render(
     board:Board, # of a run that is here
-    wanted:list[At], # cells to render
+    wanted:list[At], # cells to render, in this order
     offload:str='none', # see `check_and_render`
 ): # a `Grid` of only the columns and cells in question
     "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned, and for a grid that was removed."
@@ -51,7 +60,7 @@ def grid_to_render(
     check_loading(cfg, base)
     family = base.find().family
     require_same_base(board, shared_settings(cfg, base, family, about))
-    cells = sorted((replace(board.cells[at], column=columns.index(at[2])) for at in wanted), key=lambda c: (c.column, c.row))
+    cells = [replace(board.cells[at], column=columns.index(at[2])) for at in wanted]
     return Grid(board.folder, board.run, base, family, [board.columns[c] for c in columns], cells, None, keep=trained is None or trained.cache_latents)
 
 # %% ../../nbs/explorer/render.ipynb #58456f90
@@ -125,7 +134,8 @@ class Renderer:
 
     def start(self, wanted:list[At]):
         self.running,self.stopping,self.said = True,False,'checking, and loading the base'
-        self.done,self.total,self.step,self.steps = 0,len(wanted),0,sum(self.board.cells[at].settings['num_inference_steps'] for at in wanted)
+        self.done,self.drawn,self.at = 0,[],{self.board.cells[at].file: at for at in wanted} # `drawn`: addresses, as they come
+        self.total,self.step,self.steps = len(wanted),0,sum(self.board.cells[at].settings['num_inference_steps'] for at in wanted)
         self.thread = threading.Thread(target=self.work, args=(wanted,), daemon=True)
         self.thread.start()
 
@@ -140,8 +150,9 @@ class Renderer:
         self.step,self.said = self.step + 1,f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
         self.tell()
 
-    def finished(self, _):
+    def finished(self, cell):
         self.done += 1
+        self.drawn.append(self.at[cell.file])
         self.tell()
 
     def work(self, wanted):

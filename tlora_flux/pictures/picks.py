@@ -128,5 +128,5 @@ def prompt_groups(
     "Prompts like the training photo, and unlike it; a person's word counts more than the rule."
     concept,captions,_ = board.concept
     like = {n: picks['prompts'].get(p, 'like' if is_like(p, captions, concept) else 'unlike')=='like' for n,p in enumerate(board.prompts)}
-    out = {LIKE_THE_PHOTO:[n for n in like if like[n]], 'Unlike it: overfitting shows here first':[n for n in like if not like[n]]}
+    out = {LIKE_THE_PHOTO:[n for n in like if like[n]], 'Unlike the photo: overfitting shows here first':[n for n in like if not like[n]]}
     return {heading: numbers for heading,numbers in out.items() if numbers}

@@ -1,0 +1,322 @@
+// The explorer's view for anywidget: a grid of checkpoints, and one of its pictures beside it.
+// The kernel keeps what is known (`browse.ipynb`); here is only what a hand does and an eye sees, so that no key waits for the kernel.
+
+const CACHED = 60 // large pictures that are kept
+const AT_ONCE = 8 // thumbnails to a question: few, so that the kernel can answer a key between two
+const SHOWN = {'': 'all columns', star: 'only starred', left: 'without rejected'}
+
+function node(tag, about = {}, ...inside) {
+  const out = document.createElement(tag)
+  for (const [name, value] of Object.entries(about)) name in out ? out[name] = value : out.setAttribute(name, value)
+  out.append(...inside)
+  return out
+}
+
+function choice(options, label, changed) { // a select from {value: words}
+  const out = node('select', {'aria-label': label, title: label, onchange: () => changed(out.value)})
+  out.fill = (all, value) => {
+    out.replaceChildren(...all.map(([key, words]) => node('option', {value: key, textContent: words, selected: key === value})))
+  }
+  out.fill(options, '')
+  return out
+}
+
+function render({model, el}) {
+  const get = name => model.get(name), ask = (what, more = {}) => model.send({ask: what, ...more})
+  const thumbs = new Map(), pictures = new Map(), abouts = new Map(), cells = new Map(), near = new Set()
+  let sort = '', shown = '', other = '', pinned = null, flip = '', whole = false
+  let order = [], asked = false, fetching = false, told = false, was = {}
+
+  // Where things are. A cell's number is its place in `states`, which has a letter for each.
+  const heads = () => get('heads'), at = () => [get('prompt'), get('image'), get('column')]
+  const number = ([prompt, image, column]) => (prompt * get('seeds')[0].length + image) * heads().length + column
+  const drawn = k => 'tro'.includes(get('states')[k])
+  const seed = (prompt, image) => get('seeds')[prompt][image]
+  const moved = values => { Object.entries(values).forEach(([k, v]) => model.set(k, v)); model.save_changes() }
+  const act = (what, value) => ask('act', {what, value})
+
+  // ---- the parts
+  const answer = node('div', {className: 'tlx-answer', role: 'status'}), switches = node('div', {className: 'tlx-row-of'})
+  const sorting = choice([], 'order of the columns', value => { sort = value; build(); show() })
+  const showing = choice(Object.entries(SHOWN), 'columns to show', value => { shown = value; build(); show() })
+  const lacking = node('div', {className: 'tlx-note'})
+  const top = node('div', {className: 'tlx-head', role: 'rowgroup'}), body = node('div', {role: 'rowgroup'})
+  const grid = node('div', {className: 'tlx-grid', role: 'grid', 'aria-label': 'prompts and checkpoints'}, top, body)
+  const title = node('div', {className: 'tlx-title'}), about = node('div', {className: 'tlx-about'})
+  const over = node('img', {className: 'tlx-over'}), under = node('img', {className: 'tlx-under'}), why = node('div', {className: 'tlx-why'})
+  const edge = node('input', {type: 'range', min: 0, max: 100, step: .5, value: 50, className: 'tlx-edge', 'aria-label': 'edge of the wipe'})
+  const left = node('span', {className: 'tlx-left'}), right = node('span', {className: 'tlx-right'}), line = node('i')
+  const picture = node('div', {className: 'tlx-picture'}, under, over, why, line, left, right, edge)
+  const steps = node('input', {type: 'range', min: 0, className: 'tlx-steps', 'aria-label': 'checkpoint'})
+  const wiping = choice([], 'wipe with', value => { other = value; show() })
+  const button = (words, help, onclick) => node('button', {textContent: words, title: help, onclick})
+  const pin = button('Pin', 'wipe any picture with this one', () => { pinned = at(); other = 'pin'; show() })
+  const full = button('100 %', 'one pixel of the picture to one of the screen', () => { whole = !whole; show() })
+  const copy = button('Copy', 'copy prompt and settings', () => copyText(about.textContent))
+  const star = button('★', 'star (S)', () => mark('star')), reject = button('✕', 'reject (X)', () => mark('reject'))
+  const note = node('input', {type: 'text', placeholder: 'a note on this checkpoint', 'aria-label': 'note', onchange: () => act('note', note.value)})
+  const like = button('', 'in which group this prompt stands', () => act('like', !row().like))
+  const keep = button('', 'copy this checkpoint to chosen/ (Enter)', () => act('keep')), kept = node('span', {className: 'tlx-note'})
+  keep.className = 'tlx-keep'
+  const said = node('div', {className: 'tlx-said', role: 'status'})
+  const keys = node('div', {className: 'tlx-note tlx-keys', textContent: '← → steps · ↑ ↓ prompts · B base · P photo · S star · X reject · Enter keep · 1–9 seeds'})
+  const line_of = (...inside) => node('div', {className: 'tlx-row-of'}, ...inside)
+  const controls = node('div', {className: 'tlx-controls'}, title, steps, line_of(wiping, pin, full, copy), line_of(star, reject, note),
+    line_of(keep, kept), said, about, line_of(like), keys)
+  const side = node('div', {className: 'tlx-side'}, picture, controls)
+  const root = node('div', {className: 'tlx', 'data-lm-suppress-shortcuts': 'true', onkeydown: pressed}, // JupyterLab's own keys are off inside
+    node('div', {className: 'tlx-bar'}, answer, switches), lacking, node('div', {className: 'tlx-main'}, grid, side))
+
+  // ---- the grid
+  const head = () => heads()[get('column')], row = () => get('rows').find(o => o.prompt === get('prompt'))
+
+  function arrange() { // which columns are side by side, and in which order
+    const all = heads().map((o, c) => ({...o, c})).filter(o => o.strength === null || o.strength === get('strength'))
+    const kind = get('bars').find(o => o.name === sort)
+    order = all.filter(o => o.strength === null || (shown === 'star' ? o.mark === 'star' : shown === 'left' ? o.mark !== 'reject' : true)).map(o => o.c)
+    if (kind) order.sort((a, b) => (heads()[b].strength === null) - (heads()[a].strength === null) || (kind.values[b]?.[0] ?? -1) - (kind.values[a]?.[0] ?? -1))
+    if (order.length && !order.includes(get('column'))) moved({column: order.find(c => heads()[c].best) ?? order.at(-1)})
+  }
+
+  function build() {
+    arrange()
+    root.style.setProperty('--columns', order.length)
+    root.classList.toggle('tlx-many', order.length > 12)
+    buildHeads()
+    cells.clear()
+    watcher.disconnect()
+    near.clear()
+    body.replaceChildren(...get('rows').flatMap(o => [...(o.heading ? [groupRow(o.heading)] : []), promptRow(o)]))
+    for (const prompt of body.querySelectorAll('.tlx-prompt')) watcher.observe(prompt)
+  }
+
+  function buildHeads() {
+    const label = c => {
+      const o = heads()[c], badges = [o.mark === 'star' && '★', o.mark === 'reject' && '✕', o.best && '◆', o.kept && '✔'].filter(Boolean).join('')
+      const name = [o.label, o.mark, o.best && 'recommended', o.kept && 'kept', o.note].filter(Boolean).join(', ')
+      const out = node('div', {role: 'columnheader', title: name, 'aria-label': name, onclick: () => choose(get('prompt'), c)}, node('b', {textContent: o.short}), node('span', {textContent: badges}))
+      out.className = ['tlx-label', o.mark && `tlx-${o.mark}`, o.kept && 'tlx-kept', o.best && 'tlx-best'].filter(Boolean).join(' ')
+      return out
+    }
+    const bar = (kind, c) => {
+      const [mean, low, high] = kind.values[c] ?? [], top = kind.top || 1, inWords = value => value.toFixed(top > 1.5 ? 1 : 2)
+      if (mean === undefined) return node('div', {role: 'gridcell', className: 'tlx-bar-cell'})
+      const words = inWords(mean) + (low === null ? '' : ` (${inWords(low)} to ${inWords(high)})`)
+      const whisker = low === null ? '' : node('i', {style: `left:${100 * Math.max(0, low / top)}%;width:${100 * Math.min(1, (high - low) / top)}%`})
+      return node('div', {role: 'gridcell', className: 'tlx-bar-cell', title: `${heads()[c].label}: ${kind.name} ${words}`},
+        node('span', {className: 'tlx-track'}, node('span', {style: `width:${100 * Math.min(1, mean / top)}%`}), whisker), node('small', {textContent: inWords(mean)}))
+    }
+    top.replaceChildren(node('div', {role: 'row', className: 'tlx-row'}, node('div', {role: 'columnheader', className: 'tlx-note', textContent: 'step'}), ...order.map(label)),
+      ...get('bars').map(kind => node('div', {role: 'row', className: 'tlx-row tlx-bars'},
+        node('div', {role: 'rowheader', className: 'tlx-kind', textContent: kind.name, title: kind.about}), ...order.map(c => bar(kind, c)))))
+    answer.textContent = get('answer')
+    const by = [['', 'by step'], ...get('bars').map(o => [o.name, `by ${o.name}`])]
+    sorting.fill(by, sort)
+    const several = (name, values, words) => values.length < 2 ? [] : [node('span', {className: 'tlx-switch', role: 'group', 'aria-label': name},
+      ...values.map((value, n) => node('button', {textContent: `${name} ${value}`, 'aria-pressed': `${words(value, n)}`, onclick: () => turn(name, value, n)})))]
+    switches.replaceChildren(...several('seed', get('seeds')[get('prompt')], (_, n) => n === get('image')),
+      ...several('strength', get('strengths'), value => value === get('strength')), sorting, showing)
+  }
+
+  const groupRow = words => node('div', {role: 'row', className: 'tlx-group'}, node('span', {role: 'rowheader', textContent: words}))
+
+  function promptRow(o) {
+    const all = order.map(c => {
+      const cell = node('div', {role: 'gridcell', className: 'tlx-cell', tabIndex: -1})
+      cell.at = [o.prompt, c]
+      cells.set(`${o.prompt},${c}`, cell)
+      return cell
+    })
+    const out = node('div', {role: 'row', className: 'tlx-row tlx-prompt'}, node('div', {role: 'rowheader', className: 'tlx-words', title: o.words, textContent: o.words}), ...all)
+    out.prompt = o.prompt
+    all.forEach(cell => paint(cell, o))
+    return out
+  }
+
+  function paint(cell, o) {
+    const [prompt, c] = cell.at, k = number([prompt, get('image'), c]), state = get('states')[k], url = thumbs.get(k)
+    cell.dataset.state = state
+    cell.classList.toggle('tlx-faint', heads()[c].mark === 'reject')
+    cell.style.backgroundImage = url ? `url(${url})` : ''
+    const lacks = drawn(k) ? '' : `: ${get('reasons')[state]}`
+    cell.setAttribute('aria-label', `${heads()[c].label}, ${o.words}${lacks}`)
+    cell.title = abouts.get(k) ?? `${heads()[c].label}${lacks}`
+  }
+
+  function repaint(which) { // the cells of these prompts and columns; none names all
+    const words = new Map(get('rows').map(o => [o.prompt, o]))
+    for (const cell of which ?? cells.values()) paint(cell, words.get(cell.at[0]))
+  }
+
+  const watcher = new IntersectionObserver(seen => {
+    for (const o of seen) o.isIntersecting ? near.add(o.target.prompt) : near.delete(o.target.prompt)
+    pump()
+  }, {rootMargin: '200px'})
+
+  function pump() { // asks for thumbnails: what is on the screen first, then the rest
+    if (asked) return
+    const lacks = ([prompt, c]) => { const k = number([prompt, get('image'), c]); return drawn(k) && !thumbs.has(k) }
+    const open = [...cells.values()].map(o => o.at).filter(lacks)
+    const next = [...open.filter(o => near.has(o[0])), ...open].slice(0, AT_ONCE)
+    if (next.length) {
+      asked = true
+      told = false
+      ask('thumbs', {cells: [...new Set(next.map(([prompt, c]) => number([prompt, get('image'), c])))]})
+    } else if (!told) { told = true; ask('idle') }
+  }
+
+  // ---- the picture
+  const labelOf = ([prompt, image, c]) => {
+    const words = prompt === get('prompt') ? '' : `, prompt ${prompt + 1}`
+    return heads()[c].label + words + (image === get('image') && !words ? '' : `, seed ${seed(prompt, image)}`)
+  }
+  const inView = () => flip === 'photo' ? 'photo' : number(flip === 'base' ? [get('prompt'), get('image'), 0] : at())
+  const wiped = () => other === '' ? null : other === 'photo' ? 'photo' : number(other === 'pin' ? pinned : [get('prompt'), get('image'), +other])
+  const keyOf = k => whole ? `${k} whole` : `${k}`
+
+  function fetchPictures() { // one at a time: keys that are held down leave out what is passed over
+    if (fetching) return
+    const next = [inView(), wiped()].find(k => k !== null && (k === 'photo' || drawn(k)) && !pictures.has(keyOf(k)))
+    if (next === undefined) return
+    fetching = true
+    ask('picture', {cell: next, whole})
+  }
+
+  function showImage(img, k, words) {
+    const url = k === null ? null : pictures.get(keyOf(k)) ?? pictures.get(`${k}`) ?? thumbs.get(k)
+    url && (k === 'photo' || drawn(k)) ? img.src = url : img.removeAttribute('src')
+    img.alt = words
+    img.hidden = !img.hasAttribute('src')
+  }
+
+  function show() {
+    const [prompt, image, column] = at(), k = inView(), now = head(), place = order.indexOf(column)
+    const rightWords = flip === 'photo' ? 'training photo' : labelOf(flip === 'base' ? [prompt, image, 0] : at())
+    const leftWords = other === '' ? '' : other === 'photo' ? 'training photo' : labelOf(other === 'pin' ? pinned : [prompt, image, +other])
+    showImage(over, k, rightWords)
+    showImage(under, wiped(), leftWords)
+    why.textContent = k === 'photo' || drawn(k) ? '' : get('reasons')[get('states')[k]]
+    left.textContent = leftWords
+    right.textContent = rightWords
+    picture.classList.toggle('tlx-wiped', other !== '')
+    picture.classList.toggle('tlx-whole', whole)
+    edge.disabled = other === ''
+    wipe()
+    title.replaceChildren(node('b', {textContent: now.label}), ` · seed ${seed(prompt, image)} · “${row().words}”`)
+    about.textContent = abouts.get(number(at())) ?? ''
+    Object.assign(steps, {max: order.length - 1, value: place, disabled: order.length < 2})
+    steps.setAttribute('aria-valuetext', now.label)
+    wiping.fill([['', 'wipe with nothing'], ...(get('photo') ? [['photo', 'wipe with the photo']] : []), ...(pinned ? [['pin', `wipe with the pinned: ${labelOf(pinned)}`]] : []),
+      ...order.map(c => [`${c}`, `wipe with ${heads()[c].label}`])], other)
+    for (const [o, on] of [[star, now.mark === 'star'], [reject, now.mark === 'reject'], [full, whole]]) o.setAttribute('aria-pressed', `${on}`)
+    if (document.activeElement !== note) note.value = now.note
+    for (const o of [keep, star, reject]) o.disabled = now.strength === null
+    keep.textContent = now.strength === null ? 'Keep: choose a checkpoint' : `Keep ${now.label}`
+    kept.textContent = get('kept') ? `kept now: ${get('kept')}` : 'nothing kept yet'
+    like.textContent = row().like ? 'this prompt is like the photo' : 'this prompt is unlike the photo'
+    said.textContent = get('said')
+    lacking.textContent = get('lacking')
+    for (const cell of grid.querySelectorAll('.tlx-on')) { cell.classList.remove('tlx-on'); cell.tabIndex = -1; cell.ariaSelected = 'false' }
+    const cell = cells.get(`${prompt},${column}`)
+    if (!cell) return
+    cell.classList.add('tlx-on')
+    cell.tabIndex = 0 // the grid's one tab stop
+    cell.ariaSelected = 'true'
+    if (grid.contains(document.activeElement) && document.activeElement !== cell) toCell()
+    fetchPictures()
+  }
+
+  const wipe = () => root.style.setProperty('--edge', other === '' ? '0%' : `${edge.value}%`)
+  function toCell() {
+    const cell = grid.querySelector('.tlx-on')
+    cell.focus({preventScroll: true})
+    cell.scrollIntoView({block: 'nearest'})
+  }
+
+  // ---- hands
+  function choose(prompt, column) { flip = ''; moved({prompt, column}); toCell() }
+  function mark(value) { if (head().strength !== null) act('mark', head().mark === value ? '' : value) }
+  function turn(name, value, n) {
+    if (name === 'seed') return moved({image: n})
+    const place = order.indexOf(get('column')), same = heads().findIndex(o => o.strength === value && o.step === head().step)
+    moved({strength: value, column: head().strength === null ? get('column') : same})
+  }
+  function toggle(what) { flip = flip === what ? '' : what; show() }
+  async function copyText(text) {
+    try { await navigator.clipboard.writeText(text); said.textContent = 'copied' } // browsers have no clipboard for pages from elsewhere without https
+    catch { getSelection().selectAllChildren(about); said.textContent = 'selected below; copy it with Ctrl-C' }
+  }
+
+  function pressed(event) {
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, on = event.target
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    event.stopPropagation()
+    if (on.matches('input, select') || (on.matches('button') && 'Enter Tab'.includes(key)) || key === ' ') return
+    const rows = get('rows').map(o => o.prompt), r = rows.indexOf(get('prompt')), c = order.indexOf(get('column'))
+    const to = (r, c) => { if (rows[r] !== undefined && order[c] !== undefined) choose(rows[r], order[c]) }
+    const keysOf = {ArrowLeft: () => to(r, c - 1), ArrowRight: () => to(r, c + 1), ArrowUp: () => to(r - 1, c), ArrowDown: () => to(r + 1, c),
+      Home: () => to(r, 0), End: () => to(r, order.length - 1), b: () => toggle('base'), p: () => get('photo') && toggle('photo'),
+      s: () => mark('star'), x: () => mark('reject'), Enter: () => head().strength !== null && act('keep')}
+    const image = '123456789'.indexOf(key)
+    if (image >= 0 && image < get('seeds')[0].length) moved({image})
+    else if (keysOf[key]) keysOf[key]()
+    else return
+    event.preventDefault()
+  }
+
+  grid.onclick = event => { const cell = event.target.closest('.tlx-cell'); if (cell) choose(...cell.at) }
+  steps.oninput = () => { flip = ''; moved({column: order[steps.value]}) }
+  edge.oninput = wipe
+  edge.onpointerup = toCell // so that the arrows walk on
+
+  // ---- what the kernel says
+  function heard(about, buffers) {
+    const url = n => URL.createObjectURL(new Blob([buffers[n]], {type: 'image/jpeg'}))
+    if (about.thumbs) {
+      asked = false
+      about.thumbs.forEach(([k, words], n) => { if (buffers[n].byteLength) thumbs.set(k, url(n)); abouts.set(k, words) })
+      repaint([...cells.values()].filter(o => about.thumbs.some(([k]) => k === number([o.at[0], get('image'), o.at[1]]))))
+      pump()
+    } else {
+      fetching = false
+      pictures.set(about.whole ? `${about.picture} whole` : `${about.picture}`, url(0))
+      abouts.set(about.picture, about.about)
+      for (const key of [...pictures.keys()].slice(0, -CACHED)) { URL.revokeObjectURL(pictures.get(key)); pictures.delete(key) }
+    }
+    show()
+  }
+
+  function changed() {
+    const now = Object.fromEntries(['rows', 'heads', 'bars', 'strength', 'image', 'states', 'answer', 'prompt'].map(name => [name, get(name)]))
+    const old = was, before = old.states ?? '', differs = name => now[name] !== old[name]
+    was = now
+    for (let k = 0; k < before.length; k++) {
+      if (now.states[k] === before[k] || 'ro'.includes(now.states[k]) && before[k] === 't') continue
+      thumbs.delete(k) // drawn anew, or gone
+      for (const key of [`${k}`, `${k} whole`]) pictures.delete(key)
+    }
+    const columns = order.join()
+    if (differs('heads') || differs('bars')) arrange()
+    if (differs('rows') || differs('strength') || columns !== order.join()) build()
+    else {
+      if (['heads', 'bars', 'answer', 'image', 'prompt'].some(differs)) buildHeads()
+      if (differs('image') || differs('heads')) repaint()
+      else if (now.states !== before) repaint([...cells.values()].filter(o => { const k = number([o.at[0], now.image, o.at[1]]); return now.states[k] !== before[k] }))
+    }
+    show()
+    pump()
+  }
+
+  el.append(root)
+  model.on('msg:custom', heard)
+  model.on('change', changed)
+  ask('hello')
+  changed()
+  if (get('arrive')) root.scrollIntoView({block: 'start'}) // a grid that was opened from below its predecessor
+  return () => {
+    watcher.disconnect()
+    for (const url of [...thumbs.values(), ...pictures.values()]) URL.revokeObjectURL(url)
+  }
+}
+
+export default {render}
