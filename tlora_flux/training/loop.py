@@ -350,8 +350,7 @@ def train_checked(
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             remember_base_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
-            validator = make_validator(validation, trainer, embeds, about)
-            judging = make_judging(trainer, photos)
+            validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             run.say(describe_run(trainer, photos))
