@@ -59,7 +59,7 @@ def read_bands(
         return dict(steps=found['steps'][:count], losses={kind: o[:count] for kind, o in found['losses'].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError): return dict(steps=[], losses={})
 
-# %% ../../nbs/training/judgements.ipynb #8b293b51
+# %% ../../nbs/training/judgements.ipynb #4c20c0ac
 @dataclass
 class Judging:
     "Judges a run from its validation pictures. A judgement that cannot be made costs one warning, and the run goes on."
@@ -70,7 +70,7 @@ class Judging:
 
     def __post_init__(self):
         self.run, self.logger = Path(self.trainer.cfg.output_dir), logging.getLogger('tlora_flux.train')
-        self.bands = read_bands(self.run/'bands.json', self.trainer.done)
+        self.bands = read_bands(self.run/'bands.json', self.trainer.done) if self.trainer.done else dict(steps=[], losses={}) # an earlier run's may lie there still
 
     def __call__(self, step:int) -> bool: # whether the run is to end here; all processes have to ask
         why = self.look(step) if self.probe and self.able else None

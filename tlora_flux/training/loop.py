@@ -447,8 +447,7 @@ def train_checked(
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             for remember_ in (remember_base_, remember_start_): remember_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
-            validator = make_validator(validation, trainer, embeds, about)
-            judging = make_judging(trainer, photos)
+            validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             for line in first_lines(trainer, photos, about['base_stamp']): run.say(line)
