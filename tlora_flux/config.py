@@ -240,6 +240,9 @@ class AdapterFields(Config):
         choices=('paper', 'constant', 'shifted', 'cosine'))
     rank_levels:int|None = option(None, 'Different live ranks, so that an export needs no more files; None is one for each whole number.',
         low=2, high=16385, needs=dict(rank_schedule=Not('constant')))
+    rank_exponent:float = option(1.0, 'Power of that fall: above 1 the ranks wait for less noise.',
+        low=.01, high=100, needs=dict(rank_schedule=Not('constant')))
+    rank_gate:float = option(1.0, 'No rank is live above this sigma; 1 is no gate.', low=.01, high=1)
     init:str = option('vanilla', 'Start of the adapter: lora_A random and lora_B zero; or orthonormal, from a piece of a random matrix, or of the weight.',
         choices=('vanilla', 'ortho_last', 'ortho_middle', 'ortho_principal', 'weight_last', 'weight_middle', 'weight_principal'))
     targets:str = option('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')

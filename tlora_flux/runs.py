@@ -54,7 +54,7 @@ def find_weights(
 # %% ../nbs/runs.ipynb #c515d876
 RANKS = dict(max_rank=whole(1, 10**6), min_rank=whole(0, 10**6)) # what other programs make of two factors may have many
 WORDS = text(1000, one_line=True)
-HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1))), init=text(100), targets=text(100_000), transformer=text(200), package_version=text(100), family=text(100),
+HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1), gate=number(0, 1), mu=number(-10, 10))), init=text(100), targets=text(100_000), transformer=text(200), package_version=text(100), family=text(100),
     base=maybe(WORDS), revision=maybe(WORDS), trigger=WORDS, class_name=WORDS, max_sequence_length=whole(1, 512), resolution=whole(16, 16384), step=whole(), seed=whole(), samples=whole(1), data=text(100)))
 
 # %% ../nbs/runs.ipynb #da60ef1c

@@ -247,7 +247,7 @@ def reference_files(
     "The reference's two files. Raises `BadInput` for an adapter that its code cannot run."
     s,about = adapter.schedule,adapter.about
     if about['init'] != 'vanilla': raise BadInput(f"the reference's code for FLUX has no orthogonal adapters, and this one has init={about['init']}; export to diffusers or comfyui")
-    if (s.levels, s.exponent, s.factor) != (None, 1, 1) or s.kind not in ('paper', 'constant'):
+    if (s.levels, s.exponent, s.factor, s.gate) != (None, 1, 1, 1) or s.kind not in ('paper', 'constant'):
         raise BadInput(f'the reference knows the schedule of the paper alone, this one is {s.to_dict()}; export to diffusers or comfyui')
     ranks = dict(rank=s.max_rank, min_rank=s.min_rank if s.kind == 'paper' else s.max_rank, tlora=s.kind == 'paper')
     words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'), pretrained_model_name_or_path=without_private_paths(about.get('base')) or 'black-forest-labs/FLUX.1-dev')

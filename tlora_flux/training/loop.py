@@ -20,7 +20,7 @@ from ..config import fill_defaults, TrainConfig, why_idle
 from ..screen import lasting_screen
 from ..runs import check_run, checkpoint_folders, find_weights, read_header, run_folder, STATE, WEIGHTS
 from ..method.flow import keyed_generator, sample_sigmas
-from ..method.schedule import RankSchedule
+from ..method.schedule import RankSchedule, silent_ranks
 from ..method.adapter import add_tlora_, checkpointing_func, get_state, target_paths, tlora_layers
 from ..method.adapter import tlora_parameters
 from ..base.families import FAMILIES, Family, family_of, refuse_unused
@@ -57,14 +57,24 @@ def training_steps(
         with memory_for(f'in step {trainer.done + 1}', mend): record = trainer.step()
         yield record | dict(seconds=round(time.perf_counter() - began, 4))
 
+# %% ../../nbs/training/loop.ipynb #e5163e69
+def schedule_of_run(
+    cfg:TrainConfig, # filled
+    mu:float, # the sampler's shift
+) -> RankSchedule: # to train with
+    "What the options say; a schedule that undoes the sampler's shift undoes that of this size of picture."
+    shift = dict(mu=mu) if cfg.rank_schedule == 'shifted' else {}
+    return RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels, cfg.rank_exponent, gate=cfg.rank_gate, **shift)
+
 # %% ../../nbs/training/loop.ipynb #f210010a
 def check_adapter(
     cfg:TrainConfig, # rank, schedule, targets
     family:Family, # of the base
     config:dict, # of the transformer
+    mu:float, # the sampler's shift
 ) -> RankSchedule: # to train with
     "Attach a vanilla adapter, which costs nothing to draw, to an empty copy of the transformer. Raises `BadInput` if it does not fit."
-    cls, schedule = getattr(diffusers, family.transformer_class), RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels)
+    cls, schedule = getattr(diffusers, family.transformer_class), schedule_of_run(cfg, mu)
     with torch.device('meta'): shell = cls.from_config(config)
     add_tlora_(shell, schedule, cfg.targets, generator=torch.Generator())
     if cfg.start_from and not has_checkpoint(cfg): check_start(cfg, family, shell, read_header(cfg.start_from))
@@ -117,6 +127,20 @@ def say_if_rate_is_odd(
     result = 'nothing will be learned' if cfg.learning_rate < usual else 'it will break what the base can do'
     logger.warning(f'learning_rate={cfg.learning_rate:g} is far from the usual {usual:g} of optimizer={cfg.optimizer} on {family.name}: {result}; leave learning_rate out for the usual one')
 
+# %% ../../nbs/training/loop.ipynb #26ed290c
+def say_if_ranks_are_silent(
+    schedule:RankSchedule, # of the run
+    steps:int, # of the sampler
+    mu:float, # its shift
+) -> None:
+    "Warn where an eighth of the ranks, two at least, are trained and live at no step of the sampler."
+    silent, rank = silent_ranks(schedule, steps, mu), schedule.max_rank
+    if silent < max(2, rank/8): return
+    most = range(rank - schedule.min_rank + 1, 1, -1)
+    levels = next((o for o in most if not silent_ranks(replace(schedule, levels=o), steps, mu)), None)
+    mend = f'with rank_levels={levels} all of them are' if levels else 'take a lower rank'
+    logger.warning(f'{silent} of rank={rank} are trained, and live at none of the {steps} steps that a picture takes; {mend}')
+
 # %% ../../nbs/training/loop.ipynb #4bb627fb
 def settle_config(
     cfg:TrainConfig, # as a person gave it
@@ -142,7 +166,8 @@ def settle_config(
     check_judging(cfg, family)
     say_if_idle(cfg, mu)
     say_if_rate_is_odd(cfg, family)
-    return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
+    say_if_ranks_are_silent(schedule_of_run(cfg, mu), family.defaults['num_inference_steps'], mu)
+    return cfg, family, check_adapter(cfg, family, base.config, mu), read_concept(cfg)
 
 # %% ../../nbs/training/loop.ipynb #c6979460
 def encode_photos(

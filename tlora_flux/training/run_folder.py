@@ -337,6 +337,8 @@ def judge_effect(
     usual = '1, which prodigy scales by itself' if cfg.optimizer == 'prodigy' else f"the family's"
     if effect.nothing: return f'it has learned nothing ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, or train longer'
     if effect.too_much: return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
+    if effect.rank and effect.rank <= cfg.min_rank < cfg.rank and cfg.rank_schedule != 'constant':
+        return f'{effect}, no more than min_rank={cfg.min_rank}, which are live at all noise: the mask may take nothing away; a lower min_rank would'
     return str(effect)
 
 # %% ../../nbs/training/run_folder.ipynb #c920e6ca

@@ -144,6 +144,7 @@ class Effect:
     loss:float # with the adapter
     base_loss:float # without it, at the same noise
     delta:float|None # length of `strength * B @ A` over that of the weights, all layers; None where the weights are quantised
+    rank:float|None=None # effective rank of what is added, the mean of the layers; None where nothing is
 
     @property
     def nothing(self) -> bool: return abs(self.loss - self.base_loss) <= 1e-5*self.base_loss and (self.delta or 0.) < 1e-5
@@ -152,7 +153,8 @@ class Effect:
 
     def __str__(self):
         changed = '' if self.delta is None else f', and the weights are changed by {self.delta:.2g} of their length'
-        return f'loss {self.loss:.4g}, the base has {self.base_loss:.4g} at the same noise{changed}'
+        rank = '' if self.rank is None else f', effective rank {self.rank:.1f}'
+        return f'loss {self.loss:.4g}, the base has {self.base_loss:.4g} at the same noise{changed}{rank}'
 
 # %% ../../nbs/training/step.ipynb #8091193a
 def relative_delta(
@@ -167,6 +169,18 @@ def relative_delta(
         added += ((b.T@b)*(a@a.T)).sum().item()
         there += weight.float().square().sum().item()
     return math.sqrt(max(added, 0.)/there)
+
+# %% ../../nbs/training/step.ipynb #8ceb9bf7
+def effective_rank(
+    transformer:nn.Module, # adapted
+) -> float|None: # mean over the layers that add something; None where none does
+    "Participation ratio of the squared singular values of what a layer adds."
+    ranks = []
+    for layer in tlora_layers(transformer).values():
+        a, b = (side.detach().double() for side in layer.pair('default'))
+        squares = (b.T@b)@(a@a.T)
+        if total := squares.trace().item(): ranks.append(total**2/(squares@squares).trace().item())
+    return statistics.fmean(ranks) if ranks else None
 
 # %% ../../nbs/training/step.ipynb #6108cdf4
 def measure_effect(
@@ -187,4 +201,4 @@ def measure_effect(
                     losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
     finally: set_strength_(transformer, own)
     loss, base_loss = (statistics.fmean(o) for o in losses.values())
-    return Effect(loss, base_loss, relative_delta(transformer))
+    return Effect(loss, base_loss, relative_delta(transformer), effective_rank(transformer))
