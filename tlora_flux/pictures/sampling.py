@@ -327,13 +327,24 @@ def list_batches(
             out += columns.values()
     return out
 
+# %% ../../nbs/pictures/sampling.ipynb #7080381f
+def is_drawn(
+    cell:Cell, # of the plan
+    folder:Path, # of the grid
+    origin:str|None=None, # from `origin_of`; None asks for the settings alone
+) -> bool: # a picture that does not say on what it was drawn, as of an earlier version, passes
+    "Whether a cell is there as it should be."
+    if read_settings(folder/cell.file) != cell.settings: return False
+    return origin is None or read_origin(folder/cell.file) in (None, origin)
+
 # %% ../../nbs/pictures/sampling.ipynb #9b6fda2d
 def missing_batches(
     grid:Grid, # the plan
     batch_size:int, # pictures at once
+    origin:str|None=None, # from `origin_of`; None asks for the settings alone
 ) -> list[list[Cell]]: # in the order of drawing
-    "The batches that hold a cell which is not there, or was made with other settings."
-    return [b for b in list_batches(grid.cells, batch_size) if any(read_settings(grid.folder/c.file)!=c.settings for c in b)]
+    "The batches that hold a cell which is not there, or was made with other settings or on another base."
+    return [b for b in list_batches(grid.cells, batch_size) if not all(is_drawn(c, grid.folder, origin) for c in b)]
 
 # %% ../../nbs/pictures/sampling.ipynb #faf6499c
 def origin_of(
@@ -360,8 +371,8 @@ def equal_cells(
 ) -> dict[str,Path]: # name of a cell that is not drawn yet -> the same picture in another grid
     "What need not be drawn: cells of grids beside the run or in `outputs` with the same settings, on the same base."
     def key(settings): return json.dumps(settings, sort_keys=True)
-    missing = {key(c.settings): c.file for c in grid.cells if read_settings(grid.folder/c.file)!=c.settings}
     origin,found = origin_of(grid),{}
+    missing = {key(c.settings): c.file for c in grid.cells if not is_drawn(c, grid.folder, origin)}
     for file,plan in sorted(plans_of(grid.run.resolve()).items()) if missing else ():
         for entry in planned_cells(plan):
             settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
@@ -392,7 +403,7 @@ def draw_batches(
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
-                if read_settings(grid.folder/cell.file)!=cell.settings: save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
+                if not is_drawn(cell, grid.folder, origin): save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
                 if finished: finished(cell)
 
 # %% ../../nbs/pictures/sampling.ipynb #4a6f2a3c
@@ -495,8 +506,8 @@ def draw_grid(
 ) -> None:
     "Copy what other grids have, load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
     state,device = state or PartialState(cpu=not torch.accelerator.is_available()),default_device()
-    with drawing_errors(grid, state): copied, = broadcast_object_list([equal_cells(grid) if todo and state.is_main_process else {}])
-    todo = [b for b in todo if not all(c.file in copied or read_settings(grid.folder/c.file)==c.settings for c in b)]
+    with drawing_errors(grid, state): origin,copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process else [None, {}])
+    todo = [b for b in todo if not all(c.file in copied or is_drawn(c, grid.folder, origin) for c in b)]
     mine = todo[state.process_index::state.num_processes]
     embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
     with drawing_errors(grid, state):
@@ -510,6 +521,18 @@ def draw_grid(
             if state.is_main_process:
                 if not (grid.folder/'grid.json').is_file(): write_plan(grid) # removed while it was drawn
                 atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
+
+# %% ../../nbs/pictures/sampling.ipynb #f9581a3e
+def with_other_origins(
+    grid:Grid, # the plan
+    todo:list[list[Cell]], # from `missing_batches`, by settings alone
+    batch_size:int, # pictures at once
+    state:PartialState, # this process among all
+) -> list[list[Cell]]: # with what was drawn on another base, or on one whose encoders have changed since
+    "A grid that is gone on with is drawn on one base. One that is whole stays as it is, and its base need not be here."
+    if not todo: return []
+    with drawing_errors(grid, state): origin, = broadcast_object_list([origin_of(grid) if state.is_main_process else None])
+    return missing_batches(grid, batch_size, origin)
 
 # %% ../../nbs/pictures/sampling.ipynb #ca2bd244
 def check_grid(
@@ -552,7 +575,7 @@ def sample(
         with lasting_screen(), grid_held(grid):
             todo = missing_batches(grid, cfg.batch_size)
             if todo: require_pass(report, cfg.ignore_check)
-            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload, state)
+            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, with_other_origins(grid, todo, cfg.batch_size, state), cfg.offload, state)
             for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
             with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder
