@@ -189,8 +189,8 @@ SCROLLS = """() => [...document.querySelectorAll('.tlx, .tlx *, .jp-OutputArea, 
   .filter(o => /auto|scroll/.test(getComputedStyle(o).overflowX) && o.scrollWidth > o.clientWidth + 1).map(o => `${o.className} ${o.scrollWidth} in ${o.clientWidth}`)"""
 UNSEEN = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(), out = [];
   for (const what of ['.tlx-answer', '.tlx-label:last-child', '.tlx-bars', '.tlx-cell', '.tlx-over', '.tlx-keep']) {
-    const r = document.querySelector(what)?.getBoundingClientRect();
-    if (!r) continue;
+    const o = document.querySelector(what), r = o?.getBoundingClientRect();
+    if (!o || o.hidden) continue;
     if (r.top < room.top - 1 || Math.min(r.bottom, r.top + 200) > room.bottom + 1 || r.right > room.right + 1 || !r.width) out.push(`${what} ${Math.round(r.top)} to ${Math.round(r.bottom)} of ${Math.round(room.bottom)}`) }
   return out; }"""
 PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [...m.slice(0, 3), m[3] ?? 1] }, over = (a, b) => a.slice(0, 3).map((v, n) => v * a[3] + b[n] * (1 - a[3])),
@@ -278,7 +278,7 @@ def wipe(page):
     assert abs(float(page.locator('.tlx-edge').input_value()) - 25) < 4
     assert page.locator('.tlx-left').inner_text() == 'base model' and page.evaluate(STATE)[2] # the arrows walk on
     page.get_by_role('button', name='Pin').click()
-    page.keyboard.press('ArrowUp')
+    for key in ('ArrowLeft', 'ArrowUp'): page.keyboard.press(key)
     assert 'prompt' in page.locator('.tlx-left').inner_text() # any two pictures
     page.get_by_role('button', name='100 %').click()
     page.wait_for_function("document.querySelector('.tlx-over').offsetWidth == 128") # of the picture, not of the screen

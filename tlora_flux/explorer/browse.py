@@ -340,8 +340,14 @@ class RenderBar:
         self.follow()
         self.look.observe(self.follow, ['image','strength','states'])
 
-    def all(self): return [at for at,letter in self.grid.letters.items() if letter in '.do' and can_be_rendered(self.grid.board, at)]
-    def here(self): return [at for at in self.all() if at[1]==self.look.image and at[2] in self.grid.columns()]
+    def all(self):
+        lacks = [at for at,letter in self.grid.letters.items() if letter in '.do']
+        can = {column: can_be_rendered(self.grid.board, at) for column,at in {at[2]: at for at in lacks}.items()} # a column's cells need the same files
+        return [at for at in lacks if can[at[2]]]
+
+    def here(self):
+        columns = self.grid.columns()
+        return [at for at in self.all() if at[1]==self.look.image and at[2] in columns]
 
 # %% ../../nbs/explorer/browse.ipynb #1f958fc7
 @patch
@@ -453,7 +459,7 @@ def small_board(
         if cell := grid.board.cells.get((p,grid.look.image,c)): kept[p,0,columns.index(c)] = cell
     return replace(grid.board, columns=[grid.board.columns[c] for c in columns], cells=kept)
 
-# %% ../../nbs/explorer/browse.ipynb #a61b15aa
+# %% ../../nbs/explorer/browse.ipynb #9c21fdd1
 class PlainView:
     "One picture at a time and the buttons that matter, without a script."
     def __init__(self, board:Board, look:ViewState, picks:Picks):
@@ -466,14 +472,14 @@ class PlainView:
         self.box = W.VBox([lacks, self.prompt, self.column, self.image, W.HBox(buttons), self.said]).add_class('tlx-plain')
         for name in ('prompt','column'): W.link((look, name), (getattr(self, name), 'value'))
         look.when_asked('hello', self.leave)
-        look.observe(self.show)
+        look.observe(self.show, ['prompt','image','column','said'])
         self.show()
 
     def show(self, _=None):
         self.image.value,self.said.value = jpeg_bytes(viewer_picture(self.board, self.look.at)),f'<pre>{escape(self.look.said)}</pre>'
 
     def leave(self):
-        self.look.unobserve(self.show)
+        self.look.unobserve(self.show, ['prompt','image','column','said'])
         self.box.layout.display = 'none'
 
 # %% ../../nbs/explorer/browse.ipynb #94f4adce
@@ -521,15 +527,16 @@ def first_column(
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
     def __init__(self, board:Board, offload:str='none'):
-        self.box,self.offload,self.still = W.VBox(),offload,StillSheet()
+        self.box,self.offload,self.still = W.VBox().add_class('tlx-explorer'),offload,StillSheet()
         self.open(board)
 
     def open(self, board):
         "Show a board: this one, another of its run, or the one of edited prompts."
-        said = close_older_explorer(self, board.folder.resolve())
+        closed = close_older_explorer(self, board.folder.resolve())
+        said = read_picks(board.home)[1] or read_judgement(board.home)[1] or closed # before anything else reads, and puts aside
         self.board,self.look = board,ViewState(strength=board.strengths[-1], arrive=bool(self.box.children))
         self.grid,self.picks,self.run_view = GridView(board, self.look, board.home),Picks(board, self.look, board.home),RunView(board, self.look)
-        self.look.set(column=first_column(self.grid), said=read_picks(board.home)[1] or read_judgement(board.home)[1] or said)
+        self.look.set(column=first_column(self.grid), said=said)
         self.rendering,self.saving,self.plain = RenderBar(self.grid, self.offload),SaveBar(board),PlainView(board, self.look, self.picks)
         self.editor,self.grids = PromptEditor(board, self.open),GridChoice(board, self.open)
         self.look.when_asked('idle', self.keep_still)

@@ -3,7 +3,8 @@
 
 const CACHED = 60 // large pictures that are kept
 const AT_ONCE = 8 // thumbnails to a question: few, so that the kernel can answer a key between two
-const SHOWN = {'': 'all columns', star: 'only starred', left: 'without rejected'}
+const SHOWN = [['', 'all columns'], ['star', 'only starred'], ['left', 'without rejected']]
+const KEYS = '← → steps · ↑ ↓ prompts · B base · P photo · S star · X reject · Enter keep · 1–9 seeds'
 
 function node(tag, about = {}, ...inside) {
   const out = document.createElement(tag)
@@ -11,6 +12,9 @@ function node(tag, about = {}, ...inside) {
   out.append(...inside)
   return out
 }
+
+const box = (className, ...inside) => node('div', {className}, ...inside)
+const part = (role, className, words, ...inside) => node('div', {role, className, title: words, textContent: inside.length ? '' : words}, ...inside)
 
 function choice(options, label, changed) { // a select from {value: words}
   const out = node('select', {'aria-label': label, title: label, onchange: () => changed(out.value)})
@@ -36,17 +40,17 @@ function render({model, el}) {
   const act = (what, value) => ask('act', {what, value})
 
   // ---- the parts
-  const answer = node('div', {className: 'tlx-answer', role: 'status'}), switches = node('div', {className: 'tlx-row-of'})
+  const answer = part('status', 'tlx-answer', ''), switches = box('tlx-row-of')
   const sorting = choice([], 'order of the columns', value => { sort = value; build(); show() })
-  const showing = choice(Object.entries(SHOWN), 'columns to show', value => { shown = value; build(); show() })
-  const lacking = node('div', {className: 'tlx-note'})
+  const showing = choice(SHOWN, 'columns to show', value => { shown = value; build(); show() })
+  const lacking = box('tlx-note')
   const top = node('div', {className: 'tlx-head', role: 'rowgroup'}), body = node('div', {role: 'rowgroup'})
   const grid = node('div', {className: 'tlx-grid', role: 'grid', 'aria-label': 'prompts and checkpoints'}, top, body)
-  const title = node('div', {className: 'tlx-title'}), about = node('div', {className: 'tlx-about'})
-  const over = node('img', {className: 'tlx-over'}), under = node('img', {className: 'tlx-under'}), why = node('div', {className: 'tlx-why'})
-  const edge = node('input', {type: 'range', min: 0, max: 100, step: .5, value: 50, className: 'tlx-edge', 'aria-label': 'edge of the wipe'})
-  const left = node('span', {className: 'tlx-left'}), right = node('span', {className: 'tlx-right'}), line = node('i')
-  const picture = node('div', {className: 'tlx-picture'}, under, over, why, line, left, right, edge)
+  const title = box('tlx-title'), about = box('tlx-about')
+  const over = node('img', {className: 'tlx-over'}), under = node('img', {className: 'tlx-under'})
+  const edge = node('input', {type: 'range', min: 0, max: 100, step: .5, className: 'tlx-edge', 'aria-label': 'edge of the wipe'})
+  const left = box('tlx-left'), right = box('tlx-right'), why = box('tlx-why')
+  const picture = box('tlx-picture', under, over, why, node('i'), left, right, edge)
   const steps = node('input', {type: 'range', min: 0, className: 'tlx-steps', 'aria-label': 'checkpoint'})
   const wiping = choice([], 'wipe with', value => { other = value; show() })
   const button = (words, help, onclick) => node('button', {textContent: words, title: help, onclick})
@@ -54,18 +58,17 @@ function render({model, el}) {
   const full = button('100 %', 'one pixel of the picture to one of the screen', () => { whole = !whole; show() })
   const copy = button('Copy', 'copy prompt and settings', () => copyText(about.textContent))
   const star = button('★', 'star (S)', () => mark('star')), reject = button('✕', 'reject (X)', () => mark('reject'))
-  const note = node('input', {type: 'text', placeholder: 'a note on this checkpoint', 'aria-label': 'note', onchange: () => act('note', note.value)})
+  const note = node('input', {type: 'text', placeholder: 'a note on this checkpoint', 'aria-label': 'note'})
+  note.onchange = () => act('note', note.value)
   const like = button('', 'in which group this prompt stands', () => act('like', !row().like))
   const keep = button('', 'copy this checkpoint to chosen/ (Enter)', () => act('keep')), kept = node('span', {className: 'tlx-note'})
   keep.className = 'tlx-keep'
-  const said = node('div', {className: 'tlx-said', role: 'status'})
-  const keys = node('div', {className: 'tlx-note tlx-keys', textContent: '← → steps · ↑ ↓ prompts · B base · P photo · S star · X reject · Enter keep · 1–9 seeds'})
-  const line_of = (...inside) => node('div', {className: 'tlx-row-of'}, ...inside)
-  const controls = node('div', {className: 'tlx-controls'}, title, steps, line_of(wiping, pin, full, copy), line_of(star, reject, note),
-    line_of(keep, kept), said, about, line_of(like), keys)
-  const side = node('div', {className: 'tlx-side'}, picture, controls)
-  const root = node('div', {className: 'tlx', 'data-lm-suppress-shortcuts': 'true', onkeydown: pressed}, // JupyterLab's own keys are off inside
-    node('div', {className: 'tlx-bar'}, answer, switches), lacking, node('div', {className: 'tlx-main'}, grid, side))
+  const said = part('status', 'tlx-said', ''), line = (...inside) => box('tlx-row-of', ...inside)
+  const controls = box('tlx-controls', title, steps, line(wiping, pin, full, copy), line(star, reject, note), line(keep, kept), said, about,
+    line(like), box('tlx-note tlx-keys', KEYS))
+  const root = box('tlx', box('tlx-bar', answer, switches), lacking, box('tlx-main', grid, box('tlx-side', picture, controls)))
+  root.setAttribute('data-lm-suppress-shortcuts', 'true') // JupyterLab's own keys are off inside
+  root.onkeydown = pressed
 
   // ---- the grid
   const head = () => heads()[get('column')], row = () => get('rows').find(o => o.prompt === get('prompt'))
@@ -73,8 +76,10 @@ function render({model, el}) {
   function arrange() { // which columns are side by side, and in which order
     const all = heads().map((o, c) => ({...o, c})).filter(o => o.strength === null || o.strength === get('strength'))
     const kind = get('bars').find(o => o.name === sort)
-    order = all.filter(o => o.strength === null || (shown === 'star' ? o.mark === 'star' : shown === 'left' ? o.mark !== 'reject' : true)).map(o => o.c)
-    if (kind) order.sort((a, b) => (heads()[b].strength === null) - (heads()[a].strength === null) || (kind.values[b]?.[0] ?? -1) - (kind.values[a]?.[0] ?? -1))
+    const kept = {'': () => true, star: o => o.mark === 'star', left: o => o.mark !== 'reject'}[shown]
+    order = all.filter(o => o.strength === null || kept(o)).map(o => o.c)
+    const rank = c => heads()[c].strength === null ? Infinity : kind.values[c]?.[0] ?? -1 // the base stays first
+    if (kind) order.sort((a, b) => rank(a) === rank(b) ? 0 : rank(b) - rank(a))
     if (order.length && !order.includes(get('column'))) moved({column: order.find(c => heads()[c].best) ?? order.at(-1)})
   }
 
@@ -92,33 +97,40 @@ function render({model, el}) {
 
   function buildHeads() {
     const label = c => {
-      const o = heads()[c], badges = [o.mark === 'star' && '★', o.mark === 'reject' && '✕', o.best && '◆', o.kept && '✔'].filter(Boolean).join('')
+      const o = heads()[c], badges = ({star: '★', reject: '✕'}[o.mark] ?? '') + (o.best ? '◆' : '') + (o.kept ? '✔' : '')
       const name = [o.label, o.mark, o.best && 'recommended', o.kept && 'kept', o.note].filter(Boolean).join(', ')
-      const out = node('div', {role: 'columnheader', title: name, 'aria-label': name, onclick: () => choose(get('prompt'), c)}, node('b', {textContent: o.short}), node('span', {textContent: badges}))
-      out.className = ['tlx-label', o.mark && `tlx-${o.mark}`, o.kept && 'tlx-kept', o.best && 'tlx-best'].filter(Boolean).join(' ')
+      const kinds = ['tlx-label', o.mark && `tlx-${o.mark}`, o.kept && 'tlx-kept', o.best && 'tlx-best'].filter(Boolean).join(' ')
+      const out = part('columnheader', kinds, name, node('b', {textContent: o.short}), node('span', {textContent: badges}))
+      out.ariaLabel = name
+      out.onclick = () => choose(get('prompt'), c)
       return out
     }
     const bar = (kind, c) => {
       const [mean, low, high] = kind.values[c] ?? [], top = kind.top || 1, inWords = value => value.toFixed(top > 1.5 ? 1 : 2)
-      if (mean === undefined) return node('div', {role: 'gridcell', className: 'tlx-bar-cell'})
+      if (mean === undefined) return part('gridcell', 'tlx-bar-cell', '')
       const words = inWords(mean) + (low === null ? '' : ` (${inWords(low)} to ${inWords(high)})`)
-      const whisker = low === null ? '' : node('i', {style: `left:${100 * Math.max(0, low / top)}%;width:${100 * Math.min(1, (high - low) / top)}%`})
-      return node('div', {role: 'gridcell', className: 'tlx-bar-cell', title: `${heads()[c].label}: ${kind.name} ${words}`},
-        node('span', {className: 'tlx-track'}, node('span', {style: `width:${100 * Math.min(1, mean / top)}%`}), whisker), node('small', {textContent: inWords(mean)}))
+      const share = value => `${100 * Math.min(1, Math.max(0, value / top))}%`
+      const track = box('tlx-track', node('span', {style: `width:${share(mean)}`}))
+      if (low !== null) track.append(node('i', {style: `left:${share(low)};width:${share(high - Math.max(0, low))}`})) // the interval
+      return part('gridcell', 'tlx-bar-cell', `${heads()[c].label}: ${kind.name} ${words}`, track, node('small', {textContent: inWords(mean)}))
     }
-    top.replaceChildren(node('div', {role: 'row', className: 'tlx-row'}, node('div', {role: 'columnheader', className: 'tlx-note', textContent: 'step'}), ...order.map(label)),
-      ...get('bars').map(kind => node('div', {role: 'row', className: 'tlx-row tlx-bars'},
-        node('div', {role: 'rowheader', className: 'tlx-kind', textContent: kind.name, title: kind.about}), ...order.map(c => bar(kind, c)))))
+    const kindRow = kind => {
+      const name = part('rowheader', 'tlx-kind', kind.about, kind.name)
+      return part('row', 'tlx-row tlx-bars', '', name, ...order.map(c => bar(kind, c)))
+    }
+    top.replaceChildren(part('row', 'tlx-row', '', part('columnheader', 'tlx-note', 'step'), ...order.map(label)), ...get('bars').map(kindRow))
     answer.textContent = get('answer')
     const by = [['', 'by step'], ...get('bars').map(o => [o.name, `by ${o.name}`])]
     sorting.fill(by, sort)
-    const several = (name, values, words) => values.length < 2 ? [] : [node('span', {className: 'tlx-switch', role: 'group', 'aria-label': name},
-      ...values.map((value, n) => node('button', {textContent: `${name} ${value}`, 'aria-pressed': `${words(value, n)}`, onclick: () => turn(name, value, n)})))]
+    const several = (name, values, on) => { // nothing, where there is nothing to choose
+      const buttons = values.map((value, n) => node('button', {textContent: `${name} ${value}`, 'aria-pressed': `${on(value, n)}`, onclick: () => turn(name, value, n)}))
+      return values.length < 2 ? [] : [node('span', {className: 'tlx-row-of', role: 'group', 'aria-label': name}, ...buttons)]
+    }
     switches.replaceChildren(...several('seed', get('seeds')[get('prompt')], (_, n) => n === get('image')),
       ...several('strength', get('strengths'), value => value === get('strength')), sorting, showing)
   }
 
-  const groupRow = words => node('div', {role: 'row', className: 'tlx-group'}, node('span', {role: 'rowheader', textContent: words}))
+  const groupRow = words => part('row', 'tlx-group', '', part('rowheader', '', words))
 
   function promptRow(o) {
     const all = order.map(c => {
@@ -127,7 +139,7 @@ function render({model, el}) {
       cells.set(`${o.prompt},${c}`, cell)
       return cell
     })
-    const out = node('div', {role: 'row', className: 'tlx-row tlx-prompt'}, node('div', {role: 'rowheader', className: 'tlx-words', title: o.words, textContent: o.words}), ...all)
+    const out = part('row', 'tlx-row tlx-prompt', '', part('rowheader', 'tlx-words', o.words), ...all)
     out.prompt = o.prompt
     all.forEach(cell => paint(cell, o))
     return out
@@ -171,7 +183,8 @@ function render({model, el}) {
     return heads()[c].label + words + (image === get('image') && !words ? '' : `, seed ${seed(prompt, image)}`)
   }
   const inView = () => flip === 'photo' ? 'photo' : number(flip === 'base' ? [get('prompt'), get('image'), 0] : at())
-  const wiped = () => other === '' ? null : other === 'photo' ? 'photo' : number(other === 'pin' ? pinned : [get('prompt'), get('image'), +other])
+  const under_at = () => other === 'pin' ? pinned : [get('prompt'), get('image'), +other]
+  const wiped = () => other === '' ? null : other === 'photo' ? 'photo' : number(under_at())
   const keyOf = k => whole ? `${k} whole` : `${k}`
 
   function fetchPictures() { // one at a time: keys that are held down leave out what is passed over
@@ -192,7 +205,7 @@ function render({model, el}) {
   function show() {
     const [prompt, image, column] = at(), k = inView(), now = head(), place = order.indexOf(column)
     const rightWords = flip === 'photo' ? 'training photo' : labelOf(flip === 'base' ? [prompt, image, 0] : at())
-    const leftWords = other === '' ? '' : other === 'photo' ? 'training photo' : labelOf(other === 'pin' ? pinned : [prompt, image, +other])
+    const leftWords = other === '' ? '' : other === 'photo' ? 'training photo' : labelOf(under_at())
     showImage(over, k, rightWords)
     showImage(under, wiped(), leftWords)
     why.textContent = k === 'photo' || drawn(k) ? '' : get('reasons')[get('states')[k]]
@@ -206,9 +219,11 @@ function render({model, el}) {
     about.textContent = abouts.get(number(at())) ?? ''
     Object.assign(steps, {max: order.length - 1, value: place, disabled: order.length < 2})
     steps.setAttribute('aria-valuetext', now.label)
-    wiping.fill([['', 'wipe with nothing'], ...(get('photo') ? [['photo', 'wipe with the photo']] : []), ...(pinned ? [['pin', `wipe with the pinned: ${labelOf(pinned)}`]] : []),
-      ...order.map(c => [`${c}`, `wipe with ${heads()[c].label}`])], other)
-    for (const [o, on] of [[star, now.mark === 'star'], [reject, now.mark === 'reject'], [full, whole]]) o.setAttribute('aria-pressed', `${on}`)
+    const others = [['', 'nothing'], ['photo', 'the photo'], ['pin', pinned && `pinned ${labelOf(pinned)}`], ...order.map(c => [`${c}`, heads()[c].label])]
+    wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true).map(([key, words]) => [key, `wipe with ${words}`]), other)
+    star.ariaPressed = now.mark === 'star'
+    reject.ariaPressed = now.mark === 'reject'
+    full.ariaPressed = whole
     if (document.activeElement !== note) note.value = now.note
     for (const o of [keep, star, reject]) o.disabled = now.strength === null
     keep.textContent = now.strength === null ? 'Keep: choose a checkpoint' : `Keep ${now.label}`
@@ -216,12 +231,14 @@ function render({model, el}) {
     like.textContent = row().like ? 'this prompt is like the photo' : 'this prompt is unlike the photo'
     said.textContent = get('said')
     lacking.textContent = get('lacking')
-    for (const cell of grid.querySelectorAll('.tlx-on')) { cell.classList.remove('tlx-on'); cell.tabIndex = -1; cell.ariaSelected = 'false' }
-    const cell = cells.get(`${prompt},${column}`)
+    const cell = cells.get(`${prompt},${column}`), select = (o, on) => {
+      o.classList.toggle('tlx-on', on)
+      o.tabIndex = on ? 0 : -1 // the grid's one tab stop
+      o.ariaSelected = on
+    }
+    for (const o of grid.querySelectorAll('.tlx-on')) select(o, false)
     if (!cell) return
-    cell.classList.add('tlx-on')
-    cell.tabIndex = 0 // the grid's one tab stop
-    cell.ariaSelected = 'true'
+    select(cell, true)
     if (grid.contains(document.activeElement) && document.activeElement !== cell) toCell()
     fetchPictures()
   }
@@ -243,8 +260,13 @@ function render({model, el}) {
   }
   function toggle(what) { flip = flip === what ? '' : what; show() }
   async function copyText(text) {
-    try { await navigator.clipboard.writeText(text); said.textContent = 'copied' } // browsers have no clipboard for pages from elsewhere without https
-    catch { getSelection().selectAllChildren(about); said.textContent = 'selected below; copy it with Ctrl-C' }
+    try {
+      await navigator.clipboard.writeText(text)
+      said.textContent = 'copied'
+    } catch { // a page that comes from elsewhere without https has no clipboard
+      getSelection().selectAllChildren(about)
+      said.textContent = 'selected below; copy it with Ctrl-C'
+    }
   }
 
   function pressed(event) {
@@ -287,7 +309,7 @@ function render({model, el}) {
   }
 
   function changed() {
-    const now = Object.fromEntries(['rows', 'heads', 'bars', 'strength', 'image', 'states', 'answer', 'prompt'].map(name => [name, get(name)]))
+    const names = ['rows', 'heads', 'bars', 'strength', 'image', 'states', 'answer', 'prompt'], now = Object.fromEntries(names.map(name => [name, get(name)]))
     const old = was, before = old.states ?? '', differs = name => now[name] !== old[name]
     was = now
     for (let k = 0; k < before.length; k++) {
@@ -301,7 +323,10 @@ function render({model, el}) {
     else {
       if (['heads', 'bars', 'answer', 'image', 'prompt'].some(differs)) buildHeads()
       if (differs('image') || differs('heads')) repaint()
-      else if (now.states !== before) repaint([...cells.values()].filter(o => { const k = number([o.at[0], now.image, o.at[1]]); return now.states[k] !== before[k] }))
+      else if (now.states !== before) {
+        const place = o => number([o.at[0], now.image, o.at[1]])
+        repaint([...cells.values()].filter(o => now.states[place(o)] !== before[place(o)])) // only what has changed: a grid may have thousands
+      }
     }
     show()
     pump()
@@ -312,7 +337,11 @@ function render({model, el}) {
   model.on('change', changed)
   ask('hello')
   changed()
-  if (get('arrive')) root.scrollIntoView({block: 'start'}) // a grid that was opened from below its predecessor
+  if (get('arrive')) new ResizeObserver((_, watch) => { // a grid opened from below its predecessor; only what has its place can be scrolled to
+    watch.disconnect()
+    const all = root.closest('.tlx-explorer') ?? root
+    all.scrollIntoView({block: 'start'})
+  }).observe(root)
   return () => {
     watcher.disconnect()
     for (const url of [...thumbs.values(), ...pictures.values()]) URL.revokeObjectURL(url)
