@@ -186,7 +186,9 @@ def judge(
     judge.json, judge.png and recommended/, which tlora sample and load_tlora_ take.
     """
     cfg = read_options(None, JudgeConfig, run=run, **options)
-    print(worker('judge')(cfg))
+    done = worker('judge')(cfg)
+    print(done)
+    if done.recommended: print(f'recommended: {done.recommended}')
 
 # %% ../nbs/cli.ipynb #6ef8c2c0
 @app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')
@@ -283,8 +285,8 @@ def quickstart(
 ) -> None:
     """Learn a brick wall from one photo, and draw it.
 
-    Trains on the concept material_brick with the small base model that comes with the package, then draws its prompts with
-    several checkpoints. No token, GPU or network is needed.
+    Trains on the concept material_brick with the small base model that comes with the package, draws its prompts with several
+    checkpoints, and says which of them to take. No token, GPU or network is needed.
     """
     from tlora_flux.photos.concept import concept_dir
     concept, resume = concept_dir('material_brick'), Path(output_dir).exists()
@@ -298,6 +300,9 @@ def quickstart(
         grid = worker('sample')(draw)
     print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
     write_page(grid)
+    judged = worker('judge')(JudgeConfig(run=output_dir))
+    print(judged.advice.sentence)
+    if judged.recommended: print(f'recommended:   {judged.recommended}')
 
 # %% ../nbs/cli.ipynb #fd0fbfbd
 def leave(

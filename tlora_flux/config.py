@@ -434,7 +434,7 @@ class GridFields(Config):
     run:str = option(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
     prompts:str = option(MISSING, 'Text file, one prompt a line, or JSON, CSV, a YAML list; {} becomes "<trigger> <class>". '
         "Or material, object, person or style: that subject's first prompts.", path=True)
-    checkpoint:list[int] = option([], 'Steps to show, one column each; none given shows all.', low=0, high=10**6)
+    checkpoint:list[str] = option([], 'Steps to show, one column each, or recommended, the one that tlora judge chose; none given shows all.')
     beside:list[str] = option([], "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000)
     base:bool = option(True, 'Draw the base model alone beside the checkpoints, with the same noise.')
@@ -443,6 +443,14 @@ class GridFields(Config):
     seed:int = option(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0, high=10**18)
     output_dir:str|None = option(None, 'Grid folder; None makes outputs/infer_<time>_<run>_<prompts>_<checkpoints>, or goes on with the grid that the same request began.', path=True)
     ignore_check:bool = option(False, 'Start even where `tlora check` finds that the grid must fail; its reasons become warnings.')
+
+    def validate(self):
+        steps = self.checkpoint if isinstance(self.checkpoint, (list, tuple)) else [self.checkpoint]
+        self.checkpoint = [str(o) if type(o) is int else o for o in steps]
+        super().validate()
+        for o in self.checkpoint:
+            if o != 'recommended' and not re.fullmatch('[0-9]{1,6}|1000000', o): raise BadInput(f'checkpoint={o} is neither a step, 0 to 1000000, nor recommended')
+        return self
 
 # %% ../nbs/config.ipynb #b3a1c0ed
 @dataclass(kw_only=True)

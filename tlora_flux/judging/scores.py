@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ScoreTable', 'TrainedPhoto', 'score_grid']
 
-# %% ../../nbs/judging/scores.ipynb #345c3e96
+# %% ../../nbs/judging/scores.ipynb #051fcc46
 import hashlib, re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from ..config import holds_word
 from ..disk import disk_read_errors
 from ..photos.opening import open_image, to_rgb
 from ..pictures.grid import read_settings
-from ..pictures.board import Board
+from ..pictures.board import Board, FIELDS
 from .scorers import COLOURS, features_of, Scorer
 
 # %% ../../nbs/judging/scores.ipynb #de6d21b5
@@ -139,19 +139,37 @@ def columns_to_judge(
     if len(own) < len(board.columns): notes.append(f'{len(board.columns) - len(own)} columns of other adapters are not judged')
     return [k for k in own if board.columns[k].is_base or board.columns[k].strength == taken], notes
 
-# %% ../../nbs/judging/scores.ipynb #46ac9922
+# %% ../../nbs/judging/scores.ipynb #477b09f4
+COLUMN_FIELDS = ('step', 'strength', 'adapter') # what may differ along a row
+
+def mixed_rows(
+    board:Board, # a grid
+    places:list[int], # columns that are judged
+) -> tuple[set[tuple[int, int]], list[str]]: # (prompt, image) of rows whose pictures were not drawn alike; what has to be said
+    "Rows may differ from each other, columns of a row may not."
+    drawn = {}
+    for at, cell in board.cells.items():
+        if at[2] in places: drawn.setdefault(at[:2], []).append({k: v for k, v in cell.settings.items() if k not in COLUMN_FIELDS})
+    mixed = {at for at, found in drawn.items() if any(o != found[0] for o in found)}
+    kinds = [field for field in FIELDS if len({found[0].get(field) for found in drawn.values()}) > 1]
+    notes = [f'prompts differ in {", ".join(kinds)}, each with the same for all checkpoints, so these are compared all the same'] if kinds else []
+    if mixed: notes.append(f'{len(mixed)} of {len(drawn)} rows are left out, because their pictures were drawn with different settings')
+    return mixed, notes
+
+# %% ../../nbs/judging/scores.ipynb #b0a1ae3d
 def pictures_of(
     board:Board, # a grid
 ) -> Pictures:
     "What can be judged. Raises `BadInput` where no checkpoint has a picture."
     places, notes = columns_to_judge(board)
-    ready = {at: board.folder/cell.file for at, cell in board.cells.items() if at[2] in places and read_settings(board.folder/cell.file) == cell.settings}
+    mixed, said = mixed_rows(board, places)
+    ready = {at: board.folder/cell.file for at, cell in board.cells.items() if at[2] in places and at[:2] not in mixed and read_settings(board.folder/cell.file) == cell.settings}
     drawn = [k for k in places if any(at[2] == k for at in ready)]
     if not any(not board.columns[k].is_base for k in drawn): raise BadInput(f'{board.folder.name} has no picture of a checkpoint yet; repeat its `tlora sample` command, or add --render')
-    notes += [f'{board.columns[k].label} has no picture and is left out' for k in places if k not in drawn]
+    notes += said + [f'{board.columns[k].label} has no picture and is left out' for k in places if k not in drawn]
     shared = set.intersection(*({at[:2] for at in ready if at[2] == k} for k in drawn))
     if not shared: raise BadInput(f'{board.folder.name} has no prompt that was drawn with every checkpoint; repeat its `tlora sample` command, or add --render')
-    lost = len({at[:2] for at in board.cells}) - len(shared)
+    lost = len({at[:2] for at in board.cells} - mixed) - len(shared)
     if lost: notes.append(f'{lost} of {lost + len(shared)} rows are left out, because a picture in them is missing, damaged or of other settings')
     files = {(n, *at): ready[*at, k] for n, k in enumerate(drawn) for at in sorted(shared)}
     return Pictures([board.columns[k].step for k in drawn], files, board.prompts, board.images, notes)

@@ -48,7 +48,7 @@ def draw_choice(
     axes.legend(loc='best', frameon=False, fontsize=8)
     return figure
 
-# %% ../../nbs/judging/verdict.ipynb #03d10d4e
+# %% ../../nbs/judging/verdict.ipynb #e763ef60
 @dataclass
 class Judgement:
     "A run, judged."
@@ -60,6 +60,11 @@ class Judgement:
     def __str__(self):
         notes = [f'note: {o}' for o in self.table.notes]
         return '\n'.join([*table_lines(self.advice.rows, self.advice.step), *notes, self.advice.sentence])
+
+    @property
+    def recommended(self) -> Path|None: # the folder that holds it; None where there is no recommendation, or no run
+        folder = self.run and self.run/'recommended'
+        return folder if folder and (folder/WEIGHTS).is_file() else None
 
 # %% ../../nbs/judging/verdict.ipynb #85d4c850
 def table_lines(

@@ -242,10 +242,10 @@ def pick_batch(
         picks += [(int(group), int(8*thing + stuff)) for thing in (0, *rng.choice(np.arange(1, 8), 3, replace=False)) for stuff in range(8)]
     return picks
 
-# %% ../../nbs/micro/scorer.ipynb #0885ce62
+# %% ../../nbs/micro/scorer.ipynb #746343e0
 def train_towers(
     groups:int = 80, # of 64 rooms
-    steps:int = 360, # of 64 rooms
+    steps:int = 340, # of 64 rooms
     learning_rate:float = 3e-3, # at the top of one cycle
 ) -> Towers:
     "Train the scorer from nothing, seeds fixed."

@@ -36,13 +36,22 @@ class Column:
     @property
     def is_base(self) -> bool: return self.step is None and not self.strength
 
+# %% ../../nbs/pictures/grid.ipynb #a891fdbd
+def steps_named(
+    run:str|Path, # run folder
+    named:list[str|int], # steps, and `recommended`
+) -> list[int]: # steps
+    "Steps as numbers. Raises `BadInput` for `recommended` where nothing was."
+    if 'recommended' in named and not (Path(run).expanduser()/'recommended'/WEIGHTS).is_file(): raise BadInput(f'{run} has no recommended checkpoint; `tlora judge {run}` finds it')
+    return [read_header(Path(run).expanduser()/'recommended')['step'] if o=='recommended' else int(o) for o in named]
+
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
 def find_adapters(
     run:str|Path, # run folder, checkpoint folder or adapter file
-    steps:list[int], # checkpoints wanted; none wants all
+    steps:list[str|int], # checkpoints wanted, also `recommended`; none wants all
 ) -> list[tuple[int|None,Path]]: # (step, file), by step
     "The adapters that a run has. Raises `BadInput` for a step that it has not, and lists those that it has."
-    found = dict(list_checkpoints(run))
+    found,steps = dict(list_checkpoints(run)),steps_named(run, steps)
     if not found or (Path(run).expanduser()/WEIGHTS).is_file():
         final = find_weights(run)
         found.setdefault(read_header(final).get('step'), final)
