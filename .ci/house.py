@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
-public_limit = 254
+public_limit = 260
 wings = {
     '': ('errors', 'reading', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),
     'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
     'photos': ('opening', 'words', 'companions', 'concept', 'prompts', 'crops', 'cache', 'batch'),
     'machine': ('memory', 'places', 'stall', 'processes', 'report'),
-    'micro': ('world', 'reader', 'fidelity', 'making'),
+    'micro': ('world', 'reader', 'fidelity', 'scorer', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
-    'judging': ('bands',),
+    'judging': ('scorers', 'scores', 'bands', 'choose', 'verdict'),
     'training': ('step', 'run_folder', 'validate', 'loop'),
     'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what editors and type checkers follow; at run time a name is loaded when it is first used
     from .base.checkpoint import load_tlora_, save_tlora
     from .base.load import load_base
-    from .config import SampleConfig, TrainConfig
+    from .config import JudgeConfig, SampleConfig, TrainConfig
     from .errors import BadInput
     from .explorer.browse import explore
     from .explorer.live import watch
+    from .judging.verdict import judge
     from .method.adapter import add_tlora_, exact_sigma, live_ranks, remove_tlora_, set_strength_
     from .method.schedule import RankSchedule
     from .pictures.sampling import sample
@@ -22,13 +23,13 @@ if TYPE_CHECKING:  # what editors and type checkers follow; at run time a name i
     from .training.loop import check, train
 
 _homes = {
-    'BadInput': 'errors', 'TrainConfig': 'config', 'SampleConfig': 'config', 'load_config': 'settings_file',
+    'BadInput': 'errors', 'TrainConfig': 'config', 'SampleConfig': 'config', 'JudgeConfig': 'config', 'load_config': 'settings_file',
     'RankSchedule': 'method.schedule',
     'add_tlora_': 'method.adapter', 'remove_tlora_': 'method.adapter', 'set_strength_': 'method.adapter',
     'exact_sigma': 'method.adapter', 'live_ranks': 'method.adapter',
     'load_base': 'base.load', 'save_tlora': 'base.checkpoint', 'load_tlora_': 'base.checkpoint',
     'check': 'training.loop', 'sample': 'pictures.sampling', 'train': 'training.loop',
-    'explore': 'explorer.browse', 'watch': 'explorer.live',
+    'judge': 'judging.verdict', 'explore': 'explorer.browse', 'watch': 'explorer.live',
 }
 __all__ = ['__version__', *_homes]
 

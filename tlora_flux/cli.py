@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand
 from . import __version__
 from .errors import BadInput
-from .config import Config, ExportConfig, fill_defaults, option_groups, SampleConfig, TrainConfig
+from .config import Config, ExportConfig, fill_defaults, JudgeConfig, option_groups, SampleConfig, TrainConfig
 from .screen import lasting_screen
 
 # %% ../nbs/cli.ipynb #b5849f68
@@ -145,6 +145,21 @@ def sample(
     work = worker('sample')
     from tlora_flux.machine.processes import joined_processes
     with joined_processes() as state: state.print(f'contact sheet: {work(cfg)}/sheet.jpg')
+
+# %% ../nbs/cli.ipynb #d8ff9752
+@app.command(cls=PlainCommand, epilog='Example: tlora judge outputs/brick')
+@with_flags(JudgeConfig, 'run')
+def judge(
+    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, or the folder of one of its grids.', show_default=False)], # what to judge
+    **options, # the flags
+) -> None:
+    """Say which checkpoint of a run to take, and why.
+
+    From its pictures: how like the training photos, how true to the prompts, how alike among themselves. The answer lands in the run's
+    judge.json, judge.png and recommended/, which tlora sample and load_tlora_ take.
+    """
+    cfg = read_options(None, JudgeConfig, run=run, **options)
+    print(worker('judge')(cfg))
 
 # %% ../nbs/cli.ipynb #6ef8c2c0
 @app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')

@@ -127,8 +127,8 @@ def read_header(
 def run_folder(
     file:Path, # an adapter file
 ) -> Path: # the run it belongs to
-    "The folder of the run: that of the file, or the one above a `checkpoint-<step>` or `chosen`."
-    return file.parent.parent if re.fullmatch(r'checkpoint-\d+|chosen', file.parent.name) else file.parent
+    "The folder of the run: that of the file, or the one above a `checkpoint-<step>`, `chosen` or `recommended`."
+    return file.parent.parent if re.fullmatch(r'checkpoint-\d+|chosen|recommended', file.parent.name) else file.parent
 
 # %% ../nbs/runs.ipynb #c8f421fa
 def trained_config(

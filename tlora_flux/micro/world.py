@@ -20,8 +20,8 @@ SIZES = dict(small=.32, large=.56)
 @dataclass(frozen=True)
 class Scene:
     "Every fact of one picture; the seed decides what the words leave open."
-    object: str = 'ball' # a name in `OBJECTS`, or "swatch": the material alone, full frame
-    material: str = 'marble' # a name in `MATERIALS`, or words like "red and white banded"
+    object: str = 'ball' # a name in `OBJECTS`, or "swatch": the material alone, full frame; or a function like those of `OBJECTS`
+    material: str = 'marble' # a name in `MATERIALS`, or words like "red and white banded"; or a `Material`
     background: str = 'grey' # a name in `BACKGROUNDS`
     place: str = 'center' # a name in `PLACES`
     size: str = 'large' # a name in `SIZES`
@@ -368,8 +368,9 @@ def patterned(
 TRAINED_MATERIALS = [name for name, m in MATERIALS.items() if m.trained]
 HELD_OUT_MATERIALS = [name for name, m in MATERIALS.items() if not m.trained]
 
-def find_material(name): # name in `MATERIALS`, or words like "red and white banded"
+def find_material(name): # name in `MATERIALS`, or words like "red and white banded", or the `Material` itself
     "The `Material` of that name; raises `KeyError` for another."
+    if isinstance(name, Material): return name
     return patterned(name) if ' and ' in name else MATERIALS[name]
 
 # %% ../../nbs/micro/world.ipynb #7fa41134
@@ -532,7 +533,8 @@ def paint_scene(
     else:
         spot = PLACES[scene.place] + .025*jitter[0], .87 + .02*jitter[1], SIZES[scene.size]*(1 + .06*jitter[2])
         picture = paint_room(scene, x, y, spot, .70 + .02*jitter[3])
-        seen = OBJECTS[scene.object](((x - spot[0])/spot[2]).ravel(), ((spot[1] - y)/spot[2]).ravel())
+        draw = scene.object if callable(scene.object) else OBJECTS[scene.object]
+        seen = draw(((x - spot[0])/spot[2]).ravel(), ((spot[1] - y)/spot[2]).ravel())
         hit = seen.mask
         shade = seen.shade[hit] if isinstance(seen.shade, np.ndarray) else 1.
         part = Shape(hit[hit], seen.u[hit], seen.v[hit], seen.normal[hit], shade)

@@ -113,8 +113,8 @@ def load_checkpoint_(
     trainer.load_state_dict(torch.load(folder/STATE, map_location='cpu', weights_only=True))
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
-RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*'} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS} # folder -> what shows that a run has written it
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
