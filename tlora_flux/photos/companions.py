@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from ..errors import BadInput
 from ..reading import load_json
-from ..disk import disk_read_errors, require_file
+from ..disk import disk_read_errors, read_text, require_file
 from .opening import open_image, to_rgb
-from .words import as_seen, read_words
+from .words import as_seen
 
 # %% ../../nbs/photos/companions.ipynb #818596c4
 PICTURE = re.compile(rb'\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|8BPS', re.S)
@@ -109,7 +109,7 @@ def words_in_json(
     path:Path, # of another program, beside a photo
 ) -> list[str]: # what may be its caption; one where that is certain
     "Raises `BadInput` for a file that is no JSON."
-    words = read_words(path)
+    words = read_text(path)
     try: data = load_json(words)
     except ValueError: raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
     found = [data[o] for o in ('caption', 'text', 'prompt') if isinstance(data.get(o), str)] if isinstance(data, dict) else []

@@ -19,7 +19,7 @@ from ..reading import load_json
 from ..config import holds_word, TrainConfig, word_pattern
 from ..disk import disk_read_errors, read_bytes, read_text
 from .opening import is_transparent, open_photo, open_photo_file, open_stored
-from .words import as_seen, FALSE_FLAG, fill_places, read_words
+from .words import as_seen, FALSE_FLAG, fill_places
 from .companions import masked_name, Shelf, sort_files, words_in_json
 
 # %% ../../nbs/photos/concept.ipynb #91b5e76d
@@ -60,7 +60,7 @@ def metadata_rows(
 ) -> Iterator[tuple[int, dict]]: # line number, columns; those that are empty in CSV are left out
     "Raises `BadInput` for a line that is no row."
     if file.suffix == '.csv':
-        words = read_words(file)
+        words = read_text(file)
         table = csv.DictReader(io.StringIO(words), delimiter=';' if ';' in words.split('\n')[0] else ',')
         if 'file_name' not in (table.fieldnames or []): raise BadInput(f'{file} line 1: there is no column file_name; write file_name,text there')
         for row in table:
@@ -98,7 +98,7 @@ def words_of(
     file:Path, # beside a photo
 ) -> str: # one line
     "The caption in a file. Raises `BadInput` for one that is empty or no text."
-    text = read_words(file)
+    text = read_text(file)
     if file.suffix.lower() == '.json': text = words_in_json(file)[0]
     if not (text := ' '.join(text.split())): raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
     return text

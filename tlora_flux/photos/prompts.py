@@ -14,7 +14,8 @@ from ..errors import BadInput, refuse_secret
 from ..reading import load_json
 from ..subjects import SUBJECTS
 from ..config import holds_word, SampleConfig
-from .words import fill_places, read_words, refuse_false_flags, split_lines
+from ..disk import read_text
+from .words import fill_places, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
 FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
@@ -210,7 +211,7 @@ def read_prompts(
 ) -> list[Prompt]: # at least one
     "The prompts of a file. Raises `BadInput` with the line number, or if there is none; warns where not one names the concept."
     if str(path) in SUBJECTS: return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
-    try: text = read_words(Path(path).expanduser())
+    try: text = read_text(Path(path).expanduser())
     except BadInput as e: raise BadInput(f'{e}; prompts come from a text file with one prompt a line') from None
     rows = structured_rows(Path(path), text)
     if rows is None: prompts = [parse_prompt(line, concept, where) for where,line in text_rows(path, text)]

@@ -9,49 +9,10 @@ __all__ = []
 import re, unicodedata
 from pathlib import Path
 from ..errors import BadInput
-from ..disk import read_bytes
-
-# %% ../../nbs/photos/words.ipynb #93080193
-DOCUMENTS = [ # first bytes, what they begin, and how to come to text
-    (rb'\s*\{\\rtf', 'RTF, as TextEdit and WordPad save', 'save it as plain text (TextEdit: Format, Make Plain Text)'),
-    (rb'PK\x03\x04', 'a packed document, such as .docx or .odt', 'save it as plain text'),
-    (rb'\xd0\xcf\x11\xe0', 'an Office document', 'save it as plain text'),
-    (rb'%PDF', 'a PDF', 'copy its words into a text file'),
-    (rb'(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|!--)', 'HTML or XML', 'copy its words into a text file'),
-    (rb'\xff\xd8\xff|\x89PNG|GIF8|RIFF', 'a picture', 'give a text file'),
-]
-MARKS = {b'\xff\xfe\0\0': 'utf-32', b'\0\0\xfe\xff': 'utf-32', b'\xff\xfe': 'utf-16', b'\xfe\xff': 'utf-16', b'': 'utf-8-sig'}
-
-# %% ../../nbs/photos/words.ipynb #c182d3d6
-def refuse_bytes(
-    path:Path, # text file
-    data:bytes, # its content
-    at:int, # of the first byte that is no UTF-8
-) -> None:
-    "Raises `BadInput` with the place, and with what it probably is."
-    line, before = data[:at].count(b'\n') + 1, data[:at].split(b'\n')[-1][-20:].decode('utf-8', 'replace')
-    guess = ', perhaps of Windows-1252' if data.count(0) == 0 else ', as in binary files and in UTF-16 without its mark'
-    raise BadInput(f'{path} is not UTF-8 text: line {line} has the byte 0x{data[at]:02x} after {before!r}{guess}; save it as UTF-8')
-
-# %% ../../nbs/photos/words.ipynb #540b4e75
-def read_words(
-    path:Path, # text file
-) -> str: # with plain line ends
-    "The text of a caption or prompt file: UTF-8, or what its byte-order mark says. Raises `BadInput`, with the place."
-    data = read_bytes(path)
-    for pattern, what, mend in DOCUMENTS:
-        if re.match(pattern, data[:200]): raise BadInput(f'{path} is {what}, not UTF-8 text; {mend}')
-    coding = next(name for mark, name in MARKS.items() if data.startswith(mark))
-    try: text = data.decode(coding)
-    except UnicodeDecodeError as e:
-        if coding != 'utf-8-sig': raise BadInput(f'{path} says that it is {coding.upper()}, and is not; save it as UTF-8') from None
-        refuse_bytes(path, data, e.start)
-    if '\0' in text: refuse_bytes(path, data, data.index(0))
-    return text.replace('\r\n', '\n').replace('\r', '\n')
 
 # %% ../../nbs/photos/words.ipynb #62b080e4
 def split_lines(
-    text:str, # from `read_words`
+    text:str, # from `read_text`
 ) -> list[str]: # without line ends
     "What an editor numbers as lines."
     return text.split('\n')
