@@ -265,7 +265,7 @@ A T-LoRA for FLUX: a LoRA whose rank depends on the noise level, written as plai
 
 - **Trigger**: `{trigger_of(e)}`
 - **Base**: `{e.base}` ({e.family.name}). Its licence holds for what is made with it: {LICENCES[e.family.name]}; read it where the base is published.
-- **Schedule**: {s.kind}, {s.min_rank} ranks at pure noise to {s.max_rank} at none
+- **Schedule**: {s.kind}, {s(1.)} ranks at pure noise to {s.max_rank} at none
 - **Step**: {about.get('step', 'unknown')}; text length {about.get('max_sequence_length', 'unknown')} tokens
 - **Exactness**: {describe_export(e)}{table}
 
