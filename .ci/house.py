@@ -20,7 +20,7 @@ wings = {
     'micro': ('world', 'reader', 'fidelity', 'scorer', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
     'judging': ('scorers', 'scores', 'bands', 'choose', 'verdict'),
-    'training': ('step', 'run_folder', 'validate', 'loop'),
+    'training': ('step', 'run_folder', 'validate', 'judgements', 'loop'),
     'formats': ('bands_out', 'workflow', 'card'),
     'explorer': ('curve', 'render', 'browse', 'live'),
     'door': ('cli',),

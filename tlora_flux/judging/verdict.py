@@ -7,7 +7,7 @@ __all__ = ['judge']
 
 # %% ../../nbs/judging/verdict.ipynb #3e993183
 import json, shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 import numpy as np

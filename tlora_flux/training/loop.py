@@ -38,6 +38,7 @@ from ..machine.report import as_finding, check as check_machine, Finding, Report
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
+from .judgements import check_judging, Judging, make_judging
 
 # %% ../../nbs/training/loop.ipynb #0a51f09b
 logger = logging.getLogger('tlora_flux.train')
@@ -109,6 +110,7 @@ def settle_config(
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
+    check_judging(cfg, family)
     say_if_idle(cfg, mu)
     say_if_rate_is_odd(cfg, family)
     return cfg, family, check_adapter(cfg, family, base.config), read_concept(cfg)
@@ -244,6 +246,7 @@ def train_to_end(
     run:Run, # its folder
     report:Callable[[dict], None], # is given each record
     validator:Validator|None, # draws pictures
+    judging:Judging|None, # judges them
     advice:Callable[[], str], # what to change where a step finds no memory
 ) -> None:
     "Raises `BadInput` when a run cannot go on, `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
@@ -259,6 +262,7 @@ def train_to_end(
             if is_due(trainer, trainer.cfg.checkpointing_steps) and save(): run.measure(trainer)
             watch.tick()
             draw_if_due(trainer, validator, stopping, watch)
+            if judge_if_due(trainer, judging, run, watch): break
 
 # %% ../../nbs/training/loop.ipynb #2db25a9a
 def is_due(
@@ -280,6 +284,19 @@ def draw_if_due(
     if validator is None or not is_due(trainer): return
     with run_write_errors(stopping.run), paused(watch):
         if validator(trainer.done, stopping.told): stopping.leave()
+
+# %% ../../nbs/training/loop.ipynb #6a2a9c30
+def judge_if_due(
+    trainer:Trainer, # after a step, its pictures drawn
+    judging:Judging|None, # judges them
+    run:Run, # its folder
+    watch:StallWatch, # looking is no stall
+) -> bool: # whether the run is to end here; then its checkpoint is written
+    "Judge what is due."
+    if judging is None or not is_due(trainer, trainer.cfg.judge_every): return False
+    with run_write_errors(run.folder), paused(watch): ends = judging(trainer.done)
+    if ends and run.save(trainer): run.measure(trainer)
+    return ends
 
 # %% ../../nbs/training/loop.ipynb #107fdd2b
 def describe_run(
@@ -333,14 +350,14 @@ def train_checked(
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             remember_base_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
-            validator = make_validator(validation, trainer, embeds, about)
+            validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
             run.say(describe_run(trainer, photos))
             if risk := describe_risk(accelerator.state, cfg.checkpointing_steps): run.say(risk)
-            train_to_end(trainer, run, report, validator, advice)
+            train_to_end(trainer, run, report, validator, judging, advice)
             wait_for_peers(accelerator)
-            run.publish()
+            run.publish(trainer.done)
     return run.folder
 
 # %% ../../nbs/training/loop.ipynb #dde31477

@@ -114,7 +114,7 @@ def load_checkpoint_(
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
 RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', 'bands.json', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
@@ -146,7 +146,7 @@ def hold_run(
 
 # %% ../../nbs/training/run_folder.ipynb #36e6ab4a
 OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
-              'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'train_batch_size', 'gradient_accumulation_steps'}
+              'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'judge_every', 'stop_when_overfit', 'overfit_patience', 'train_batch_size', 'gradient_accumulation_steps'}
 
 def same_option(
     name:str, # of the option
@@ -364,7 +364,7 @@ class Run:
     def texts(self, validation): return validation.texts() if validation else [] # to encode: here its pictures are drawn
     def nothing_left(self, step): result_is_there(self.cfg, step)
     def say(self, line): logger.info(line)
-    def publish(self): publish_result(self.folder, self.cfg.max_train_steps, self.told)
+    def publish(self, step): publish_result(self.folder, step, self.told)
 
     def measure(self, trainer): # at a checkpoint: one line in train.log, and on the screen where something is wrong
         if not (effect := effect_if_there_is_room(trainer)): return
@@ -397,4 +397,4 @@ class Bystander(Run):
     def say(self, line): pass
     def save(self, trainer): return None
     def measure(self, trainer): pass
-    def publish(self): pass
+    def publish(self, step): pass

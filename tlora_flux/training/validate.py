@@ -52,8 +52,9 @@ class Validation:
     every:int # steps between columns
     last:int # step of the last column
     shared:dict # settings of all cells
+    judged:int|None=None # steps between judgements, which need pictures too
 
-    def due(self, step): return step in (0, self.last) or step%self.every == 0
+    def due(self, step): return step in (0, self.last) or step%self.every == 0 or bool(self.judged and step%self.judged == 0)
     def count(self, step): return len(self.prompts)*self.images*(2 if step else 1) # cells of the base and, once there is one, of the adapter
 
     def texts(self): # what has to be encoded; a negative prompt only where it is used
@@ -73,13 +74,13 @@ def plan_validation(
     "Read the prompts and settle the rest. Raises `BadInput` for prompts that cannot be used, and for more pictures than one sheet can hold."
     if not cfg.validation_prompts: return None
     prompts = read_prompts(cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
-    rows, columns = len(prompts)*cfg.num_validation_images, 2 + cfg.max_train_steps//cfg.validation_steps
+    rows, columns = len(prompts)*cfg.num_validation_images, 2 + sum(cfg.max_train_steps//o for o in {cfg.validation_steps, cfg.judge_every} - {None})
     if max(rows, columns) > 300 or rows*columns > 3000: raise BadInput(f'validation_steps={cfg.validation_steps} makes {columns} columns of {rows} pictures, and a sheet holds 300 columns or rows and 3000 pictures; use more steps or fewer prompts')
     request, about = SampleConfig(run=cfg.output_dir, prompts=cfg.validation_prompts), dict(resolution=cfg.resolution, max_sequence_length=cfg.max_sequence_length)
     base = BaseRef.of(cfg)
     shared = shared_settings(request, base, family, about) | dict(dtype=cfg.mixed_precision)
     grid = Grid(Path(cfg.output_dir)/'validation', Path(cfg.output_dir), base, family, [], [], training_photo(cfg))
-    validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared)
+    validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared, cfg.judge_every)
     for c in validation.cells([]): refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(validation.cells([]), family)
     return validation
