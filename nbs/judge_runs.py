@@ -39,7 +39,7 @@ from tlora_flux.training.loop import about_run, load_trainer, settle_config, tra
 scores_file = Path(__file__).parent/'vectors'/'judge_study.json'
 answers_file = Path(os.environ.get('METHOD_SCORES') or scores_file.with_name('method_study.json'))  # what the oracles have said already
 drawn_as = dict(negative_prompt='', height=128, width=128, num_inference_steps=8, guidance_scale=0., true_cfg_scale=1.)
-draws = 4  # of each band
+draws = 2  # of each band
 
 
 def thousandths(values): return [thousandths(o) for o in values] if np.ndim(values) else None if np.isnan(values) else round(1000*float(values))

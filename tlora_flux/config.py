@@ -335,7 +335,7 @@ class ViewFields(Config):
     num_validation_images:int = option(1, 'Images per validation prompt; noise of image i is drawn with seed i.',
         low=1, high=1000, needs=dict(validation_prompts=Not(None)))
     judge_every:int|None = option(None, 'Optimizer steps between judgements: the validation pictures are drawn and scored, and judge.json is written anew. '
-        'None is no judgement.', low=1, high=10**6, needs=dict(validation_prompts=Not(None)))
+        'None is never.', low=1, high=10**6, needs=dict(validation_prompts=Not(None)))
     stop_when_overfit:bool = option(False, 'End the run when its alignment has fallen at overfit_patience judgements in a row, and by a tenth at least.',
         needs=dict(judge_every=Not(None)))
     overfit_patience:int = option(3, 'Judgements in a row at which alignment must have fallen.', low=1, high=1000, needs=dict(stop_when_overfit=True))
