@@ -334,8 +334,9 @@ def is_drawn(
     origin:str|None=None, # from `origin_of`; None asks for the settings alone
 ) -> bool: # a picture that does not say on what it was drawn, as of an earlier version, passes
     "Whether a cell is there as it should be."
-    if read_settings(folder/cell.file) != cell.settings: return False
-    return origin is None or read_origin(folder/cell.file) in (None, origin)
+    seen = read_cell(folder/cell.file)
+    if seen is None or seen.settings != cell.settings: return False
+    return origin is None or seen.origin in (None, origin)
 
 # %% ../../nbs/pictures/sampling.ipynb #9b6fda2d
 def missing_batches(

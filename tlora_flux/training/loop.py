@@ -164,10 +164,11 @@ def settle_config(
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
     sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low, cfg.sigma_high)
     check_judging(cfg, family)
-    say_if_idle(cfg, mu)
+    schedule, photos = check_adapter(cfg, family, base.config, mu), read_concept(cfg)
+    say_if_idle(cfg, mu) # after all that may be refused, which is one line
     say_if_rate_is_odd(cfg, family)
-    say_if_ranks_are_silent(schedule_of_run(cfg, mu), family.defaults['num_inference_steps'], mu)
-    return cfg, family, check_adapter(cfg, family, base.config, mu), read_concept(cfg)
+    say_if_ranks_are_silent(schedule, family.defaults['num_inference_steps'], mu)
+    return cfg, family, schedule, photos
 
 # %% ../../nbs/training/loop.ipynb #c6979460
 def encode_photos(
