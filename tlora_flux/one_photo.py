@@ -9,6 +9,7 @@ __all__ = ['make']
 import re, shlex, sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from PIL import Image
 from .errors import BadInput
@@ -44,6 +45,8 @@ def photos_of(
     for path in map(Path, given):
         if (path/'images').is_dir(): raise BadInput(f'{path} is a concept folder already; tlora train {path}/config.yaml trains it')
         if not path.exists(): raise BadInput(f'photo={path} does not exist; give pictures, or a folder of pictures')
+        masks = [o.name for o in path.iterdir() if o.is_file() and 'mask' in o.stem.lower()] if path.is_dir() else []
+        if masks: raise BadInput(f'{path} holds {masks[0]} beside its pictures; put masks into {path}/masks, each under the name of its picture')
         found += list_images(path).values() if path.is_dir() else [path]
     named = {file_name(file.stem): file for file in found}
     if not named: raise BadInput(f'no picture in {", ".join(given)}; give pictures, or a folder of pictures')
@@ -94,15 +97,31 @@ def plan_training(
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
 
+# %% ../nbs/one_photo.ipynb #38055a92
+def copy_companions(
+    file:Path, # a picture on the desk
+    folder:Path, # of the concept
+    name:str, # of the picture there
+) -> None:
+    "A caption of the same name, and a mask from `masks` beside the pictures, come along."
+    found = {folder/f'images/{name}.txt': file.with_suffix('.txt')}
+    found |= {folder/f'masks/{name}{o.suffix}': o for o in (file.parent/'masks').glob(f'{escape(file.stem)}.*')}
+    for there, here in found.items():
+        if here.is_file() and not there.exists():
+            there.parent.mkdir(exist_ok=True)
+            atomic_write(there, lambda part: part.write_bytes(here.read_bytes()))
+
 # %% ../nbs/one_photo.ipynb #08c34de2
 def write_concept(
     training:TrainConfig, # of `plan_training`
     copies:dict, # name -> picture
+    sources:dict[str, Path], # name -> the file that it is a copy of
 ) -> Path: # its config
-    "Photos, prompts and config of a concept; files that are there are the person's and stay."
+    "Photos, captions, masks, prompts and config of a concept; files that are there are the person's and stay."
     folder = Path(training.instance_data_dir)
     (folder/'images').mkdir(parents=True, exist_ok=True)
     for name, image in copies.items(): atomic_write(folder/f'images/{name}.png', lambda part: image.save(part, 'PNG'))
+    for name, file in sources.items(): copy_companions(file, folder, name)
     family = BaseRef.of(training).find().family
     prompts = family.first_tries.get(training.subject, {}).get('prompts', SUBJECTS[training.subject].prompts)
     lines = ['# One prompt a line; {} becomes trigger and class. Change them as you like, and run tlora sample again.', *prompts]
@@ -116,7 +135,6 @@ class Step:
     "One command of the script."
     words:list[str] # as they are typed
     work:Callable # does it
-    done:Callable[[], bool] = lambda: False # whether its result is there
 
     def __str__(self): return shlex.join(['tlora', *self.words])
 
@@ -133,7 +151,7 @@ def list_steps(
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), cache_dir=cfg.cache_dir)
     drawing = SampleConfig(run=str(run), prompts=str(prompts), batch_size=cfg.batch_size)
     return [
-        Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed))), (run/WEIGHTS).exists),
+        Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed)))), # a run that is whole says so and is left as it is
         Step(['sample', str(run), '--prompts', str(prompts), '--batch-size', str(cfg.batch_size)], lambda: sample(drawing)),
         Step(['judge', str(run)], lambda: print(judge(JudgeConfig(run=str(run))))),
         Step(['page', str(run)], lambda: save_page(run)),
@@ -160,13 +178,12 @@ def describe_plan(
     examples = list_examples(photos, settled)
     preview = atomic_write(folder/'preview.jpg', lambda part: preview_sheet(photos, examples, settled.resolution).save(part, 'JPEG', quality=90))
     base = BaseRef.of(training).find()
-    todo = [str(step) for step in steps if not step.done()]
     return '\n'.join([
         f'photos    {len(photos)}, as {preview} shows them: upright, cut to {settled.resolution} px',
         f'captions  {photos[0].caption!r}' + f' and {len(photos) - 1} more'*(len(photos) > 1),
         f'base      {training.pretrained_model_name_or_path} ({base.family.name}), under {LICENCES[base.family.name]}',
         f'run       {Path(training.output_dir)}: {settled.max_train_steps} steps, a checkpoint every {settled.checkpointing_steps}',
-        *(f'          + {line}' for line in todo)])
+        *(f'          + {step}' for step in steps)])
 
 # %% ../nbs/one_photo.ipynb #932968d7
 def ask_once(
@@ -176,6 +193,29 @@ def ask_once(
     if cfg.yes or not sys.stdin.isatty(): return
     if input('go on? [Y/n] ').strip().lower() not in ('', 'y', 'yes'): raise BadInput('nothing was trained; the concept is written, and the commands above run it')
 
+# %% ../nbs/one_photo.ipynb #d7f5821d
+def refuse_other_words(
+    cfg:MakeConfig, # what was asked
+    asked:TrainConfig, # what it comes to
+    training:TrainConfig, # what the concept's config says
+    config:Path, # that config
+) -> None:
+    "Raises `BadInput` for a photo that was made with other words before: neither is silently the right one."
+    told = ['class_name', 'placeholder_token', 'subject', 'pretrained_model_name_or_path']
+    told += [name for name in ('instance_prompt', 'max_train_steps', 'cache_dir') if getattr(cfg, name) is not None]
+    for name in told:
+        ours, theirs = getattr(asked, name), getattr(training, name)
+        if ours != theirs: raise BadInput(f'{config} says {name}={theirs}, and you say {ours}; change it there, or give the concept another --name')
+
+# %% ../nbs/one_photo.ipynb #34cf2986
+def is_finished(
+    target:Path, # folder of the export
+    *sources:Path, # what it was made of
+) -> bool:
+    "Whether the card, which is written last, is newer than all that it came from."
+    card = target/'README.md'
+    return card.exists() and all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
+
 # %% ../nbs/one_photo.ipynb #ed023d54
 def make(
     cfg:MakeConfig|None=None, # the request; None makes one of `options`
@@ -183,13 +223,16 @@ def make(
 ) -> Path: # the folder of the export
     "From photo to adapter. Raises `BadInput` as the commands do that it runs, before the first of them; called again, it goes on where it was stopped."
     cfg = cfg or load_config(None, MakeConfig, **options)
-    copies = {name: clean_copy(file) for name, file in photos_of(cfg.photo).items()}
+    sources = photos_of(cfg.photo)
+    copies = {name: clean_copy(file) for name, file in sources.items()}
     name = concept_name(cfg, copies)
-    config = write_concept(plan_training(cfg, Path('data')/name, name), copies)
+    asked = plan_training(cfg, Path('data')/name, name)
+    config = write_concept(asked, copies, sources)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
+    refuse_other_words(cfg, asked, training, config)
     steps = list_steps(cfg, config, training)
     target = Path(training.output_dir)/f'for_{cfg.to}'
-    if (target/'README.md').exists():
+    if is_finished(target, config, Path(training.output_dir)/WEIGHTS):
         print(f'{Path(training.output_dir)} is finished\n{last_words(target, training)}')
         return target
     print(describe_plan(cfg, training, steps), flush=True)
@@ -198,7 +241,6 @@ def make(
     require_pass(report)
     ask_once(cfg)
     for step in steps:
-        if step.done(): continue
         print(f'+ {step}', flush=True)
         step.work()
     print(last_words(target, training))

@@ -103,7 +103,7 @@ def head_of_column(
     "What stands above a column, for the script."
     short = column.label if column.label.startswith('beside ') else column_label(column)
     return dict(label=column.label, short=short, step=column.step, strength=None if column.is_base else column.strength, mark=pick.get('mark', ''), note=pick.get('note', ''),
-                kept=column.step is not None and column.step==kept, best=column.step is not None and column.step==best)
+                kept=column.step is not None and column.step==kept, best=column.step is not None and column.step==best and column.strength==1) # it was judged as trained
 
 # %% ../../nbs/explorer/browse.ipynb #0d9efd52
 def rows_of_board(
