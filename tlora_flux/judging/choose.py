@@ -31,16 +31,25 @@ def on_scale(
     low, high = table.ends[signal]
     return (drawn - low)/(high - low) if high - low > 1e-6 else None
 
+# %% ../../nbs/judging/choose.ipynb #78e7e9e4
+UNMEASURED = dict(fidelity='likeness to the photos', alignment='obedience to prompts') # both are needed to choose
+
+def unmeasured(
+    table:ScoreTable, # of a grid
+) -> list[str]: # keys of `UNMEASURED`
+    "Signals that nobody measured, or that have no scale."
+    return [name for name in UNMEASURED if name not in table.scores or on_scale(table, name, np.zeros(1)) is None]
+
 # %% ../../nbs/judging/choose.ipynb #ee80f493
 def gains(
     table:ScoreTable, # of a grid
     rule:Rule=RULE, # weight and drawings
-) -> np.ndarray|None: # (1 + draws, columns): 0 is the first column's. None without fidelity and alignment
+) -> np.ndarray|None: # (1 + draws, columns): 0 is the first column's. None unless both fidelity and alignment are known
     "What each column is worth, in every drawing."
-    drawn = {name: on_scale(table, name, resampled_means(table.scores[name], rule.draws)) for name in ('fidelity', 'alignment') if name in table.scores}
-    known = {name: values - values[:, :1] for name, values in drawn.items() if values is not None}
-    if not known: return None
-    return known.get('fidelity', 0) + rule.alignment_weight*known.get('alignment', 0)
+    if unmeasured(table): return None
+    drawn = {name: on_scale(table, name, resampled_means(table.scores[name], rule.draws)) for name in UNMEASURED}
+    fidelity, alignment = (values - values[:, :1] for values in drawn.values())
+    return fidelity + rule.alignment_weight*alignment
 
 # %% ../../nbs/judging/choose.ipynb #615cd57b
 @dataclass
@@ -137,7 +146,17 @@ def advise_by_sameness(
     varied = [row for row in rows if row.step is not None and not row.vetoed]
     if not varied: return Advice('none', None, why_none(rows), rows)
     row = varied[-1]
-    return Advice('unknown', row.step, f'no scorer is at hand that knows likeness or words, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
+    return Advice('unknown', row.step, f'neither likeness to the photos nor obedience to prompts was measured, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
+
+# %% ../../nbs/judging/choose.ipynb #772a087a
+def advise_by_half(
+    rows:list[Row], # one a column
+    missing:str, # fidelity or alignment
+) -> Advice:
+    "Half of the bargain chooses nothing: its best is one of the two ends."
+    why = ('obedience is greatest where nothing was learned' if missing == 'fidelity' else
+           'likeness is greatest where the prompts are forgotten')
+    return Advice('unknown', None, f'{UNMEASURED[missing]} was not measured, so no checkpoint is recommended: by itself, {why}', rows)
 
 # %% ../../nbs/judging/choose.ipynb #d9203546
 def why_chosen(
@@ -170,7 +189,7 @@ def recommend(
     rows, drawn = rows_of_table(table, rule), gains(table, rule)
     if len(table.checkpoints) == 1: return advise_single(rows[-1], rows)
     if table.pictures < rule.least_pictures: return Advice('unknown', None, f'{table.pictures} pictures of each checkpoint say too little; draw {rule.least_pictures} or more', rows)
-    if drawn is None: return advise_by_sameness(rows)
+    if missing := unmeasured(table): return advise_by_sameness(rows) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
     from_base = table.steps[0] is None
     allowed = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
     if not allowed.any(): return Advice('none', None, why_none(rows), rows)

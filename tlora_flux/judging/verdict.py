@@ -63,7 +63,7 @@ class Judgement:
 
     @property
     def recommended(self) -> Path|None: # the folder that holds it; None where there is no recommendation, or no run
-        folder = self.run and self.run/'recommended'
+        folder = self.run and self.advice.step is not None and self.run/'recommended'
         return folder if folder and (folder/WEIGHTS).is_file() else None
 
 # %% ../../nbs/judging/verdict.ipynb #85d4c850
@@ -93,14 +93,14 @@ def plain_judgement(
 def save_judgement(
     done:Judgement, # of a run
 ) -> Path: # `judge.json`
-    "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints; an older recommendation goes."
+    "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older recommendation goes where none is good, and stays where nothing is known."
     home, advice = done.run or done.grid, done.advice
     text = json.dumps(plain_judgement(done), ensure_ascii=False, allow_nan=False)
     file = atomic_write(home/'judge.json', lambda part: part.write_text(text + '\n', encoding='utf-8'))
     if any(row.fidelity and row.alignment for row in advice.rows): atomic_write(home/'judge.png', lambda part: draw_choice(advice).savefig(part, format='png', dpi=110))
     adapter = adapters_of(done.run).get(advice.step) if done.run and advice.step is not None else None
-    if adapter is None: remove_path(home/'recommended')
-    else:
+    if advice.verdict == 'none': remove_path(home/'recommended')
+    if adapter:
         (home/'recommended').mkdir(exist_ok=True)
         atomic_write(home/'recommended'/WEIGHTS, lambda part: shutil.copyfile(adapter, part))
     return file
