@@ -141,10 +141,12 @@ def advise_single(
 # %% ../../nbs/judging/choose.ipynb #bfda511b
 def advise_by_sameness(
     rows:list[Row], # one a column
+    here:list[bool], # whether it can be taken
 ) -> Advice:
     "Where likeness and obedience are not known, the last checkpoint whose pictures still differ is named, and it is said that this is all."
-    varied = [row for row in rows if row.step is not None and not row.vetoed]
-    if not varied: return Advice('none', None, why_none(rows), rows)
+    if all(row.vetoed for row in rows[1:]): return Advice('none', None, why_none(rows), rows)
+    varied = [row for row, taken in zip(rows, here) if taken and not row.vetoed]
+    if not varied: return Advice('unknown', None, 'the checkpoints whose pictures still differ are not in the run any more, so none can be recommended', rows)
     row = varied[-1]
     return Advice('unknown', row.step, f'neither likeness to the photos nor obedience to prompts was measured, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
 
@@ -184,15 +186,20 @@ def why_none(
 def recommend(
     table:ScoreTable, # of a grid
     rule:Rule=RULE, # every number that the answer hangs on
+    present:set[int]|None=None, # steps that can be taken; None: all
 ) -> Advice:
     "Choose a checkpoint. The first column is what the others are measured from: the base, or the first checkpoint where the base was not drawn."
     rows, drawn = rows_of_table(table, rule), gains(table, rule)
+    here = [row.step is not None and (present is None or row.step in present) for row in rows]
+    if not any(here): return Advice('unknown', None, 'no checkpoint that was drawn is in the run any more, so none can be recommended', rows)
     if len(table.checkpoints) == 1: return advise_single(rows[-1], rows)
     if table.pictures < rule.least_pictures: return Advice('unknown', None, f'{table.pictures} pictures of each checkpoint say too little; draw {rule.least_pictures} or more', rows)
-    if missing := unmeasured(table): return advise_by_sameness(rows) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
+    if missing := unmeasured(table): return advise_by_sameness(rows, here) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
     from_base = table.steps[0] is None
-    allowed = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
-    if not allowed.any(): return Advice('none', None, why_none(rows), rows)
+    good = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
+    if not good.any(): return Advice('none', None, why_none(rows), rows)
+    allowed = good & here
+    if not allowed.any(): return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
     found = not_surely_worse(drawn, allowed)
     chosen, best = rows[found[0]], rows[max(found, key=lambda k: drawn[0, k])]
     others = [rows[k] for k in found[1:]]

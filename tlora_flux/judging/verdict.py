@@ -21,11 +21,11 @@ from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIG
 from ..base.families import FAMILIES
 from ..photos.concept import concept_dir, concept_fingerprint, read_photos
 from ..photos.prompts import read_prompts
-from ..pictures.board import adapters_of, Board, board_of, open_board
+from ..pictures.board import adapters_of, Board, board_of, find_grids, open_board
 from ..pictures.views import duration_in_words
 from ..pictures.sampling import sample
 from .scorers import open_scorers
-from .scores import score_grid, ScoreTable, TrainedPhoto
+from .scores import score_grid, ScoreTable, steps_shown, TrainedPhoto
 from .choose import Advice, recommend, Row, RULE
 
 # %% ../../nbs/judging/verdict.ipynb #365bd712
@@ -157,20 +157,42 @@ def offer_to_draw(
     count, seconds = drawing_time(grid_request(cfg))
     raise BadInput(f'{cfg.run} has no pictures of its checkpoints yet; `tlora judge {quote(cfg.run)} --render` draws {count} of them first, {duration_in_words(seconds)}')
 
+# %% ../../nbs/judging/verdict.ipynb #d2c646ee
+def grid_of_run(
+    run:Path, # run folder with checkpoints
+) -> Board|None: # None where no grid shows one of them as it is now
+    "Of the grids of a run that which shows most of its present checkpoints; of equals no validation, then the most pictures, then the newest."
+    def worth(board):
+        drawn = sum((board.folder/cell.file).is_file() for cell in board.cells.values())
+        return len(steps_shown(board)), board.folder.name != 'validation', drawn
+    boards = [board_of(folder, run) for folder in find_grids(run)]
+    best = max(boards, key=worth, default=None)
+    return best if best and steps_shown(best) else None
+
 # %% ../../nbs/judging/verdict.ipynb #327c2368
 def board_to_judge(
     cfg:JudgeConfig, # the request
 ) -> Board: # with pictures
-    "The grid that is named, or drawn, or the run's fullest. Raises `BadInput` where there is none."
+    "The grid that is named, or drawn, or that shows most of the run. Raises `BadInput` where there is none."
     path = Path(cfg.run)
     if not path.is_dir(): raise BadInput(f'{cfg.run} is no folder; give a run folder, or the folder of one of its grids')
     if cfg.render:
         if (path/'grid.json').exists(): raise BadInput(f'{cfg.run} is one grid; give the run folder to draw its checkpoints')
         return board_of(sample(grid_request(cfg)), path)
-    if not (path/'grid.json').exists() and adapters_of(path):
-        try: return open_board(path, drawn=True)
-        except BadInput: return offer_to_draw(cfg)
+    if not (path/'grid.json').exists() and adapters_of(path): return grid_of_run(path) or offer_to_draw(cfg)
     return open_board(path, drawn=True)
+
+# %% ../../nbs/judging/verdict.ipynb #756260b3
+def compare_steps(
+    board:Board, # a grid
+    table:ScoreTable, # of it
+    present:set[int], # steps of the run's checkpoints
+) -> list[str]: # what has to be said
+    "Which checkpoints the grid lacks, and which of its columns have none."
+    def named(steps): return ', '.join(map(str, sorted(steps)))
+    undrawn, absent = present - board.steps, {*table.checkpoints} - present
+    notes = [f'{board.folder.name} lacks the checkpoints {named(undrawn)}, which are not judged; --render draws all'] if undrawn else []
+    return notes + [f'without a checkpoint in the run, so never recommended: {named(absent)}'] if absent else notes
 
 # %% ../../nbs/judging/verdict.ipynb #9e177fb0
 def judge(
@@ -187,6 +209,8 @@ def judge(
     likeness, words, notes = open_scorers(cell.get('family', ''), cfg.image_scorer, cfg.text_scorer, cfg.cache_dir or (trained and trained.cache_dir), cfg.download)
     photos, said = photos_of_run(cfg, trained, about) if likeness else ([], [])
     table = score_grid(board, likeness, words, photos, [about['trigger']] if about.get('trigger') else [], [*notes, *said])
-    done = Judgement(run, board.folder, table, recommend(table))
+    present = {step for step in adapters_of(run) if step is not None} if run else None
+    if run: table.notes += compare_steps(board, table, present)
+    done = Judgement(run, board.folder, table, recommend(table, present=present))
     save_judgement(done)
     return done
