@@ -95,6 +95,7 @@ def save_judgement(
 ) -> Path: # `judge.json`
     "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older recommendation goes where none is good, and stays where nothing is known."
     home, advice = done.run or done.grid, done.advice
+    if advice.verdict == 'none' and (home/'recommended').exists(): done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
     text = json.dumps(plain_judgement(done), ensure_ascii=False, allow_nan=False)
     file = atomic_write(home/'judge.json', lambda part: part.write_text(text + '\n', encoding='utf-8'))
     if any(row.fidelity and row.alignment for row in advice.rows): atomic_write(home/'judge.png', lambda part: draw_choice(advice).savefig(part, format='png', dpi=110))
@@ -117,9 +118,9 @@ def photos_of_run(
     words = dict(class_name=about.get('class_name', 'photo'), placeholder_token=about.get('trigger', 'sks'))
     wanted = load_config(None, TrainConfig, **dict(output_dir='outputs/judge', **words) | named) if trained is None else replace(trained, **named)
     try: photos = read_photos(wanted)
-    except BadInput as e:
+    except BadInput:
         if cfg.instance_data_dir: raise
-        return [], [f'the training photos cannot be read ({e}), so likeness is not measured; --instance-data-dir says where they are']
+        return [], ['the training photos are not here, so likeness is not measured; --instance-data-dir says where they are'] # no path: `judge.json` travels with the run
     changed = about.get('data') not in (None, concept_fingerprint(photos))
     return [TrainedPhoto(o.path, o.mask) for o in photos], ['photos, captions or masks have changed since the training; the present photos are what is compared with']*changed
 
