@@ -17,6 +17,7 @@ from ..errors import BadInput
 from ..config import holds_word
 from ..disk import disk_read_errors
 from ..photos.opening import open_image, to_rgb
+from ..photos.concept import read_mask
 from ..pictures.grid import file_fingerprint, read_settings
 from ..pictures.board import Board, FIELDS
 from .scorers import COLOURS, features_of, Scorer
@@ -82,7 +83,7 @@ class TrainedPhoto:
 
     def open(self) -> Image.Image: # RGB
         image = to_rgb(open_image(self.path))
-        return cut_to_mask(image, open_image(self.mask).convert('L')) if self.mask else image
+        return cut_to_mask(image, read_mask(self.mask)) if self.mask else image
 
     @property
     def stamp(self) -> str: # changes with photo and mask
