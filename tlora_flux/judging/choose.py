@@ -124,9 +124,13 @@ def not_surely_worse(
 # %% ../../nbs/judging/choose.ipynb #fc62f187
 def figures_of(
     row:Row, # a checkpoint
+    first:Row, # what it is measured from
 ) -> str: # words; empty where nothing is known
     "What a checkpoint has of both ends."
-    known = [(row.fidelity, 'of the way from the base to the photos'), (row.alignment, "of the base's obedience to prompts")]
+    if row is first: return 'the others are measured from it'
+    start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
+    owner = "the base's" if first.step is None else "the first checkpoint's"
+    known = [(row.fidelity, f'of the way from {start} to the photos'), (row.alignment, f'of {owner} obedience to prompts')]
     return ' and '.join(f'{100*o.value:.0f}% {words}' for o, words in known if o)
 
 # %% ../../nbs/judging/choose.ipynb #ad202cb5
@@ -135,7 +139,7 @@ def advise_single(
     rows:list[Row], # with the base, where it was drawn
 ) -> Advice:
     "Of one checkpoint it can only be said what it is."
-    said = figures_of(row) or f'its pictures are {100*row.sameness.value:.0f}% alike'
+    said = (row is not rows[0] and figures_of(row, rows[0])) or f'its pictures are {100*row.sameness.value:.0f}% alike'
     return Advice('unknown', row.step, f'step {row.step} is the only checkpoint that was drawn, so there is nothing to choose from: {said}', rows)
 
 # %% ../../nbs/judging/choose.ipynb #bfda511b
@@ -144,7 +148,7 @@ def advise_by_sameness(
     here:list[bool], # whether it can be taken
 ) -> Advice:
     "Where likeness and obedience are not known, the last checkpoint whose pictures still differ is named, and it is said that this is all."
-    if all(row.vetoed for row in rows[1:]): return Advice('none', None, why_none(rows), rows)
+    if all(row.vetoed for row in rows if row.step is not None): return Advice('none', None, why_none(rows), rows)
     varied = [row for row, taken in zip(rows, here) if taken and not row.vetoed]
     if not varied: return Advice('unknown', None, 'the checkpoints whose pictures still differ are not in the run any more, so none can be recommended', rows)
     row = varied[-1]
@@ -165,9 +169,10 @@ def why_chosen(
     row:Row, # the recommended one
     best:Row, # with the highest gain
     rest:list[Row], # others that could be the best
+    first:Row, # what all are measured from
 ) -> str: # one sentence
     "Why, in plain words."
-    said = f'step {row.step}: {figures_of(row)}'
+    said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     behind = f', and the highest score, at step {best.step}, is only {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
     return f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could be as good{behind}"
@@ -203,4 +208,4 @@ def recommend(
     found = not_surely_worse(drawn, allowed)
     chosen, best = rows[found[0]], rows[max(found, key=lambda k: drawn[0, k])]
     others = [rows[k] for k in found[1:]]
-    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others), rows, [rows[k].step for k in found])
+    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows, [rows[k].step for k in found])
