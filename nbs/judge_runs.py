@@ -91,7 +91,7 @@ def known_answers(folder):
     lines = json.loads(answers_file.read_text()) if answers_file.exists() else []
     same = lambda line, method: [line['concept'], line['method'], line['seed']] == [run['concept'], method, run['seed']] and line['band'] == [0, 1]
     base = [o['steps']['0'] for o in lines if same(o, 'base')]
-    own = [o['steps'] for o in lines if same(o, run['method']) and o['rate'] == run['rate']]
+    own = [o['steps'] for o in lines if same(o, run['method']) and o['rate'] == run['rate'] and {*map(str, steps_of(folder))} <= {*o['steps']}]
     if not base or not own: return None
     letters = dict(background=[*BACKGROUNDS], place=[*PLACES], size=[*SIZES], **ANSWERS)
     decode = lambda step: [{fact: None if step[fact][k] == '-' else names[string.ascii_letters.index(step[fact][k])] for fact, names in letters.items()} for k in range(len(cells))]

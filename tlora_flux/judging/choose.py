@@ -31,16 +31,25 @@ def on_scale(
     low, high = table.ends[signal]
     return (drawn - low)/(high - low) if high - low > 1e-6 else None
 
+# %% ../../nbs/judging/choose.ipynb #78e7e9e4
+UNMEASURED = dict(fidelity='likeness to the photos', alignment='obedience to prompts') # both are needed to choose
+
+def unmeasured(
+    table:ScoreTable, # of a grid
+) -> list[str]: # keys of `UNMEASURED`
+    "Signals that nobody measured, or that have no scale."
+    return [name for name in UNMEASURED if name not in table.scores or on_scale(table, name, np.zeros(1)) is None]
+
 # %% ../../nbs/judging/choose.ipynb #ee80f493
 def gains(
     table:ScoreTable, # of a grid
     rule:Rule=RULE, # weight and drawings
-) -> np.ndarray|None: # (1 + draws, columns): 0 is the first column's. None without fidelity and alignment
+) -> np.ndarray|None: # (1 + draws, columns): 0 is the first column's. None unless both fidelity and alignment are known
     "What each column is worth, in every drawing."
-    drawn = {name: on_scale(table, name, resampled_means(table.scores[name], rule.draws)) for name in ('fidelity', 'alignment') if name in table.scores}
-    known = {name: values - values[:, :1] for name, values in drawn.items() if values is not None}
-    if not known: return None
-    return known.get('fidelity', 0) + rule.alignment_weight*known.get('alignment', 0)
+    if unmeasured(table): return None
+    drawn = {name: on_scale(table, name, resampled_means(table.scores[name], rule.draws)) for name in UNMEASURED}
+    fidelity, alignment = (values - values[:, :1] for values in drawn.values())
+    return fidelity + rule.alignment_weight*alignment
 
 # %% ../../nbs/judging/choose.ipynb #615cd57b
 @dataclass
@@ -115,9 +124,13 @@ def not_surely_worse(
 # %% ../../nbs/judging/choose.ipynb #fc62f187
 def figures_of(
     row:Row, # a checkpoint
+    first:Row, # what it is measured from
 ) -> str: # words; empty where nothing is known
     "What a checkpoint has of both ends."
-    known = [(row.fidelity, 'of the way from the base to the photos'), (row.alignment, "of the base's obedience to prompts")]
+    if row is first: return 'the others are measured from it'
+    start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
+    owner = "the base's" if first.step is None else "the first checkpoint's"
+    known = [(row.fidelity, f'of the way from {start} to the photos'), (row.alignment, f'of {owner} obedience to prompts')]
     return ' and '.join(f'{100*o.value:.0f}% {words}' for o, words in known if o)
 
 # %% ../../nbs/judging/choose.ipynb #ad202cb5
@@ -126,27 +139,40 @@ def advise_single(
     rows:list[Row], # with the base, where it was drawn
 ) -> Advice:
     "Of one checkpoint it can only be said what it is."
-    said = figures_of(row) or f'its pictures are {100*row.sameness.value:.0f}% alike'
+    said = (row is not rows[0] and figures_of(row, rows[0])) or f'its pictures are {100*row.sameness.value:.0f}% alike'
     return Advice('unknown', row.step, f'step {row.step} is the only checkpoint that was drawn, so there is nothing to choose from: {said}', rows)
 
 # %% ../../nbs/judging/choose.ipynb #bfda511b
 def advise_by_sameness(
     rows:list[Row], # one a column
+    here:list[bool], # whether it can be taken
 ) -> Advice:
     "Where likeness and obedience are not known, the last checkpoint whose pictures still differ is named, and it is said that this is all."
-    varied = [row for row in rows if row.step is not None and not row.vetoed]
-    if not varied: return Advice('none', None, why_none(rows), rows)
+    if all(row.vetoed for row in rows if row.step is not None): return Advice('none', None, why_none(rows), rows)
+    varied = [row for row, taken in zip(rows, here) if taken and not row.vetoed]
+    if not varied: return Advice('unknown', None, 'the checkpoints whose pictures still differ are not in the run any more, so none can be recommended', rows)
     row = varied[-1]
-    return Advice('unknown', row.step, f'no scorer is at hand that knows likeness or words, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
+    return Advice('unknown', row.step, f'neither likeness to the photos nor obedience to prompts was measured, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
+
+# %% ../../nbs/judging/choose.ipynb #772a087a
+def advise_by_half(
+    rows:list[Row], # one a column
+    missing:str, # fidelity or alignment
+) -> Advice:
+    "Half of the bargain chooses nothing: its best is one of the two ends."
+    why = ('obedience is greatest where nothing was learned' if missing == 'fidelity' else
+           'likeness is greatest where the prompts are forgotten')
+    return Advice('unknown', None, f'{UNMEASURED[missing]} was not measured, so no checkpoint is recommended: by itself, {why}', rows)
 
 # %% ../../nbs/judging/choose.ipynb #d9203546
 def why_chosen(
     row:Row, # the recommended one
     best:Row, # with the highest gain
     rest:list[Row], # others that could be the best
+    first:Row, # what all are measured from
 ) -> str: # one sentence
     "Why, in plain words."
-    said = f'step {row.step}: {figures_of(row)}'
+    said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     behind = f', and the highest score, at step {best.step}, is only {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
     return f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could be as good{behind}"
@@ -165,16 +191,21 @@ def why_none(
 def recommend(
     table:ScoreTable, # of a grid
     rule:Rule=RULE, # every number that the answer hangs on
+    present:set[int]|None=None, # steps that can be taken; None: all
 ) -> Advice:
     "Choose a checkpoint. The first column is what the others are measured from: the base, or the first checkpoint where the base was not drawn."
     rows, drawn = rows_of_table(table, rule), gains(table, rule)
+    here = [row.step is not None and (present is None or row.step in present) for row in rows]
+    if not any(here): return Advice('unknown', None, 'no checkpoint that was drawn is in the run any more, so none can be recommended', rows)
     if len(table.checkpoints) == 1: return advise_single(rows[-1], rows)
     if table.pictures < rule.least_pictures: return Advice('unknown', None, f'{table.pictures} pictures of each checkpoint say too little; draw {rule.least_pictures} or more', rows)
-    if drawn is None: return advise_by_sameness(rows)
+    if missing := unmeasured(table): return advise_by_sameness(rows, here) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
     from_base = table.steps[0] is None
-    allowed = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
-    if not allowed.any(): return Advice('none', None, why_none(rows), rows)
+    good = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
+    if not good.any(): return Advice('none', None, why_none(rows), rows)
+    allowed = good & here
+    if not allowed.any(): return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
     found = not_surely_worse(drawn, allowed)
     chosen, best = rows[found[0]], rows[max(found, key=lambda k: drawn[0, k])]
     others = [rows[k] for k in found[1:]]
-    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others), rows, [rows[k].step for k in found])
+    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows, [rows[k].step for k in found])

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from ..errors import BadInput, plain_logger
 from ..reading import number, read_json_file, rows_of, table, text
@@ -59,8 +59,8 @@ def to_network_pixels(
     side:int, # pixels
     said:dict, # preprocessor_config.json
 ) -> Tensor: # (n, 3, side, side)
-    "Pictures as a network takes them."
-    small = np.stack([np.asarray(o.convert('RGB').resize((side, side), Image.Resampling.BICUBIC), np.float32) for o in pictures])/255
+    "Pictures as a network takes them: of each the square in its centre."
+    small = np.stack([np.asarray(ImageOps.fit(o.convert('RGB'), (side, side), Image.Resampling.BICUBIC), np.float32) for o in pictures])/255
     scaled = (small - np.array(said['image_mean'], np.float32))/np.array(said['image_std'], np.float32)
     return torch.from_numpy(scaled).permute(0, 3, 1, 2)
 
@@ -68,14 +68,14 @@ def to_network_pixels(
 def stamp_of_model(
     folder:Path, # of a network
 ) -> str: # 16 hexadecimal digits
-    "Changes with the weights: their names, sizes and first bytes, or the Hub's name for their content."
-    seen = []
-    for file in sorted(folder.glob('*.safetensors')):
-        with open(file, 'rb') as f: seen.append([file.name, file.stat().st_size, hashlib.sha256(f.read(2**20)).hexdigest()])
+    "Changes with the weights, every byte of them, with the preprocessor, and with how `to_network_pixels` cuts."
+    seen = ['centre square']
+    for file in [*sorted(folder.glob('*.safetensors')), folder/'preprocessor_config.json']:
+        with open(file, 'rb') as f: seen.append([file.name, hashlib.file_digest(f, 'sha256').hexdigest()])
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 # %% ../../nbs/judging/scorers.ipynb #72c474c5
-MODEL_TYPES = {'dinov2': 'Dinov2Model', 'dinov2_with_registers': 'Dinov2WithRegistersModel', 'clip': 'CLIPModel', 'siglip': 'SiglipModel', 'siglip2': 'SiglipModel'} # as config.json has it -> class of transformers
+MODEL_TYPES = {'dinov2': 'Dinov2Model', 'dinov2_with_registers': 'Dinov2WithRegistersModel', 'clip': 'CLIPModel', 'siglip': 'SiglipModel'} # as config.json has it -> class of transformers
 
 def read_model_type(
     folder:Path, # of a network

@@ -9,7 +9,7 @@ __all__ = ['ScoreTable', 'TrainedPhoto', 'score_grid']
 import hashlib, re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,7 +17,8 @@ from ..errors import BadInput
 from ..config import holds_word
 from ..disk import disk_read_errors
 from ..photos.opening import open_image, to_rgb
-from ..pictures.grid import read_settings
+from ..photos.concept import read_mask
+from ..pictures.grid import file_fingerprint, read_settings
 from ..pictures.board import Board, FIELDS
 from .scorers import COLOURS, features_of, Scorer
 
@@ -82,7 +83,7 @@ class TrainedPhoto:
 
     def open(self) -> Image.Image: # RGB
         image = to_rgb(open_image(self.path))
-        return cut_to_mask(image, open_image(self.mask).convert('L')) if self.mask else image
+        return cut_to_mask(image, read_mask(self.mask)) if self.mask else image
 
     @property
     def stamp(self) -> str: # changes with photo and mask
@@ -126,17 +127,52 @@ class Pictures:
     images:int # of each prompt
     notes:list[str] # what was left out, and why
 
+# %% ../../nbs/judging/scores.ipynb #cd9439f3
+@lru_cache(1024)
+def read_fingerprint(file, stamp): return file_fingerprint(file) # `stamp` changes when the file does
+
+# %% ../../nbs/judging/scores.ipynb #bfb9aa59
+def is_outdated(
+    board:Board, # a grid
+    place:int, # of a column
+) -> bool: # False where the run no longer has the checkpoint
+    "Whether the run has other weights at that step than those that the pictures are of."
+    file = board.columns[place].file
+    if file is None: return False
+    with disk_read_errors(file): now = read_fingerprint(file, file.stat().st_mtime_ns)
+    return {cell.settings['adapter'] for at, cell in board.cells.items() if at[2] == place} != {now}
+
+# %% ../../nbs/judging/scores.ipynb #3e1a1995
+def why_left_out(
+    board:Board, # a grid
+    place:int, # of a column
+) -> str: # empty for what is judged
+    "Why a column is not judged."
+    column = board.columns[place]
+    if column.label.startswith('beside '): return 'it is of another adapter'
+    if column.step is None and not column.is_base: return 'the adapter does not say its step'
+    return 'it was trained anew after it was drawn' if is_outdated(board, place) else ''
+
+# %% ../../nbs/judging/scores.ipynb #5487aaf2
+def steps_shown(
+    board:Board, # a grid
+) -> set[int]: # none of those that were trained anew since
+    "The checkpoints of the run, as they are now, that a grid has a picture of."
+    drawn = {at[2] for at, cell in board.cells.items() if (board.folder/cell.file).is_file()}
+    return {board.columns[k].step for k in drawn if board.columns[k].file and not why_left_out(board, k)}
+
 # %% ../../nbs/judging/scores.ipynb #d30dee9b
 def columns_to_judge(
     board:Board, # a grid
 ) -> tuple[list[int], list[str]]: # places of the columns, the base first; what has to be said
     "The base, and each checkpoint once: at strength 1, or at the one that is nearest."
-    own = [k for k, column in enumerate(board.columns) if not column.label.startswith('beside ')]
+    reasons = [why_left_out(board, k) for k in range(len(board.columns))]
+    own = [k for k, why in enumerate(reasons) if not why]
+    notes = [f'not judged, because {why}: {", ".join(c.label for c, o in zip(board.columns, reasons) if o == why)}' for why in dict.fromkeys(filter(None, reasons))]
     strengths = {board.columns[k].strength for k in own if not board.columns[k].is_base}
-    if not strengths: raise BadInput(f'{board.folder.name} has no checkpoint in it, only the base; draw some with `tlora sample`')
+    if not strengths: raise BadInput('; '.join([f'{board.folder.name} has no checkpoint in it that can be judged', *notes, 'draw some with `tlora sample`']))
     taken = min(strengths, key=lambda o: (abs(o - 1), o))
-    notes = [f'the grid has {len(strengths)} strengths; strength {taken:g} is judged'] if len(strengths) > 1 else []
-    if len(own) < len(board.columns): notes.append(f'{len(board.columns) - len(own)} columns of other adapters are not judged')
+    if len(strengths) > 1: notes.append(f'the grid has {len(strengths)} strengths; strength {taken:g} is judged')
     return [k for k in own if board.columns[k].is_base or board.columns[k].strength == taken], notes
 
 # %% ../../nbs/judging/scores.ipynb #477b09f4

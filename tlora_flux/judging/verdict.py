@@ -21,11 +21,11 @@ from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIG
 from ..base.families import FAMILIES
 from ..photos.concept import concept_dir, concept_fingerprint, read_photos
 from ..photos.prompts import read_prompts
-from ..pictures.board import adapters_of, Board, board_of, open_board
+from ..pictures.board import adapters_of, Board, board_of, find_grids, open_board
 from ..pictures.views import duration_in_words
 from ..pictures.sampling import sample
 from .scorers import open_scorers
-from .scores import score_grid, ScoreTable, TrainedPhoto
+from .scores import score_grid, ScoreTable, steps_shown, TrainedPhoto
 from .choose import Advice, recommend, Row, RULE
 
 # %% ../../nbs/judging/verdict.ipynb #365bd712
@@ -63,7 +63,7 @@ class Judgement:
 
     @property
     def recommended(self) -> Path|None: # the folder that holds it; None where there is no recommendation, or no run
-        folder = self.run and self.run/'recommended'
+        folder = self.run and self.advice.step is not None and self.run/'recommended'
         return folder if folder and (folder/WEIGHTS).is_file() else None
 
 # %% ../../nbs/judging/verdict.ipynb #85d4c850
@@ -93,14 +93,15 @@ def plain_judgement(
 def save_judgement(
     done:Judgement, # of a run
 ) -> Path: # `judge.json`
-    "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints; an older recommendation goes."
+    "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older recommendation goes where none is good, and stays where nothing is known."
     home, advice = done.run or done.grid, done.advice
+    if advice.verdict == 'none' and (home/'recommended').exists(): done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
     text = json.dumps(plain_judgement(done), ensure_ascii=False, allow_nan=False)
     file = atomic_write(home/'judge.json', lambda part: part.write_text(text + '\n', encoding='utf-8'))
     if any(row.fidelity and row.alignment for row in advice.rows): atomic_write(home/'judge.png', lambda part: draw_choice(advice).savefig(part, format='png', dpi=110))
     adapter = adapters_of(done.run).get(advice.step) if done.run and advice.step is not None else None
-    if adapter is None: remove_path(home/'recommended')
-    else:
+    if advice.verdict == 'none': remove_path(home/'recommended')
+    if adapter:
         (home/'recommended').mkdir(exist_ok=True)
         atomic_write(home/'recommended'/WEIGHTS, lambda part: shutil.copyfile(adapter, part))
     return file
@@ -117,9 +118,9 @@ def photos_of_run(
     words = dict(class_name=about.get('class_name', 'photo'), placeholder_token=about.get('trigger', 'sks'))
     wanted = load_config(None, TrainConfig, **dict(output_dir='outputs/judge', **words) | named) if trained is None else replace(trained, **named)
     try: photos = read_photos(wanted)
-    except BadInput as e:
+    except BadInput:
         if cfg.instance_data_dir: raise
-        return [], [f'the training photos cannot be read ({e}), so likeness is not measured; --instance-data-dir says where they are']
+        return [], ['the training photos are not here, so likeness is not measured; --instance-data-dir says where they are'] # no path: `judge.json` travels with the run
     changed = about.get('data') not in (None, concept_fingerprint(photos))
     return [TrainedPhoto(o.path, o.mask) for o in photos], ['photos, captions or masks have changed since the training; the present photos are what is compared with']*changed
 
@@ -157,20 +158,42 @@ def offer_to_draw(
     count, seconds = drawing_time(grid_request(cfg))
     raise BadInput(f'{cfg.run} has no pictures of its checkpoints yet; `tlora judge {quote(cfg.run)} --render` draws {count} of them first, {duration_in_words(seconds)}')
 
+# %% ../../nbs/judging/verdict.ipynb #d2c646ee
+def grid_of_run(
+    run:Path, # run folder with checkpoints
+) -> Board|None: # None where no grid shows one of them as it is now
+    "Of the grids of a run that which shows most of its present checkpoints; of equals no validation, then the most pictures, then the newest."
+    def worth(board):
+        drawn = sum((board.folder/cell.file).is_file() for cell in board.cells.values())
+        return len(steps_shown(board)), board.folder.name != 'validation', drawn
+    boards = [board_of(folder, run) for folder in find_grids(run)]
+    best = max(boards, key=worth, default=None)
+    return best if best and steps_shown(best) else None
+
 # %% ../../nbs/judging/verdict.ipynb #327c2368
 def board_to_judge(
     cfg:JudgeConfig, # the request
 ) -> Board: # with pictures
-    "The grid that is named, or drawn, or the run's fullest. Raises `BadInput` where there is none."
+    "The grid that is named, or drawn, or that shows most of the run. Raises `BadInput` where there is none."
     path = Path(cfg.run)
     if not path.is_dir(): raise BadInput(f'{cfg.run} is no folder; give a run folder, or the folder of one of its grids')
     if cfg.render:
         if (path/'grid.json').exists(): raise BadInput(f'{cfg.run} is one grid; give the run folder to draw its checkpoints')
         return board_of(sample(grid_request(cfg)), path)
-    if not (path/'grid.json').exists() and adapters_of(path):
-        try: return open_board(path, drawn=True)
-        except BadInput: return offer_to_draw(cfg)
+    if not (path/'grid.json').exists() and adapters_of(path): return grid_of_run(path) or offer_to_draw(cfg)
     return open_board(path, drawn=True)
+
+# %% ../../nbs/judging/verdict.ipynb #756260b3
+def compare_steps(
+    board:Board, # a grid
+    table:ScoreTable, # of it
+    present:set[int], # steps of the run's checkpoints
+) -> list[str]: # what has to be said
+    "Which checkpoints the grid lacks, and which of its columns have none."
+    def named(steps): return ', '.join(map(str, sorted(steps)))
+    undrawn, absent = present - board.steps, {*table.checkpoints} - present
+    notes = [f'{board.folder.name} lacks the checkpoints {named(undrawn)}, which are not judged; --render draws all'] if undrawn else []
+    return notes + [f'without a checkpoint in the run, so never recommended: {named(absent)}'] if absent else notes
 
 # %% ../../nbs/judging/verdict.ipynb #9e177fb0
 def judge(
@@ -187,6 +210,8 @@ def judge(
     likeness, words, notes = open_scorers(cell.get('family', ''), cfg.image_scorer, cfg.text_scorer, cfg.cache_dir or (trained and trained.cache_dir), cfg.download)
     photos, said = photos_of_run(cfg, trained, about) if likeness else ([], [])
     table = score_grid(board, likeness, words, photos, [about['trigger']] if about.get('trigger') else [], [*notes, *said])
-    done = Judgement(run, board.folder, table, recommend(table))
+    present = {step for step in adapters_of(run) if step is not None} if run else None
+    if run: table.notes += compare_steps(board, table, present)
+    done = Judgement(run, board.folder, table, recommend(table, present=present))
     save_judgement(done)
     return done
