@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 import torch
 from torch import nn, Tensor
+from ..errors import BadInput
 from ..config import TrainConfig
 from ..method.flow import keyed_generator
 from ..base.families import Family
@@ -51,8 +52,9 @@ def encode_held_out(
     device:torch.device|str='cpu', # where to encode
     draws:int=8, # cuts that will be looked at
 ) -> TrainingSet: # of so many examples
-    "The cuts that are not trained, through the autoencoder, with the captions that their photos have in training."
+    "The cuts that are not trained, through the autoencoder, with the captions that their photos have in training. Raises `BadInput` where there is none."
     cuts = held_out_examples(photos, cfg)
+    if not cuts: raise BadInput('every cut is too much like a trained one, or wider, so none can be held out; raise crop_count or crop_scale, or leave random_flip out')
     own = list_examples(photos, cfg)
     rows = {o.photo: row for o, row in zip(own, data.rows.tolist())}
     chosen = [cuts[i] for i in spread_over(len(cuts), draws)]

@@ -160,8 +160,10 @@ def recall_photos(
     **about, # what else a latent depends on: stamp of the weights
 ) -> tuple[list[Tensor],list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), or None; float32 on the CPU
     "Latents of each crop; the pipeline is let go when the function returns."
-    own = [[] for _ in photos] # each of one size
-    for e in examples: own[e.photo].append(replace(e, photo=0))
+    masked = any(o.mask for o in photos)
+    own = {} # examples of each photo that has any, each of one size
+    for e in examples: own.setdefault(e.photo, []).append(replace(e, photo=0))
+    photos, own = [photos[i] for i in sorted(own)], [own[i] for i in sorted(own)]
     def encode(which):
         with memory_for('while encoding photos', 'lower resolution, or close other programs that use the GPU'):
             vae = load().vae
@@ -171,5 +173,5 @@ def recall_photos(
     crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
     entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about, **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
     latents = [t for e in entries for t in e['latents']]
-    if not any(o.mask for o in photos): return latents, None
+    if not masked: return latents, None
     return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]))]

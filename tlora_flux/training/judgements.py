@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/training/judgements.ipynb #fc7b151a
-import json, logging
+import json, logging, os, re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..config import TrainConfig
 from ..disk import atomic_write
 from ..method.adapter import get_state, set_strength_
 from ..base.families import Family
+from ..base.checkpoint import without_private_paths
 from ..base.device import memory_for, memory_given_back, OutOfMemory
 from ..photos.concept import Photo
 from ..judging.scorers import open_scorers
@@ -26,11 +27,12 @@ from .step import Trainer
 
 # %% ../../nbs/training/judgements.ipynb #871cdd77
 def why_overfit(
-    advice, # `Advice` of the run so far: a row for each judgement
+    advice, # `Advice` of the run so far: a row for each column of its pictures
     patience:int, # judgements in a row
+    every:int, # steps from judgement to judgement; pictures may be drawn at others too
 ) -> str|None: # one line; None where it goes on
     "Whether alignment has fallen for long enough."
-    known = [(row.step, row.alignment.value) for row in advice.rows if row.step is not None and row.alignment]
+    known = [(row.step, row.alignment.value) for row in advice.rows if row.step is not None and row.step%every == 0 and row.alignment]
     last = known[-patience - 1:]
     fell = all(after < before for (_, before), (_, after) in pairwise(last))
     if len(last) <= patience or not fell or last[0][1] - last[-1][1] < .1: return None
@@ -59,12 +61,23 @@ def read_bands(
         return dict(steps=found['steps'][:count], losses={kind: o[:count] for kind, o in found['losses'].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError): return dict(steps=[], losses={})
 
+# %% ../../nbs/training/judgements.ipynb #40a7b00c
+def without_places(
+    trouble:Exception, # an `OSError`, or one that has been put into words
+    *folders:str|Path|None, # that the line may name, perhaps with spaces in them
+) -> str: # for train.log, which is given away
+    "What has happened, with the last names of files and folders alone."
+    line = trouble.strerror or type(trouble).__name__ if isinstance(trouble, OSError) else str(trouble)
+    places = [os.path.abspath(os.path.expanduser(o)) for o in (*folders, os.getcwd(), '~') if o]
+    for place in sorted(places, key=len, reverse=True): line = line.replace(place, Path(place).name)
+    return re.sub(r'(?<![\w/:.])(?:~|\.\.)?/[^\s\'",;]+', lambda found: without_private_paths(found[0]), line)
+
 # %% ../../nbs/training/judgements.ipynb #4c20c0ac
 @dataclass
 class Judging:
     "Judges a run from its validation pictures. A judgement that cannot be made costs one warning, and the run goes on."
     trainer:Trainer # of the run
-    probe:BandProbe|None # None in any process but the main one
+    probe:BandProbe|None # None in any process but the main one, and where nothing can be held out
     able:bool=True # False once something has failed
     bands:dict=field(init=False)
 
@@ -73,7 +86,7 @@ class Judging:
         self.bands = read_bands(self.run/'bands.json', self.trainer.done) if self.trainer.done else dict(steps=[], losses={}) # an earlier run's may lie there still
 
     def __call__(self, step:int) -> bool: # whether the run is to end here; all processes have to ask
-        why = self.look(step) if self.probe and self.able else None
+        why = self.look(step) if self.trainer.accelerator.is_main_process and self.able else None
         if self.trainer.accelerator.num_processes > 1: why = broadcast_object_list([why])[0]
         return bool(why)
 
@@ -81,19 +94,19 @@ class Judging:
         cfg = self.trainer.cfg
         try:
             with memory_for('while the run was judged', 'training goes on without it'), memory_given_back():
-                measure_bands_(self, step)
+                if self.probe: measure_bands_(self, step)
                 done = judge(self.run/'validation', cache_dir=cfg.cache_dir)
-        except (BadInput, OutOfMemory) as e:
+        except (BadInput, OutOfMemory, OSError) as e:
             self.able = False
-            return self.logger.warning(f'the run is not judged any more ({e}); `tlora judge` does it afterwards')
+            return self.logger.warning(f'the run is not judged any more ({without_places(e, self.run, cfg.cache_dir)}); `tlora judge` does it afterwards')
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
-        why = cfg.stop_when_overfit and step < cfg.max_train_steps and why_overfit(done.advice, cfg.overfit_patience)
+        why = cfg.stop_when_overfit and step < cfg.max_train_steps and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every)
         if why: self.say_memorising(), self.logger.info(why)
         return why
 
     def say_memorising(self):
-        for line in describe_memorising(self.bands['steps'], self.bands['losses']): self.logger.info(line)
+        for line in describe_memorising(**self.bands) if self.bands['steps'] else []: self.logger.info(line)
 
 # %% ../../nbs/training/judgements.ipynb #f7893a9e
 def measure_bands_(
@@ -117,8 +130,12 @@ def make_judging(
     trainer:Trainer, # where the run stands
     photos:list[Photo], # of the concept
 ) -> Judging|None: # None where nothing is to be judged
-    "Encode what is held out. Raises `BadInput` as `BaseRef.load` does."
+    "Encode what is held out; where that cannot be done, the run is judged without bands."
     cfg, accelerator = trainer.cfg, trainer.accelerator
     if cfg.judge_every is None: return None
     if not accelerator.is_main_process: return Judging(trainer, None)
-    return Judging(trainer, BandProbe.of(cfg, trainer.family, photos, trainer.data, accelerator.device, draws=4))
+    try: probe = BandProbe.of(cfg, trainer.family, photos, trainer.data, accelerator.device, draws=4)
+    except (BadInput, OutOfMemory, OSError) as e:
+        probe = None
+        logging.getLogger('tlora_flux.train').warning(f'no banded losses are measured ({without_places(e, cfg.output_dir, cfg.cache_dir)})')
+    return Judging(trainer, probe)

@@ -95,8 +95,9 @@ def check_start(
     about:dict, # header of the file; of another program's, what it was translated to
 ) -> None:
     "Raises `BadInput` for an adapter that this run cannot begin with; where its header says nothing, that is found when it is read."
-    if not {'max_rank', 'init', 'targets'} <= about.keys(): return
     lent = f'start_from={cfg.start_from}'
+    if about.get('schedule', {}).get('factor', 1) != 1: raise BadInput(f'{lent} is a T-LoRA of LyCORIS, whose ranks are live in pairs, and this schedule would split them; leave start_from out, or give an adapter trained here')
+    if not {'max_rank', 'init', 'targets'} <= about.keys(): return
     if 'family' in about and not family.takes(about['family']): raise BadInput(f"{lent} is for {about['family']}, and this run trains {family.name}; choose its base, or leave start_from out")
     for option, theirs in (('rank', about['max_rank']), ('init', about['init'])):
         ours = getattr(cfg, option)

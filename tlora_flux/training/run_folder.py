@@ -152,9 +152,9 @@ def same_option(
     old, # its value in the run's config
     new, # its value now
 ) -> bool:
-    "Whether nothing has changed. A folder counts by its last name: from another working directory it has another path."
-    place = name in ('pretrained_model_name_or_path', 'other_parts', 'start_from') and old and new and Path(new).expanduser().exists()
-    return old == new or bool(place and Path(old).name == Path(new).name)
+    "Whether nothing has changed. A folder counts by its last name: from another working directory it has another path. What a run began with may be gone."
+    named = name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and new and Path(new).expanduser().exists()
+    return old == new or bool(named and old and new and Path(old).name == Path(new).name)
 
 # %% ../../nbs/training/run_folder.ipynb #580bc5a3
 def check_resume(
