@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..screen import somebody_looks
-from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIGHTS
+from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIGHTS, why_ended
 from ..pictures.board import Board, board_of, find_grids
 from ..pictures.views import about_cell, cell_thumbnail, duration_in_words, is_shown, jpeg_bytes, reason_card
 from ..pictures.page import data_url, sheet_jpeg
@@ -69,8 +69,9 @@ def progress_of(
     if not log: return Progress(log, last, None, 0., False)
     pace = mean(r['seconds'] for r in log[-20:])
     heard = max(f.stat().st_mtime for f in (run/'log.jsonl', *run.glob('validation/*.png')))
-    done = log[-1]['step']>=last and has_result(run, last)
-    return Progress(log, last, pace*(last - log[-1]['step']), time.time() - heard, done)
+    step = log[-1]['step']
+    done = has_result(run, min(step, last)) and (step>=last or bool(why_ended(run, step)))
+    return Progress(log, last, pace*(last - step), time.time() - heard, done)
 
 # %% ../../nbs/explorer/live.ipynb #81602b5f
 def newest_grid(

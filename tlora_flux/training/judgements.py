@@ -15,6 +15,7 @@ from ..errors import BadInput
 from ..reading import load_json
 from ..config import TrainConfig
 from ..disk import atomic_write
+from ..runs import ENDED
 from ..method.adapter import get_state, set_strength_
 from ..base.families import Family
 from ..base.checkpoint import without_private_paths
@@ -72,6 +73,15 @@ def without_places(
     for place in sorted(places, key=len, reverse=True): line = line.replace(place, Path(place).name)
     return re.sub(r'(?<![\w/:.])(?:~|\.\.)?/[^\s\'",;]+', lambda found: without_private_paths(found[0]), line)
 
+# %% ../../nbs/training/judgements.ipynb #d93ddfd5
+def write_end(
+    run:Path, # run folder
+    step:int, # after which it ends
+    why:str, # from `why_overfit`
+) -> None:
+    "Remember that a run has ended itself: one that is resumed does not train past its end, and who watches it need not wait."
+    atomic_write(run/ENDED, lambda part: part.write_text(json.dumps(dict(step=step, why=why)) + '\n', encoding='utf-8'))
+
 # %% ../../nbs/training/judgements.ipynb #4c20c0ac
 @dataclass
 class Judging:
@@ -102,7 +112,7 @@ class Judging:
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
         why = cfg.stop_when_overfit and step < cfg.max_train_steps and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every)
-        if why: self.say_memorising(), self.logger.info(why)
+        if why: self.say_memorising(), self.logger.info(why), write_end(self.run, step, why)
         return why
 
     def say_memorising(self):

@@ -18,7 +18,7 @@ from torch import nn
 from ..errors import BadInput
 from ..config import fill_defaults, TrainConfig, why_idle
 from ..screen import lasting_screen
-from ..runs import check_run, checkpoint_folders, find_weights, read_header, run_folder, STATE, WEIGHTS
+from ..runs import check_run, checkpoint_folders, find_weights, read_header, run_folder, STATE, WEIGHTS, why_ended
 from ..method.flow import keyed_generator, sample_sigmas
 from ..method.schedule import RankSchedule, silent_ranks
 from ..method.adapter import add_tlora_, checkpointing_func, get_state, target_paths, tlora_layers
@@ -452,6 +452,17 @@ def reported(
 # %% ../../nbs/training/loop.ipynb #70a0ad01
 TO_LOAD = 'close other programs that use it, or set quantization or a preset; tlora check says what fits'
 
+# %% ../../nbs/training/loop.ipynb #54ff6d26
+def is_over(
+    cfg:TrainConfig, # filled
+    validation, # what is to be drawn; None where nothing is
+    step:int, # steps done
+    checkpoint:Path, # of this step
+) -> bool:
+    "Whether a run has come to its end: all steps are done and all pictures drawn, or it has ended itself."
+    if cfg.stop_when_overfit and why_ended(Path(cfg.output_dir), step): return True
+    return step >= cfg.max_train_steps and not (validation and validation.lacks(step, checkpoint/WEIGHTS))
+
 # %% ../../nbs/training/loop.ipynb #0201cab2
 def train_checked(
     asked:TrainConfig, # options; those at None take the family's defaults
@@ -467,7 +478,7 @@ def train_checked(
     run = (Run if accelerator.is_main_process else Bystander)(cfg, about)
     with run.held():
         first, checkpoint = resume_point(cfg, photos, about['samples'])
-        if checkpoint and first >= cfg.max_train_steps and not (validation and validation.lacks(first, checkpoint/WEIGHTS)):
+        if checkpoint and is_over(cfg, validation, first, checkpoint):
             run.nothing_left(first)
             return run.folder
         sheet = preview_sheet(photos, list_examples(photos, cfg), cfg.resolution, background=cfg.background_weight)

@@ -19,7 +19,7 @@ from ..reading import load_json
 from ..config import TrainConfig
 from ..settings_file import load_config, save_config
 from ..disk import atomic_write, flush_to_disk, held_alone, remove_path, write_mend
-from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, STATE, WEIGHTS
+from ..runs import check_run, checkpoint_folders, list_checkpoints, read_header, resume_hint, ENDED, STATE, WEIGHTS, why_ended
 
 from ..base.device import memory_for, OutOfMemory
 from ..base.checkpoint import adapter_tensors, manifest_mismatch, read_tensors, save_tlora, write_manifest
@@ -113,7 +113,7 @@ def load_checkpoint_(
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
 RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', 'bands.json', WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', 'bands.json', ENDED, WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
@@ -214,6 +214,7 @@ def open_run(
     for part in run.glob('.*.part'): remove_path(part)
     for number, folder in checkpoint_folders(run):
         if number > step and manifest_mismatch(folder, may_lack=(STATE,)): set_aside_(folder)
+    (run/ENDED).unlink(missing_ok=True)
     trim_log_(run/'log.jsonl', step)
     save_preview(run, preview)
     atomic_write(run/'config.yaml', lambda part: save_config(replace(cfg, resume=False, overwrite=False), part))
@@ -283,7 +284,8 @@ def result_is_there(
 ) -> None:
     "Say that nothing is left to do. A run that was killed between its last checkpoint and its result gets the result, as does one whose result was damaged."
     run, more = Path(cfg.output_dir), '; raise max_train_steps to train on' if cfg.lr_scheduler.startswith('constant') else f', all that lr_scheduler={cfg.lr_scheduler} was planned for'
-    print(f'{run} has {step} steps already{more}')
+    ended = cfg.stop_when_overfit and why_ended(run, step)
+    print(f'{run}: {ended}; set stop_when_overfit: false to train on' if ended else f'{run} has {step} steps already{more}')
     try: written = read_header(run/WEIGHTS)['step']
     except BadInput: written = None
     if written != step: publish_result(run, step)
