@@ -26,7 +26,8 @@ TRIED = { # package -> floor; newest tried, of those that compute
     'torch':('2.6','2.15'), 'diffusers':('0.38','0.42'), 'transformers':('5','5.24'), 'accelerate':('1.0','1.15'),
     'safetensors':('0.5',None), 'huggingface_hub':('1.0',None), 'filelock':('3.24',None),
     'numpy':('1.26',None), 'pillow':('10.1',None), 'einops':('0.8',None), 'regex':('2022.1.18',None), 'psutil':('5.9',None), 'packaging':('23',None),
-    'pyyaml':('6',None), 'typer':('0.28',None), 'tqdm':('4.66',None), 'jinja2':('3.1',None), 'matplotlib':('3.8',None), 'ipywidgets':('8',None)}
+    'pyyaml':('6',None), 'typer':('0.28',None), 'tqdm':('4.66',None), 'jinja2':('3.1',None), 'matplotlib':('3.8',None), 'ipywidgets':('8',None),
+    'anywidget':('0.9',None), 'fastcore':('1.12',None)}
 
 # %% ../../nbs/base/access.ipynb #9801030c
 def version_problems() -> list[str]: # one line each: what is installed; and the mend, behind a semicolon
