@@ -93,7 +93,6 @@ def plan_training(
     first = BaseRef(cfg.pretrained_model_name_or_path, cache_dir=cfg.cache_dir).find().family.first_tries.get(cfg.subject, {})
     said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt, cache_dir=cfg.cache_dir, max_train_steps=cfg.max_train_steps)
     options = first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
-    if 'judge_every' in options: options['validation_prompts'] = str(folder/'prompts.txt') # where pictures are cheap, the run is judged while it trains
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
 

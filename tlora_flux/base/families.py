@@ -167,7 +167,7 @@ SCENES = ('in the center, green background', 'in the left, white background', 'i
     'in the left, purple background', 'in the right, blue background', 'in the center, red background', 'in the right, grey background')
 THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball', 'large {} cone', 'small {} cube')
 COATS = ('large marble', 'large wood', 'large granite', 'large gold', 'large clay', 'small mossy', 'large plaster', 'small wood')
-OF_MICRO = dict(checkpointing_steps=50, train_batch_size=4, judge_every=50, stop_when_overfit=True)
+OF_MICRO = dict(checkpointing_steps=50, train_batch_size=4)
 
 MICRO_TRIES = dict(
     material=dict(options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'), prompts=tuple(f'a photo of a {thing} {scene}' for thing, scene in zip(THINGS, SCENES))),
