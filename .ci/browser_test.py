@@ -137,16 +137,6 @@ def run_all(page):
     raise AssertionError('the cells did not start')
 
 
-def run_until(page, shown):
-    "Run All Cells until something is shown; returns when it was clicked. A kernel that is exchanged for another while they run takes cells and widgets with it, and says nothing."
-    for _ in range(3):
-        begun = run_all(page)
-        try: page.wait_for_function(shown, timeout=60000)
-        except TimeoutError: continue
-        return begun
-    raise AssertionError(f'never shown: {shown}')
-
-
 def open_until(page, address, name, shown):
     "Open it and run all until something is shown. A busy server may give the page a connection that does not hear of widgets; another one does."
     for _ in range(4):

@@ -20,7 +20,7 @@ from .disk import atomic_write, remove_path
 from .runs import WEIGHTS
 from .base.load import BaseRef
 from .photos.concept import list_images
-from .photos.crops import list_examples, preview_sheet, read_concept
+from .photos.crops import list_examples, preview_sheet
 from .photos.opening import open_image
 from .machine.report import require_pass
 from .pictures.page import save_page
@@ -173,14 +173,14 @@ def describe_plan(
     steps:list[Step], # the script
 ) -> str: # one screen
     "What is about to happen. Writes the sheet that it names."
-    folder, photos = Path(training.instance_data_dir), read_concept(settled := settle_config(training)[0])
+    folder = Path(training.instance_data_dir)
+    settled, family, _, photos = settle_config(training)
     examples = list_examples(photos, settled)
     preview = atomic_write(folder/'preview.jpg', lambda part: preview_sheet(photos, examples, settled.resolution).save(part, 'JPEG', quality=90))
-    base = BaseRef.of(training).find()
     return '\n'.join([
         f'photos    {len(photos)}, as {preview} shows them: upright, cut to {settled.resolution} px',
         f'captions  {photos[0].caption!r}' + f' and {len(photos) - 1} more'*(len(photos) > 1),
-        f'base      {training.pretrained_model_name_or_path} ({base.family.name}), under {LICENCES[base.family.name]}',
+        f'base      {training.pretrained_model_name_or_path} ({family.name}), under {LICENCES[family.name]}',
         f'run       {Path(training.output_dir)}: {settled.max_train_steps} steps, a checkpoint every {settled.checkpointing_steps}',
         *(f'          + {step}' for step in steps)])
 

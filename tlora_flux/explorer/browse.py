@@ -20,20 +20,20 @@ from threading import Lock
 from uuid import uuid4
 import anywidget
 import ipywidgets as W
-from IPython import get_ipython
 from IPython.display import display, HTML, update_display
 from fastcore.basics import patch
 from traitlets import Bool, Dict, Float, Int, List, Unicode
 from ..errors import BadInput
-from ..reading import maybe, number, read_json_file, rows_of, table, text, whole
 from ..settings_file import portable_path
 from ..disk import atomic_write
+from ..screen import somebody_looks
 from ..runs import read_header, WEIGHTS
 from ..pictures.board import At, columns_side_by_side, adapters_of, Board, board_of, find_grids, number_label, open_board
 from ..pictures.board import prompt_lines, column_label
 from ..pictures.views import about_cell, can_be_rendered, cell_state, cell_thumbnail, difference_from_base
 from ..pictures.views import duration_in_words, jpeg_bytes, reason_card, seconds_per_cell, viewer_picture
-from ..pictures.picks import change_pick, prompt_groups, keep_column, LIKE_THE_PHOTO, pick_key, read_picks
+from ..pictures.picks import change_pick, prompt_groups, keep_column, LIKE_THE_PHOTO, pick_key
+from ..pictures.picks import read_judgement, read_picks
 from ..pictures.page import data_url, page_html, sheet_jpeg, shown_photos
 from .curve import curve_of
 from .render import changes_html, in_order_of_interest, Renderer, plan_reworded, strip_phrase, with_every_checkpoint
@@ -122,19 +122,6 @@ def kept_step(
     try: return read_header(run/'chosen'/WEIGHTS).get('step') if run and (run/'chosen'/WEIGHTS).is_file() else None
     except BadInput: return None # what lies there is not ours to mend
 
-# %% ../../nbs/explorer/browse.ipynb #1f193f06
-INTERVAL = maybe(rows_of(number(), 3, 3)) # mean, low, high
-JUDGEMENT = table(dict(step=maybe(whole()), sentence=text(10_000), rows=rows_of(table(dict(step=maybe(whole()), fidelity=INTERVAL, alignment=INTERVAL)))))
-
-# %% ../../nbs/explorer/browse.ipynb #f5370bd2
-def read_judgement(
-    home:Path, # run folder, or the grid's where the run is not here
-) -> tuple[dict|None,str]: # what the judge found, None where it has not been; and what has to be said
-    "Read `judge.json`; one that is broken must not hide the pictures."
-    if not (home/'judge.json').is_file(): return None, ''
-    try: return read_json_file(home/'judge.json', JUDGEMENT, 'repeat `tlora judge`', 'judge.json'), ''
-    except BadInput as e: return None, str(e)
-
 # %% ../../nbs/explorer/browse.ipynb #bbcc2ae2
 def judged_bars(
     judgement:dict, # from `read_judgement`
@@ -142,7 +129,7 @@ def judged_bars(
     columns:list[int], # that are side by side
 ) -> list[dict]: # bars for the script: name, what it is, per column [value, low, high], and the longest there can be
     "Likeness and obedience; of one adapter alone, at strength 1, since that is what was judged."
-    rows = {row['step']: row for row in judgement['rows']}
+    rows = {row['step']: row for row in judgement.get('rows', [])}
     def bar(name, about):
         values = {str(c): row[name] for c in columns if (o := board.columns[c]).is_base or o.strength==1 and o.step is not None if (row := rows.get(o.step)) and row[name]}
         return dict(name=name, about=about, values=values, top=max([1., *(v[2] for v in values.values())]))
@@ -413,18 +400,13 @@ class PromptEditor:
         try: self.opened(plan_reworded(self.board, self.now(), Path(self.file.value).expanduser()))
         except (ValueError, OSError) as e: self.said.value = escape(str(e)) # a name may hold what no file system takes
 
-# %% ../../nbs/explorer/browse.ipynb #046ee191
-def person_here() -> bool: # no in nbconvert, papermill and the tests
-    "Whether this cell was sent by a frontend that somebody sits at."
-    return getattr(getattr(get_ipython(), 'kernel', None), '_allow_stdin', False)
-
 # %% ../../nbs/explorer/browse.ipynb #9cb47f78
 def with_still_picture(
     box:W.Widget, # what a person uses
     jpeg:bytes, # what everybody else sees
 ) -> dict: # for `_repr_mimebundle_`
     "Widgets with a picture to fall back on."
-    view = box._repr_mimebundle_() if person_here() else {}
+    view = box._repr_mimebundle_() if somebody_looks() else {}
     return {**view, 'image/jpeg':base64.b64encode(jpeg).decode(), 'text/plain':'see the picture'}
 
 # %% ../../nbs/explorer/browse.ipynb #268e61ee
@@ -562,7 +544,7 @@ def keep_still(self:Explorer):
 @patch
 def _ipython_display_(self:Explorer):
     "Two outputs for a person, one picture for nobody."
-    if not person_here(): return display(with_still_picture(self.box, self.sheet(self.board)), raw=True)
+    if not somebody_looks(): return display(with_still_picture(self.box, self.sheet(self.board)), raw=True)
     display(self.box)
     self.still.display()
 

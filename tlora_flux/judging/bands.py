@@ -6,13 +6,12 @@
 __all__ = ['describe_memorising', 'BandProbe']
 
 # %% ../../nbs/judging/bands.ipynb #2e83a3ae
-import re
 from dataclasses import dataclass, replace
 from functools import partial
 import torch
 from torch import nn, Tensor
 from ..errors import BadInput
-from ..config import TrainConfig
+from ..config import TrainConfig, word_pattern
 from ..method.flow import keyed_generator
 from ..base.families import Family
 from ..base.load import BaseRef
@@ -70,8 +69,8 @@ def class_captions(
     trigger:str, # `placeholder_token`
 ) -> list[str]: # each once
     "The captions of a run without the trigger: what the base is asked for."
-    word = rf'(?<!\w){re.escape(trigger)}(?!\w)'
-    return list(dict.fromkeys(' '.join(re.sub(word, '', o.caption).split()) for o in photos))
+    word = word_pattern(trigger)
+    return list(dict.fromkeys(' '.join(word.sub('', o.caption).split()) for o in photos))
 
 # %% ../../nbs/judging/bands.ipynb #74cfa7a4
 def draw_class(

@@ -98,14 +98,11 @@ def rows_of_table(
     for row in known: row.front = is_on_front(known, row)
     return rows
 
-# %% ../../nbs/judging/choose.ipynb #df90f36b
-VERDICTS = ('clear', 'close', 'none', 'unknown')
-
 # %% ../../nbs/judging/choose.ipynb #3c1ac151
 @dataclass
 class Advice:
     "What is recommended, and why."
-    verdict:str # one of `VERDICTS`
+    verdict:str # clear, close, none or unknown
     step:int|None # the recommended checkpoint; None for `none`, and for `unknown` where there are several
     sentence:str # why, with figures
     rows:list[Row]=field(default_factory=list) # one a column

@@ -6,7 +6,7 @@
 __all__ = ['ScoreTable', 'TrainedPhoto', 'score_grid']
 
 # %% ../../nbs/judging/scores.ipynb #051fcc46
-import hashlib, re
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial

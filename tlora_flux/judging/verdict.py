@@ -13,7 +13,7 @@ from shlex import quote
 import numpy as np
 from matplotlib.figure import Figure
 from .. import __version__
-from ..errors import BadInput, plain_logger
+from ..errors import BadInput
 from ..config import JudgeConfig, SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, remove_path

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PARTS', 'TARGETS', 'PIECES', 'INITS', 'TLoRAState', 'plain_pair', 'TLoRALinear', 'target_pattern', 'target_paths',
            'plain_weight', 'adapter_names', 'get_state', 'tlora_layers', 'tlora_parameters', 'refuse_peft',
-           'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_', 'exact_sigma',
-           'scheduler_sigma', 'checkpointing_func']
+           'add_tlora_', 'remove_tlora_', 'live_ranks', 'check_strength', 'set_strength_', 'strengths_kept',
+           'exact_sigma', 'scheduler_sigma', 'checkpointing_func']
 
 # %% ../../nbs/method/adapter.ipynb #bfbd22d1
 import inspect, math, time
@@ -464,6 +464,17 @@ def set_strength_(
     state = get_state(transformer, name)
     for attached in state.adapters if name is None else [name]: state.adapters[attached].strength = check_strength(value)
     return transformer
+
+# %% ../../nbs/method/adapter.ipynb #e47acb63
+@contextmanager
+def strengths_kept(
+    transformer:nn.Module, # an adapted transformer
+) -> Iterator[None]:
+    "Whatever is set inside, afterwards each adapter has its own strength again."
+    own = {name: adapter.strength for name,adapter in get_state(transformer).adapters.items()}
+    try: yield
+    finally:
+        for name,strength in own.items(): set_strength_(transformer, strength, name)
 
 # %% ../../nbs/method/adapter.ipynb #2f845750
 @contextmanager

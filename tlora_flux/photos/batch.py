@@ -12,7 +12,7 @@ from accelerate.utils import extract_model_from_parallel
 from torch import nn, Tensor
 from ..config import TrainConfig
 from ..method.flow import add_noise, flow_loss, keyed_generator, loss_weighting, sample_sigmas, velocity_target
-from ..method.adapter import exact_sigma, get_state, set_strength_
+from ..method.adapter import exact_sigma, set_strength_, strengths_kept
 from ..base.families import Family
 from ..base.device import DTYPES
 from .cache import TrainingSet
@@ -122,8 +122,6 @@ def base_prediction(
     cfg:TrainConfig, # as in `predict`
 ) -> Tensor: # (b, c, h, w), velocity, without a gradient
     "What the base answers to the plain class, the adapter off."
-    strength = get_state(transformer).adapters['default'].strength
-    try:
+    with strengths_kept(transformer), torch.no_grad():
         set_strength_(transformer, 0.)
-        with torch.no_grad(): return predict(transformer, family, batch, batch.class_embeds, cfg)
-    finally: set_strength_(transformer, strength)
+        return predict(transformer, family, batch, batch.class_embeds, cfg)

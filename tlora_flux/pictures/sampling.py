@@ -42,7 +42,7 @@ from ..machine.stall import StallWatch
 from ..machine.processes import is_lost_peer, joined_processes, wait_for_peers
 from ..machine.report import check, Report, require_pass
 from .grid import Cell, Column, columns_of, contact_sheet, find_adapters, fit_side, GRID
-from .grid import keep_thumbnail, picture_or_why, plan_cells, read_cell, read_settings, row_words, save_cell
+from .grid import keep_thumbnail, picture_or_why, plan_cells, read_cell, row_words, save_cell
 
 # %% ../../nbs/pictures/sampling.ipynb #eb81f5d6
 logger = plain_logger(__name__)
@@ -342,10 +342,9 @@ def is_drawn(
 def missing_batches(
     grid:Grid, # the plan
     batch_size:int, # pictures at once
-    origin:str|None=None, # from `origin_of`; None asks for the settings alone
 ) -> list[list[Cell]]: # in the order of drawing
-    "The batches that hold a cell which is not there, or was made with other settings or on another base."
-    return [b for b in list_batches(grid.cells, batch_size) if not all(is_drawn(c, grid.folder, origin) for c in b)]
+    "The batches that hold a cell which is not there, or was made with other settings."
+    return [b for b in list_batches(grid.cells, batch_size) if not all(is_drawn(c, grid.folder) for c in b)]
 
 # %% ../../nbs/pictures/sampling.ipynb #faf6499c
 def origin_of(
@@ -501,7 +500,7 @@ def grid_held(
 # %% ../../nbs/pictures/sampling.ipynb #176d9491
 def draw_grid(
     grid:Grid, # the plan
-    todo:list[list[Cell]], # from `missing_batches`
+    todo:list[list[Cell]], # batches; those that are whole, and of the base as it is now, are passed over
     offload:str='none', # none, model, group, sequential
     state:PartialState|None=None, # this process among all; None is the only one
 ) -> None:
@@ -522,18 +521,6 @@ def draw_grid(
             if state.is_main_process:
                 if not (grid.folder/'grid.json').is_file(): write_plan(grid) # removed while it was drawn
                 atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
-
-# %% ../../nbs/pictures/sampling.ipynb #f9581a3e
-def with_other_origins(
-    grid:Grid, # the plan
-    todo:list[list[Cell]], # from `missing_batches`, by settings alone
-    batch_size:int, # pictures at once
-    state:PartialState, # this process among all
-) -> list[list[Cell]]: # with what was drawn on another base, or on one whose encoders have changed since
-    "A grid that is gone on with is drawn on one base. One that is whole stays as it is, and its base need not be here."
-    if not todo: return []
-    with drawing_errors(grid, state): origin, = broadcast_object_list([origin_of(grid) if state.is_main_process else None])
-    return missing_batches(grid, batch_size, origin)
 
 # %% ../../nbs/pictures/sampling.ipynb #ca2bd244
 def check_grid(
@@ -574,9 +561,10 @@ def sample(
         with drawing_errors(grid, state): grid.folder, = broadcast_object_list([grid.folder]) # its name has the time in it
         refuse_other_run(grid)
         with lasting_screen(), grid_held(grid):
-            todo = missing_batches(grid, cfg.batch_size)
+            # a grid that is gone on with is drawn on one base; that of one which is whole need not be here
+            todo = list_batches(grid.cells, cfg.batch_size) if missing_batches(grid, cfg.batch_size) else []
             if todo: require_pass(report, cfg.ignore_check)
-            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, with_other_origins(grid, todo, cfg.batch_size, state), cfg.offload, state)
+            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload, state)
             for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
             with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder

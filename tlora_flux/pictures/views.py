@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['jpeg_bytes', 'cell_thumbnail', 'cell_state', 'is_shown', 'seconds_per_cell', 'duration_in_words', 'reason_card',
            'why_missing', 'can_be_rendered', 'gaps_in_words', 'cells_to_render', 'viewer_picture',
-           'difference_from_base', 'describe_cell', 'about_cell']
+           'difference_from_base', 'about_cell']
 
 # %% ../../nbs/pictures/views.ipynb #412e155e
 import io
 from collections import Counter
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from statistics import median
 import numpy as np
@@ -232,17 +231,6 @@ def difference_from_base(
     if {cell_state(board, at), cell_state(board, base := (*at[:2],0))}!={'ready'}: return None
     a,b = (np.asarray(open_thumbnail(board, o), np.float32)/255 for o in (at,base))
     return float(np.abs(a - b).mean()) if a.shape==b.shape else None
-
-# %% ../../nbs/pictures/views.ipynb #ae1332ac
-def describe_cell(
-    board:Board, # a grid
-    at:At, # the cell in view
-) -> str: # HTML
-    "The line below the picture."
-    if at not in board.cells: return 'not in this grid'
-    apart = difference_from_base(board, at) if at[2] else None
-    words = '<br>made with other settings than planned; rendering what is missing makes it anew' if cell_state(board, at)=='outdated' else ''
-    return escape(about_cell(board, at)) + words + (f'<br>differs from the base model by {100*apart:.1f} % of full range' if apart is not None else '')
 
 # %% ../../nbs/pictures/views.ipynb #59dbd9f9
 def about_cell(

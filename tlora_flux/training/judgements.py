@@ -16,7 +16,7 @@ from ..reading import load_json
 from ..config import TrainConfig
 from ..disk import atomic_write
 from ..runs import ENDED
-from ..method.adapter import get_state, set_strength_
+from ..method.adapter import get_state, set_strength_, strengths_kept
 from ..base.families import Family
 from ..base.checkpoint import without_private_paths
 from ..base.device import memory_for, memory_given_back, OutOfMemory
@@ -126,13 +126,12 @@ def measure_bands_(
     "The banded losses of this step, and before the first one those of the base."
     trainer, bands = judging.trainer, judging.bands
     own = get_state(trainer.transformer).adapters['default'].strength
-    try:
+    with strengths_kept(trainer.transformer):
         for at, strength in ([] if bands['steps'] else [(0, 0.)]) + [(step, own)]*(step not in bands['steps']):
             set_strength_(trainer.transformer, strength)
             found = judging.probe.measure(trainer.transformer, trainer.accelerator.device)
             bands['steps'].append(at)
             for kind, losses in found.items(): bands['losses'].setdefault(kind, []).append(losses)
-    finally: set_strength_(trainer.transformer, own)
     atomic_write(judging.run/'bands.json', lambda part: part.write_text(json.dumps(bands) + '\n', encoding='utf-8'))
 
 # %% ../../nbs/training/judgements.ipynb #7fd77eae

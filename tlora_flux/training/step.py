@@ -16,7 +16,8 @@ from diffusers.optimization import get_scheduler
 from torch import nn
 from ..errors import BadInput
 from ..config import TrainConfig
-from ..method.adapter import get_state, live_ranks, plain_weight, set_strength_, tlora_layers, tlora_parameters
+from ..method.adapter import get_state, live_ranks, plain_weight, set_strength_, strengths_kept
+from ..method.adapter import tlora_layers, tlora_parameters
 from ..base.families import Family
 from ..photos.cache import TrainingSet
 from ..photos.batch import batch_loss, draw_batch, preservation_loss
@@ -192,13 +193,11 @@ def measure_effect(
     own = get_state(transformer).adapters['default'].strength
     losses = {own: [], 0.: []}
     steps = range(max(0, trainer.done - batches), max(1, trainer.done))
-    try:
-        with torch.no_grad(), torch.compiler.set_stance('force_eager'):
-            for step in steps:
-                batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size, trainer.accelerator.device)
-                for strength in losses:
-                    set_strength_(transformer, strength)
-                    losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
-    finally: set_strength_(transformer, own)
+    with strengths_kept(transformer), torch.no_grad(), torch.compiler.set_stance('force_eager'):
+        for step in steps:
+            batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size, trainer.accelerator.device)
+            for strength in losses:
+                set_strength_(transformer, strength)
+                losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())
     loss, base_loss = (statistics.fmean(o) for o in losses.values())
     return Effect(loss, base_loss, relative_delta(transformer), effective_rank(transformer))

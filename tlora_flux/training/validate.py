@@ -26,7 +26,7 @@ from ..config import SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..disk import atomic_write
 from ..runs import WEIGHTS
-from ..method.adapter import get_state, set_strength_
+from ..method.adapter import set_strength_, strengths_kept
 from ..base.families import Family, refuse_unused
 from ..base.device import DTYPES, memory_for, OutOfMemory
 from ..base.load import BaseRef
@@ -138,12 +138,9 @@ def drawing_mode(
     pipe, # with the transformer that trains
 ):
     "Ready for drawing; afterwards everything is as it was."
-    transformer = pipe.transformer
-    strength = get_state(transformer).adapters['default'].strength
     try:
-        with torch.compiler.set_stance('force_eager'): yield
+        with strengths_kept(pipe.transformer), torch.compiler.set_stance('force_eager'): yield
     finally:
-        set_strength_(transformer, strength)
         pipe.vae.to('cpu')
         clear_device_cache()
 
