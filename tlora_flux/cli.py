@@ -32,7 +32,8 @@ def as_flag(
     shown = 'required' if default is MISSING else f'default: {default}'
     words = f'--{name}/--no-{name}' if bool in (f.type, *get_args(f.type)) else f'--{name}'
     option = typer.Option(words, help=f"{f.metadata['help']} [{shown}]", rich_help_panel=heading)
-    return inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[f.type | None, option])
+    return inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None,
+        annotation=Annotated[f.type | None, option])
 
 # %% ../nbs/cli.ipynb #b03a45a2
 def with_flags(
@@ -42,7 +43,8 @@ def with_flags(
     "Give a command one flag for each option of `cls`."
     def decorate(f):
         own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        flags = [as_flag(o, heading) for heading, group in option_groups(cls).items() for o in group if o.name not in positional]
+        flags = [as_flag(o, heading) for heading, group in option_groups(cls).items() for o in group
+            if o.name not in positional]
         f.__signature__ = inspect.Signature(own + flags)
         f.__annotations__ = {p.name: p.annotation for p in own + flags}
         return f
@@ -69,7 +71,8 @@ def refuse_foreign_flags(
     flags:set[str], # that the command has
 ) -> None:
     "Raises `BadInput` for flags of other programs, with what they are called here."
-    given = [word for o in args if o.startswith('--') and len(o) > 2 and (word := o.split('=')[0].replace('_', '-')) not in flags]
+    given = [word for o in args if o.startswith('--') and len(o) > 2
+        and (word := o.split('=')[0].replace('_', '-')) not in flags]
     if not given: return
     from tlora_flux.settings_file import known_elsewhere
     names = [o[2:].replace('-', '_') for o in flags if o.startswith('--') and not o.startswith('--no-')]
@@ -80,7 +83,8 @@ def refuse_foreign_flags(
 # %% ../nbs/cli.ipynb #c0061675
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   epilog='Example: tlora quickstart',
-                  context_settings={'help_option_names': ['-h', '--help'], 'token_normalize_func': lambda flag: flag.replace('_', '-')})
+                  context_settings={'help_option_names': ['-h', '--help'],
+                  'token_normalize_func': lambda flag: flag.replace('_', '-')})
 
 # %% ../nbs/cli.ipynb #fba545d2
 @app.callback(invoke_without_command=True)
@@ -244,7 +248,8 @@ def import_(
     base = pretrained_model_name_or_path or read_header(file).get('base')
     if not base: raise BadInput(f'{file} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
     words = {name: value for name, value in (('trigger', trigger), ('class_name', class_name)) if value}
-    weights = import_lora(file, output_dir or f'outputs/{find_weights(file).stem}', BaseRef(base, revision), min_rank, rank_schedule, **words)
+    weights = import_lora(file, output_dir or f'outputs/{find_weights(file).stem}', BaseRef(base, revision), min_rank,
+        rank_schedule, **words)
     print(f'weights: {weights}')
 
 # %% ../nbs/cli.ipynb #dabb1eab
@@ -257,7 +262,8 @@ def check(
 ) -> None:
     "Say in seconds what could stop a run: access, disk, memory, libraries. Downloads nothing; exit code 2 if something fails."
     bare = {} if config else dict(instance_data_dir='material_brick', class_name='brick', output_dir='outputs/check')
-    cfg = read_options(config, TrainConfig, **bare | {name: value for name, value in options.items() if value is not None})
+    cfg = read_options(config, TrainConfig, **bare | {name: value for name, value in options.items()
+        if value is not None})
     report = worker('check')(cfg)
     print(report.to_json() if as_json else report)
     if not report.ok: sys.exit(2)
@@ -273,7 +279,8 @@ def refuse_other_length(
     planned = read_options(str(file), TrainConfig).max_train_steps
     steps = fill_defaults(cfg, FAMILIES['micro-flux'].defaults).max_train_steps
     if planned == steps: return
-    raise BadInput(f'{folder} holds a run of {planned} steps, not {steps}; take another folder with --output-dir {quote(f"{folder}-{steps}")}, '
+    raise BadInput(f'{folder} holds a run of {planned} steps, not {steps}; take another folder with --output-dir '
+        f'{quote(f"{folder}-{steps}")}, '
         f'or --max-train-steps {planned}, or remove {folder}')
 
 # %% ../nbs/cli.ipynb #2c7478c2
@@ -290,8 +297,10 @@ def quickstart(
     """
     from tlora_flux.photos.concept import concept_dir
     concept, resume = concept_dir('material_brick'), Path(output_dir).exists()
-    cfg = read_options(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps, resume=resume)
-    draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8) # before training: a bad limit is found now
+    cfg = read_options(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps,
+        resume=resume)
+    # before training: a bad limit is found now
+    draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8)
     work = worker('train')
     refuse_other_length(cfg)
     from tlora_flux.machine.processes import joined_processes
@@ -326,7 +335,8 @@ def hush_libraries() -> None:
 # %% ../nbs/cli.ipynb #748c17a1
 def main() -> None:
     "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
-    if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace') # a terminal may not know every letter of a name
+    # a terminal may not know every letter of a name
+    if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace')
     hush_libraries()
     with lasting_screen():
         try: leave(app(standalone_mode=False))

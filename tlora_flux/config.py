@@ -33,7 +33,8 @@ def option(
     limits = [' | '.join(choices)] if choices else []
     if low is not None: limits.append(f'{low:g} or more' if high is None else f'{low:g} to {high:g}')
     limits += [only_with(*o) for o in needs.items()]
-    if family: help += " None is the family's: {} on micro-FLUX, {} on FLUX.1-dev.".format(*(str(o).lower() for o in family))
+    if family:
+        help += " None is the family's: {} on micro-FLUX, {} on FLUX.1-dev.".format(*(str(o).lower() for o in family))
     if limits: help += f" ({'; '.join(limits)})"
     meta = dict(help=help, low=low, high=high, choices=choices, path=path, family=family, needs=needs, refused=refused)
     if isinstance(default, list): return field(default_factory=default.copy, metadata=meta)
@@ -110,7 +111,8 @@ def check_path(
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')
     if name == 'output_dir' and (size := len(os.fsencode(Path(value).name))) > 200:
-        raise BadInput(f'output_dir ends in a name of {size} bytes, {Path(value).name[:20]}..., and its grids will be named after it; choose one of at most 200')
+        raise BadInput(f'output_dir ends in a name of {size} bytes, {Path(value).name[:20]}..., and its grids will be named after it; '
+            'choose one of at most 200')
     if (size := len(os.fsencode(value))) > 1000:
         raise BadInput(f'{name} is a path of {size} bytes, {value[:20]}..., and 1000 are the most; choose a shorter one')
     return value
@@ -184,7 +186,8 @@ def refuse_idle_options(
 ) -> None:
     "Raises `BadInput` for an option, not at its default, that the others leave without effect."
     for f in fields(cfg):
-        if f.metadata['refused'] and getattr(cfg, f.name) != f.default and (why := why_idle(cfg, f.name)): raise BadInput(why)
+        if f.metadata['refused'] and getattr(cfg, f.name) != f.default and (why := why_idle(cfg, f.name)):
+            raise BadInput(why)
 
 # %% ../nbs/config.ipynb #b3a1c0e6
 def option_groups(
@@ -205,12 +208,14 @@ class ConceptFields(Config):
         'Concept folder: images/, in it same-name .txt captions or a metadata.jsonl, beside it optional masks/. '
         'Or the name of a concept that comes with the package.', path=True)
     class_name:str = option(MISSING, 'Plain word for what the photos show, as in "brick texture".')
-    subject:str|None = option(None, 'Kind of concept: advice for steps, rank, crops and caption where these are not given. None is no advice.',
+    subject:str|None = option(None,
+        'Kind of concept: advice for steps, rank, crops and caption where these are not given. None is no advice.',
         choices=tuple(SUBJECTS))
     placeholder_token:str = option('sks', 'Trigger: a rare word that will mean the concept.')
     instance_prompt:str = option('a photo of {}',
         'Caption of photos that have none; {} becomes "<trigger> <class>", {trigger} and {class} each its own.')
-    resolution:int|None = option(None, 'Side of the square training image, pixels, a multiple of 16.', low=16, high=4096, family=(128, 1024))
+    resolution:int|None = option(None, 'Side of the square training image, pixels, a multiple of 16.', low=16,
+        high=4096, family=(128, 1024))
     aspect_ratio_buckets:bool = option(False, 'Train each photo in a shape near its own, with about as many pixels as the square.')
     random_flip:bool = option(False, 'Train on mirror images too; not where left and right differ, as in writing.')
     random_crop:bool = option(False, 'Train on random crops instead of the centre: for large texture photos.')
@@ -229,11 +234,13 @@ class AdapterFields(Config):
     "Base model, and the adapter on it."
     pretrained_model_name_or_path:str = option('micro', 'Base model: "micro" (comes with the package), a Hub id, a diffusers folder, '
         'or a .safetensors file with the transformer alone.', path=True)
-    other_parts:str|None = option(None, "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the family's repository.",
+    other_parts:str|None = option(None,
+        "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the family's repository.",
         path=True,
         needs=dict(pretrained_model_name_or_path='*.safetensors'))
     revision:str|None = option(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
-    base_family:str|None = option(None, 'Which model the base is, where its weights do not tell. None is what they tell.', choices=CHOICES_OF_BASE)
+    base_family:str|None = option(None,
+        'Which model the base is, where its weights do not tell. None is what they tell.', choices=CHOICES_OF_BASE)
     rank:int = option(32, 'Ranks live at sigma 0, the clean end.', low=1, high=16384)
     min_rank:int = option(16, 'Ranks live at sigma 1, pure noise; equal to rank it is plain LoRA.', low=0, high=16384)
     rank_schedule:str = option('paper', 'How the live rank falls from rank to min_rank as sigma grows.',
@@ -243,7 +250,8 @@ class AdapterFields(Config):
     rank_exponent:float = option(1.0, 'Power of that fall: above 1 the ranks wait for less noise.',
         low=.01, high=100, needs=dict(rank_schedule=Not('constant')))
     rank_gate:float = option(1.0, 'No rank is live above this sigma; 1 is no gate.', low=.01, high=1)
-    init:str = option('vanilla', 'Start of the adapter: lora_A random and lora_B zero; or orthonormal, from a piece of a random matrix, or of the weight.',
+    init:str = option('vanilla',
+        'Start of the adapter: lora_A random and lora_B zero; or orthonormal, from a piece of a random matrix, or of the weight.',
         choices=('vanilla', 'ortho_last', 'ortho_middle', 'ortho_principal', 'weight_last', 'weight_middle', 'weight_principal'))
     targets:str = option('attention', 'Linears that are adapted: attention, all-linear, or a regex over module paths.')
 
@@ -272,7 +280,8 @@ class OptimFields(Config):
         low=-10, high=10, needs=dict(sigma_sampling='shifted'), refused=False)
     logit_mean:float = option(0.0, 'Mean of the logit of sigma; above 0 is noisier.',
         low=-10, high=10, needs=dict(sigma_sampling='logit_normal'))
-    logit_std:float = option(1.0, 'Standard deviation of the same logit.', low=0, high=10, needs=dict(sigma_sampling='logit_normal'))
+    logit_std:float = option(1.0, 'Standard deviation of the same logit.', low=0, high=10,
+        needs=dict(sigma_sampling='logit_normal'))
     weighting_scheme:str = option('none', 'Weight of the loss over sigma.', choices=('none', 'sigma_sqrt', 'cosmap'))
     guidance_scale:float = option(1.0, 'Guidance told to a guidance-distilled model while training.', low=0, high=100)
 
@@ -280,17 +289,22 @@ class OptimFields(Config):
 @dataclass(kw_only=True)
 class RestraintFields(Config):
     "What holds back overfitting."
-    background_weight:float = option(0.0, 'Weight in the loss of what a mask leaves out, beside 1 of what it shows; 0 leaves it out altogether. '
+    background_weight:float = option(0.0,
+        'Weight in the loss of what a mask leaves out, beside 1 of what it shows; 0 leaves it out altogether. '
         'Refused where no photo has a mask.', low=0, high=1)
-    preservation_weight:float = option(0.0, 'Weight of a second loss that keeps the plain class as the base draws it, without pictures of it: the base on the caption '
-        'with the trigger replaced by the class, at the same noise, is what the adapter is held to. A step takes two to three times as long, and no more memory; 0 is none.', low=0, high=1000)
-    sigma_low:float = option(0.0, 'Lowest noise level that is trained; whatever sigma_sampling draws below it is drawn again.', low=0, high=1)
+    preservation_weight:float = option(0.0,
+        'Weight of a second loss that keeps the plain class as the base draws it, without pictures of it: the base on the caption '
+        'with the trigger replaced by the class, at the same noise, is what the adapter is held to. A step takes two to three times as '
+        'long, and no more memory; 0 is none.', low=0, high=1000)
+    sigma_low:float = option(0.0,
+        'Lowest noise level that is trained; whatever sigma_sampling draws below it is drawn again.', low=0, high=1)
     sigma_high:float = option(1.0, 'Highest noise level that is trained; whatever is drawn above it is drawn again.', low=0, high=1)
 
     def cross_check(self):
         super().cross_check()
         if self.sigma_low < self.sigma_high: return
-        raise BadInput(f'sigma_low={self.sigma_low:g} is not below sigma_high={self.sigma_high:g}; choose a band of noise levels, such as 0.25 to 0.5')
+        raise BadInput(f'sigma_low={self.sigma_low:g} is not below sigma_high={self.sigma_high:g}; choose a band of noise levels, such '
+            'as 0.25 to 0.5')
 
 # %% ../nbs/config.ipynb #a0115ea3
 @dataclass(kw_only=True)
@@ -298,7 +312,8 @@ class RunFields(Config):
     "Length of the run, and where it is written."
     output_dir:str = option(MISSING, 'Run folder; must be new, unless resume or overwrite is set.', path=True)
     max_train_steps:int|None = option(None, 'Optimizer steps in all.', low=1, high=10**6, family=(300, 500))
-    checkpointing_steps:int|None = option(None, 'Optimizer steps between checkpoints.', low=1, high=10**6, family=(100, 100))
+    checkpointing_steps:int|None = option(None, 'Optimizer steps between checkpoints.', low=1, high=10**6,
+        family=(100, 100))
     keep_last:int|None = option(None,
         'Checkpoints that stay, counted from the newest; None keeps all. A starred, chosen or recommended one always stays.',
         low=2, high=10**6)
@@ -312,13 +327,15 @@ class RunFields(Config):
         choices=('no', 'bf16'), family=('no', 'bf16'))
     seed:int = option(0, 'Every random number is a function of seed, step, sample and purpose.', low=0, high=10**18)
     resume:bool = option(False, "Go on from the run folder's newest checkpoint.")
-    start_from:str|None = option(None, 'Run, checkpoint or adapter file that lends its weights: a new run at step 0, with an optimizer that knows nothing yet, '
+    start_from:str|None = option(None,
+        'Run, checkpoint or adapter file that lends its weights: a new run at step 0, with an optimizer that knows nothing yet, '
         'for more photos or another rate. None is fresh weights.', path=True)
     overwrite:bool = option(False, 'Delete the earlier run in that folder first.')
     ignore_check:bool = option(False, 'Start even where `tlora check` finds that the run must fail; its reasons become warnings.')
 
     def validate(self):
-        if self.mixed_precision == 'fp16': raise BadInput('mixed_precision=fp16 overflows in FLUX, and pictures are drawn in bf16; use bf16, or no for float32')
+        if self.mixed_precision == 'fp16':
+            raise BadInput('mixed_precision=fp16 overflows in FLUX, and pictures are drawn in bf16; use bf16, or no for float32')
         return super().validate()
 
 # %% ../nbs/config.ipynb #9e7911d8
@@ -334,11 +351,14 @@ class ViewFields(Config):
         low=1, high=10**6, needs=dict(validation_prompts=Not(None)))
     num_validation_images:int = option(1, 'Images per validation prompt; noise of image i is drawn with seed i.',
         low=1, high=1000, needs=dict(validation_prompts=Not(None)))
-    judge_every:int|None = option(None, 'Optimizer steps between judgements: the validation pictures are drawn and scored, and judge.json is written anew. '
+    judge_every:int|None = option(None,
+        'Optimizer steps between judgements: the validation pictures are drawn and scored, and judge.json is written anew. '
         'None is never.', low=1, high=10**6, needs=dict(validation_prompts=Not(None)))
-    stop_when_overfit:bool = option(False, 'End the run when its alignment has fallen at overfit_patience judgements in a row, and by a tenth at least.',
+    stop_when_overfit:bool = option(False,
+        'End the run when its alignment has fallen at overfit_patience judgements in a row, and by a tenth at least.',
         needs=dict(judge_every=Not(None)))
-    overfit_patience:int = option(3, 'Judgements in a row at which alignment must have fallen.', low=1, high=1000, needs=dict(stop_when_overfit=True))
+    overfit_patience:int = option(3, 'Judgements in a row at which alignment must have fallen.', low=1, high=1000,
+        needs=dict(stop_when_overfit=True))
 
 # %% ../nbs/config.ipynb #90a7bc31
 PRESETS = ('80gb', '48gb', '24gb', '16gb', '12gb') # by the card's memory; what each sets is in `machine.memory`
@@ -407,21 +427,25 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
 
     def __post_init__(self):
         given = vars(self).pop('_given')
-        if isinstance(self.subject, str) and self.subject in SUBJECTS: vars(self).update(advice_for_open_options(self.subject, given))
+        if isinstance(self.subject, str) and self.subject in SUBJECTS:
+            vars(self).update(advice_for_open_options(self.subject, given))
         super().__post_init__()
 
     def cross_check(self):
         super().cross_check()
         if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
         if self.rank_levels and self.rank_levels > (most := self.rank - self.min_rank + 1):
-            raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to rank={self.rank}')
+            raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to '
+                f'rank={self.rank}')
         if self.init.startswith('weight_') and self.quantization in ('int8', 'nf4'):
             raise BadInput(f'init={self.init} takes the weights apart, and quantization={self.quantization} rounds them; '
                 f'set quantization: none, or init: {self.init.replace("weight", "ortho")}, which starts from a random matrix')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
-        if self.start_from and self.overwrite and Path(os.path.abspath(self.start_from)).is_relative_to(os.path.abspath(self.output_dir)):
-            raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; choose another output_dir')
+        if self.start_from and self.overwrite and Path(
+                os.path.abspath(self.start_from)).is_relative_to(os.path.abspath(self.output_dir)):
+            raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; choose another '
+                'output_dir')
         check_caption_words(self)
         if self.resolution and self.resolution % 16:
             raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16}')
@@ -434,14 +458,19 @@ class GridFields(Config):
     run:str = option(MISSING, 'Run folder, checkpoint folder or adapter file.', path=True)
     prompts:str = option(MISSING, 'Text file, one prompt a line, or JSON, CSV, a YAML list; {} becomes "<trigger> <class>". '
         "Or material, object, person or style: that subject's first prompts.", path=True)
-    checkpoint:list[str] = option([], 'Steps to show, one column each, or recommended, the one that tlora judge chose; none given shows all.')
-    beside:list[str] = option([], "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)
+    checkpoint:list[str] = option([],
+        'Steps to show, one column each, or recommended, the one that tlora judge chose; none given shows all.')
+    beside:list[str] = option([],
+        "Other adapters for the same base, a column each: a run, a checkpoint, or anybody's LoRA for FLUX.", path=True)
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000)
     base:bool = option(True, 'Draw the base model alone beside the checkpoints, with the same noise.')
-    limit:int|None = option(None, 'Pictures of the checkpoints to draw in all, those of the base beside them not counted; None draws every one.', low=1, high=10**6)
+    limit:int|None = option(None,
+        'Pictures of the checkpoints to draw in all, those of the base beside them not counted; None draws every one.', low=1, high=10**6)
     strength:list[float] = option([1.0], 'Factor on the adapter: 1 as trained, 0 off; several make several columns.', low=-100, high=100)
     seed:int = option(0, 'Noise of image i is drawn with seed + i, the same in every column.', low=0, high=10**18)
-    output_dir:str|None = option(None, 'Grid folder; None makes outputs/infer_<time>_<run>_<prompts>_<checkpoints>, or goes on with the grid that the same request began.', path=True)
+    output_dir:str|None = option(None,
+        'Grid folder; None makes outputs/infer_<time>_<run>_<prompts>_<checkpoints>, or goes on with the grid that the same request '
+        'began.', path=True)
     ignore_check:bool = option(False, 'Start even where `tlora check` finds that the grid must fail; its reasons become warnings.')
 
     def validate(self):
@@ -449,7 +478,8 @@ class GridFields(Config):
         self.checkpoint = [str(o) if type(o) is int else o for o in steps]
         super().validate()
         for o in self.checkpoint:
-            if o != 'recommended' and not re.fullmatch('[0-9]{1,6}|1000000', o): raise BadInput(f'checkpoint={o} is neither a step, 0 to 1000000, nor recommended')
+            if o != 'recommended' and not re.fullmatch('[0-9]{1,6}|1000000', o):
+                raise BadInput(f'checkpoint={o} is neither a step, 0 to 1000000, nor recommended')
         return self
 
 # %% ../nbs/config.ipynb #b3a1c0ed
@@ -462,18 +492,21 @@ class PictureFields(Config):
         low=0, high=100, family=(2., 1.))
     height:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     width:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
-    max_sequence_length:int|None = option(None, "Length of the prompt, tokens; None is the training's, to which the adapter is used.", low=1, high=512)
+    max_sequence_length:int|None = option(None,
+        "Length of the prompt, tokens; None is the training's, to which the adapter is used.", low=1, high=512)
     batch_size:int = option(1, 'Images denoised at once.', low=1, high=1024)
 
 # %% ../nbs/config.ipynb #b3a1c0ee
 @dataclass(kw_only=True)
 class PlaceFields(LoadFields):
     "Base model, and where its parts are kept."
-    pretrained_model_name_or_path:str|None = option(None, "Base model; None is the one in the adapter file's header.", path=True)
+    pretrained_model_name_or_path:str|None = option(None, "Base model; None is the one in the adapter file's header.",
+        path=True)
     other_parts:str|None = option(None, "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the training's.",
         path=True,
         needs=dict(pretrained_model_name_or_path='*.safetensors'))
-    base_family:str|None = option(None, "Which model the base is, where its weights do not tell. None is the training's.", choices=CHOICES_OF_BASE)
+    base_family:str|None = option(None,
+        "Which model the base is, where its weights do not tell. None is the training's.", choices=CHOICES_OF_BASE)
     offload:str = option('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.',
         choices=('none', 'model', 'group', 'sequential'))
     allow_sequential_offload:bool = option(False, 'Let offload=sequential through, ten times slower than any other.')
@@ -484,7 +517,8 @@ class SampleConfig(PlaceFields, PictureFields, GridFields):
     "Every option of a sampled grid."
     def cross_check(self):
         if self.offload == 'sequential' and not self.allow_sequential_offload:
-            raise BadInput('offload=sequential moves every layer at every step, ten times slower, and reads them from disk where memory is short; '
+            raise BadInput('offload=sequential moves every layer at every step, ten times slower, and reads them from disk where memory '
+                'is short; '
                 'use offload=group, without a GPU none, or add --allow-sequential-offload')
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
@@ -499,9 +533,11 @@ class ExportConfig(Config):
     height:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     width:int|None = option(None, 'Pixels, a multiple of 16; None is the training resolution.', low=16, high=4096)
     levels:int|None = option(None, 'Files at most; None is as many as are exact, or 6 where that would be more than 8.', low=1, high=16384)
-    unscheduled:bool = option(False, 'One file with all ranks at all noise levels: what a tool without a switch can run, and not what was trained.')
+    unscheduled:bool = option(False,
+        'One file with all ranks at all noise levels: what a tool without a switch can run, and not what was trained.')
     output_dir:str|None = option(None, 'New folder; None makes outputs/export_<run>_<tool>.', path=True)
-    pretrained_model_name_or_path:str|None = option(None, "Base model, for its sampler's noise levels; None is the one in the file's header.", path=True)
+    pretrained_model_name_or_path:str|None = option(None,
+        "Base model, for its sampler's noise levels; None is the one in the file's header.", path=True)
     revision:str|None = option(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
     cache_dir:str|None = option(None, "Folder for downloads; None is the Hub's own.", path=True)
 
@@ -509,21 +545,25 @@ class ExportConfig(Config):
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
         if self.levels and (self.unscheduled or self.to == 'reference'):
-            raise BadInput(f"levels={self.levels} does nothing {'with unscheduled' if self.unscheduled else 'for the reference, which has the schedule itself'}; leave it out")
-        if self.unscheduled and self.to == 'reference': raise BadInput('unscheduled does nothing for the reference, which has the schedule itself; leave it out')
+            raise BadInput(f"levels={self.levels} does nothing "
+                f"{'with unscheduled' if self.unscheduled else 'for the reference, which has the schedule itself'}; leave it out")
+        if self.unscheduled and self.to == 'reference':
+            raise BadInput('unscheduled does nothing for the reference, which has the schedule itself; leave it out')
 
 # %% ../nbs/config.ipynb #7d9a7d32
 @dataclass(kw_only=True)
 class JudgeConfig(Config):
     "What is judged, and by what."
     run:str = option(MISSING, 'Run folder, or the folder of one grid of it; of a run, its fullest grid is taken.', path=True)
-    image_scorer:str|None = option(None, 'What says how like the training photos a picture is: world (comes with the package, knows the rooms of micro-FLUX only), colours, '
+    image_scorer:str|None = option(None,
+        'What says how like the training photos a picture is: world (comes with the package, knows the rooms of micro-FLUX only), colours, '
         "or a DINOv2 by Hub id or folder. None is world on micro-FLUX, elsewhere facebook/dinov2-base where it is on this machine.", path=True)
     text_scorer:str|None = option(None, 'What says how well a picture fits its prompt: world, or a CLIP or SigLIP by Hub id or folder. '
         'None is world on micro-FLUX, elsewhere google/siglip-base-patch16-224 where it is on this machine.', path=True)
     download:bool = option(False, 'Fetch scorers that are not on this machine from the Hub; their size is said first.')
     render:bool = option(False, 'Draw the pictures that are missing first; without it, the command and the time are said.')
-    prompts:str|None = option(None, "Prompts to draw; None is the concept's prompts.txt.", path=True, needs=dict(render=True))
+    prompts:str|None = option(None, "Prompts to draw; None is the concept's prompts.txt.", path=True,
+        needs=dict(render=True))
     images:int = option(1, 'Images per prompt, each with its own noise.', low=1, high=1000, needs=dict(render=True))
     batch_size:int = option(8, 'Pictures at once.', low=1, high=1024)
     instance_data_dir:str|None = option(None, "Concept folder with the training photos; None is the run's.", path=True)
@@ -537,8 +577,10 @@ class MakeConfig(Config):
     class_name:str = option(MISSING, 'What it shows, in a plain word that the base knows: mug, dog, terrazzo.')
     subject:str = option('object', 'Kind of concept, which decides prompts and options.', choices=tuple(SUBJECTS))
     placeholder_token:str = option('sks', 'Trigger: a rare word that is to mean the concept.')
-    instance_prompt:str|None = option(None, 'Caption of the photos, {} for trigger and class; say what they show besides the concept. None is the subject\'s.')
-    pretrained_model_name_or_path:str = option('micro', 'Base model: micro comes with the package; a Hub id, a folder or a .safetensors.', path=True)
+    instance_prompt:str|None = option(None,
+        'Caption of the photos, {} for trigger and class; say what they show besides the concept. None is the subject\'s.')
+    pretrained_model_name_or_path:str = option('micro',
+        'Base model: micro comes with the package; a Hub id, a folder or a .safetensors.', path=True)
     to:str = option('diffusers', 'Tool that will read the adapter.', choices=('diffusers', 'comfyui'))
     name:str|None = option(None, "Name of concept and run; None is the picture's.")
     max_train_steps:int|None = option(None, "Optimizer steps; None is the subject's on this base.", low=1, high=10**6)

@@ -16,13 +16,16 @@ from filelock import FileLock, Timeout
 from .errors import BadInput
 
 # %% ../nbs/disk.ipynb #2d374a14
-NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR} # what file systems answer that flush no folders
+# what file systems answer that flush no folders
+NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM,
+    errno.EIO, errno.EISDIR}
 
 # %% ../nbs/disk.ipynb #4630776b
 def flush_to_disk(
     path:Path, # a file or a folder, existing
 ) -> None:
-    "Wait until it is on the disk itself: survives the loss of power, not only of the process. A folder that cannot be flushed, as on Samba or FUSE, is no error: its files are."
+    """Wait until it is on the disk itself: survives the loss of power, not only of the process. A folder that cannot
+    be flushed, as on Samba or FUSE, is no error: its files are."""
     folder = path.is_dir()
     if os.name == 'nt' and folder: return # Windows opens no folders
     try:
@@ -49,10 +52,15 @@ def atomic_write(
     return path
 
 # %% ../nbs/disk.ipynb #f53d3851
-WRITE_MENDS = {errno.ENOSPC: 'make room', errno.EDQUOT: 'make room, your quota is used up', errno.EACCES: 'make it writable, or choose another folder', errno.EPERM: 'make it writable, or choose another folder',
-    errno.EROFS: 'it is mounted for reading only: choose another folder', errno.ENAMETOOLONG: 'choose a shorter name', errno.EFBIG: 'that file system takes no file so large: choose another folder',
-    errno.EIO: 'the disk or its connection fails: choose another folder', errno.ESTALE: 'the network folder was mounted anew: start again', errno.ENOTCONN: 'mount the network folder again',
-    errno.ENOTDIR: 'a file stands where a folder should be: choose another folder', errno.EEXIST: 'a file stands where a folder should be: choose another folder', errno.EMFILE: 'too many files are open: raise `ulimit -n`'}
+WRITE_MENDS = {errno.ENOSPC: 'make room', errno.EDQUOT: 'make room, your quota is used up',
+    errno.EACCES: 'make it writable, or choose another folder', errno.EPERM: 'make it writable, or choose another folder',
+    errno.EROFS: 'it is mounted for reading only: choose another folder', errno.ENAMETOOLONG: 'choose a shorter name',
+    errno.EFBIG: 'that file system takes no file so large: choose another folder',
+    errno.EIO: 'the disk or its connection fails: choose another folder',
+    errno.ESTALE: 'the network folder was mounted anew: start again', errno.ENOTCONN: 'mount the network folder again',
+    errno.ENOTDIR: 'a file stands where a folder should be: choose another folder',
+    errno.EEXIST: 'a file stands where a folder should be: choose another folder',
+    errno.EMFILE: 'too many files are open: raise `ulimit -n`'}
 
 # %% ../nbs/disk.ipynb #fb332953
 def write_mend(
@@ -102,14 +110,16 @@ def disk_read_errors(
 ) -> Iterator[None]:
     "Raises `BadInput` where the disk gives an error within the `with`: a file that has gone meanwhile, a folder that is closed."
     try: yield
-    except OSError as e: raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); replace or remove it, or open it to this user') from None
+    except OSError as e:
+        raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); replace or remove it, or open it to this user') from None
 
 # %% ../nbs/disk.ipynb #c3139ae6
 def require_file(
     path:Path, # that should be a photo, a mask or a text
 ) -> None:
     "Raises `BadInput` for a pipe or a device, which would keep us waiting, `OSError` for nothing."
-    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir(): raise BadInput(f'{path} is no file but a pipe or a device; take it out of the folder')
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise BadInput(f'{path} is no file but a pipe or a device; take it out of the folder')
 
 # %% ../nbs/disk.ipynb #8d197d23
 def read_bytes(

@@ -37,7 +37,9 @@ def refuse_secret(
     where:str, # file and line, for the message
 ) -> None:
     "Raises `BadInput` for words among which is what looks like an access token."
-    if found := TOKEN.search(text) or PASSWORD.search(text): raise BadInput(f'{where} holds what looks like an access token ({found[0][:3]}***); take it out, and revoke it if others have seen it')
+    if found := TOKEN.search(text) or PASSWORD.search(text):
+        raise BadInput(f'{where} holds what looks like an access token ({found[0][:3]}***); take it out, and revoke it if others have '
+            'seen it')
 
 # %% ../nbs/errors.ipynb #242f01b2
 def plain_logger(
@@ -69,4 +71,6 @@ def require_utf8(
 ) -> None:
     "Raises `BadInput` for a path that is not UTF-8."
     try: str(path).encode()
-    except UnicodeEncodeError: raise BadInput(f'{called}{os.fsencode(path)!r} is not UTF-8, and adapters and grids cannot be kept under such a name; rename the folder') from None
+    except UnicodeEncodeError:
+        raise BadInput(f'{called}{os.fsencode(path)!r} is not UTF-8, and adapters and grids cannot be kept under such a name; rename the '
+            'folder') from None

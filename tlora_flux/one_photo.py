@@ -46,7 +46,8 @@ def photos_of(
         if (path/'images').is_dir(): raise BadInput(f'{path} is a concept folder already; tlora train {path}/config.yaml trains it')
         if not path.exists(): raise BadInput(f'photo={path} does not exist; give pictures, or a folder of pictures')
         masks = [o.name for o in path.iterdir() if o.is_file() and 'mask' in o.stem.lower()] if path.is_dir() else []
-        if masks: raise BadInput(f'{path} holds {masks[0]} beside its pictures; put masks into {path}/masks, each under the name of its picture')
+        if masks:
+            raise BadInput(f'{path} holds {masks[0]} beside its pictures; put masks into {path}/masks, each under the name of its picture')
         found += list_images(path).values() if path.is_dir() else [path]
     named = {file_name(file.stem): file for file in found}
     if not named: raise BadInput(f'no picture in {", ".join(given)}; give pictures, or a folder of pictures')
@@ -69,7 +70,8 @@ def is_copy_of(
 ) -> bool:
     "Whether a concept shows these pictures and no others."
     there = list_images(folder) if folder.is_dir() else {}
-    return {*there} == {*copies} and all(open_image(there[name]).tobytes() == image.tobytes() for name, image in copies.items())
+    return ({*there} == {*copies} and all(open_image(there[name]).tobytes() == image.tobytes() for name,
+        image in copies.items()))
 
 # %% ../nbs/one_photo.ipynb #fa368684
 def concept_name(
@@ -90,8 +92,10 @@ def plan_training(
     name:str, # of the run
 ) -> TrainConfig: # less what the base's family decides
     "The options of the run: what was said, what the subject advises, and a checkpoint often enough to choose from."
-    first = BaseRef(cfg.pretrained_model_name_or_path, cache_dir=cfg.cache_dir).find().family.first_tries.get(cfg.subject, {})
-    said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt, cache_dir=cfg.cache_dir, max_train_steps=cfg.max_train_steps)
+    first = BaseRef(cfg.pretrained_model_name_or_path,
+        cache_dir=cfg.cache_dir).find().family.first_tries.get(cfg.subject, {})
+    said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt,
+        cache_dir=cfg.cache_dir, max_train_steps=cfg.max_train_steps)
     options = first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
@@ -124,8 +128,10 @@ def write_concept(
     family = BaseRef.of(training).find().family
     prompts = family.first_tries.get(training.subject, {}).get('prompts', SUBJECTS[training.subject].prompts)
     lines = ['# One prompt a line; {} becomes trigger and class. Change them as you like, and run tlora sample again.', *prompts]
-    if not (folder/'prompts.txt').exists(): atomic_write(folder/'prompts.txt', lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
-    if not (folder/'config.yaml').exists(): atomic_write(folder/'config.yaml', lambda part: save_config(training, part, short=True))
+    if not (folder/'prompts.txt').exists():
+        atomic_write(folder/'prompts.txt', lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
+    if not (folder/'config.yaml').exists():
+        atomic_write(folder/'config.yaml', lambda part: save_config(training, part, short=True))
     return folder/'config.yaml'
 
 # %% ../nbs/one_photo.ipynb #522e8f1a
@@ -150,8 +156,10 @@ def list_steps(
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), cache_dir=cfg.cache_dir)
     drawing = SampleConfig(run=str(run), prompts=str(prompts), batch_size=cfg.batch_size)
     return [
-        Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed)))), # a run that is whole says so and is left as it is
-        Step(['sample', str(run), '--prompts', str(prompts), '--batch-size', str(cfg.batch_size)], lambda: sample(drawing)),
+        # a run that is whole says so and is left as it is
+        Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed)))),
+        Step(['sample', str(run), '--prompts', str(prompts), '--batch-size', str(cfg.batch_size)],
+        lambda: sample(drawing)),
         Step(['judge', str(run)], lambda: print(judge(JudgeConfig(run=str(run))))),
         Step(['page', str(run)], lambda: save_page(run)),
         Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target)], lambda: export_again(export))]
@@ -160,9 +168,12 @@ def list_steps(
 def export_again(
     cfg:ExportConfig, # with its folder
 ) -> Path: # the folder
-    "The card is written last, so a folder without one is half an export and made anew. Raises `BadInput` where no checkpoint is recommended."
+    """The card is written last, so a folder without one is half an export and made anew. Raises `BadInput` where no
+    checkpoint is recommended."""
     run = Path(cfg.run).parent
-    if not Path(cfg.run).exists(): raise BadInput(f'no checkpoint of {run} is recommended, for the reason above; tlora export {run} --to {cfg.to} exports the last one all the same')
+    if not Path(cfg.run).exists():
+        raise BadInput(f'no checkpoint of {run} is recommended, for the reason above; tlora export {run} --to {cfg.to} exports the last '
+            'one all the same')
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 
@@ -176,7 +187,8 @@ def describe_plan(
     folder = Path(training.instance_data_dir)
     settled, family, _, photos = settle_config(training)
     examples = list_examples(photos, settled)
-    preview = atomic_write(folder/'preview.jpg', lambda part: preview_sheet(photos, examples, settled.resolution).save(part, 'JPEG', quality=90))
+    preview = atomic_write(folder/'preview.jpg', lambda part: preview_sheet(photos, examples,
+        settled.resolution).save(part, 'JPEG', quality=90))
     return '\n'.join([
         f'photos    {len(photos)}, as {preview} shows them: upright, cut to {settled.resolution} px',
         f'captions  {photos[0].caption!r}' + f' and {len(photos) - 1} more'*(len(photos) > 1),
@@ -190,7 +202,8 @@ def ask_once(
 ) -> None:
     "A person is asked; a script is not. Raises `BadInput` for a no."
     if cfg.yes or not sys.stdin.isatty(): return
-    if input('go on? [Y/n] ').strip().lower() not in ('', 'y', 'yes'): raise BadInput('nothing was trained; the concept is written, and the commands above run it')
+    if input('go on? [Y/n] ').strip().lower() not in ('', 'y', 'yes'):
+        raise BadInput('nothing was trained; the concept is written, and the commands above run it')
 
 # %% ../nbs/one_photo.ipynb #d7f5821d
 def refuse_other_words(
@@ -204,7 +217,8 @@ def refuse_other_words(
     told += [name for name in ('instance_prompt', 'max_train_steps', 'cache_dir') if getattr(cfg, name) is not None]
     for name in told:
         ours, theirs = getattr(asked, name), getattr(training, name)
-        if ours != theirs: raise BadInput(f'{config} says {name}={theirs}, and you say {ours}; change it there, or give the concept another --name')
+        if ours != theirs:
+            raise BadInput(f'{config} says {name}={theirs}, and you say {ours}; change it there, or give the concept another --name')
 
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
@@ -220,7 +234,8 @@ def make(
     cfg:MakeConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `MakeConfig`: `photo` and `class_name` at least
 ) -> Path: # the folder of the export
-    "From photo to adapter. Raises `BadInput` as the commands do that it runs, before the first of them; called again, it goes on where it was stopped."
+    """From photo to adapter. Raises `BadInput` as the commands do that it runs, before the first of them; called
+    again, it goes on where it was stopped."""
     cfg = cfg or load_config(None, MakeConfig, **options)
     sources = photos_of(cfg.photo)
     copies = {name: clean_copy(file) for name, file in sources.items()}

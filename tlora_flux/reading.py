@@ -16,7 +16,8 @@ def parse_whole(
     digits:str, # of a JSON number
 ) -> int:
     "Raises `ValueError` above 64 bits."
-    if len(digits) > 20 or abs(value := int(digits)) >= 2**63: raise ValueError(f'a whole number of {len(digits)} digits')
+    if len(digits) > 20 or abs(value := int(digits)) >= 2**63:
+        raise ValueError(f'a whole number of {len(digits)} digits')
     return value
 
 # %% ../nbs/reading.ipynb #15b2e48e
@@ -36,7 +37,8 @@ def load_json(
     finite:bool=True, # refuse NaN and infinite numbers
 ): # plain values
     "JSON within the limits. Raises `ValueError` with what is wrong, in a few words."
-    try: value = (FINITE if finite else NOT_FINITE_TOO).decode(text.decode('utf-8') if isinstance(text, bytes) else text)
+    try:
+        value = (FINITE if finite else NOT_FINITE_TOO).decode(text.decode('utf-8') if isinstance(text, bytes) else text)
     except UnicodeDecodeError: raise ValueError('no UTF-8 text') from None
     except RecursionError: raise ValueError('brackets in brackets, too deep to read') from None
     except json.JSONDecodeError as e: raise ValueError(f'no JSON: {e.msg} at letter {e.pos + 1}') from None
@@ -91,7 +93,9 @@ def number(
 ) -> Shape:
     "A number."
     def check(value, at):
-        if type(value) not in (int, float) or finite and not math.isfinite(value) or value < low or value > high: refuse(value, at, 'a number' if (low, high) == (-math.inf, math.inf) else f'a number from {low:g} to {high:g}')
+        if type(value) not in (int, float) or finite and not math.isfinite(value) or value < low or value > high:
+            refuse(value, at, 'a number' if (low, high) == (-math.inf, math.inf)
+                else f'a number from {low:g} to {high:g}')
     return check
 
 # %% ../nbs/reading.ipynb #c617cfcb
@@ -152,7 +156,8 @@ def read_bounded(
     most:int=256*2**20, # bytes
 ) -> bytes: # all of it
     "Raises `OSError` where it cannot be read, `ValueError` for one that is no file or too large."
-    with open(file, 'rb', opener=lambda path, flags: os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))) as f: # a pipe opens at once, to be refused
+    # a pipe opens at once, to be refused
+    with open(file, 'rb', opener=lambda path, flags: os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))) as f:
         about = os.fstat(f.fileno())
         if not stat.S_ISREG(about.st_mode): raise ValueError('no regular file')
         if about.st_size > most: raise ValueError(f'larger than {most//2**20} MB')

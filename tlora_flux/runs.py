@@ -21,7 +21,8 @@ from .settings_file import load_config, read_yaml
 WEIGHTS = 'tlora_weights.safetensors' # the name of the file in a run and in each of its checkpoints
 STATE = 'trainer_state.pt' # beside it in a checkpoint: what training goes on with
 FORMAT = 2 # version of the file; 1 named its tensors otherwise, and is read too
-OTHER_WEIGHTS = ('lora.pt', 'pytorch_lora_weights.safetensors', 'adapter_model.safetensors') # what the reference, diffusers and PEFT call theirs
+# what the reference, diffusers and PEFT call theirs
+OTHER_WEIGHTS = ('lora.pt', 'pytorch_lora_weights.safetensors', 'adapter_model.safetensors')
 FOREIGN = 'foreign' # in place of a version: another program's LoRA, which `base.dialects` reads
 
 # %% ../nbs/runs.ipynb #e885d1d1
@@ -29,7 +30,8 @@ def checkpoint_folders(
     run:str|Path, # run folder, existing or not
 ) -> list[tuple[int, Path]]: # (step, folder) by rising step
     "All checkpoints, whole or not."
-    return sorted((int(m[1]), o) for o in Path(run).glob('checkpoint-*') if (m := re.fullmatch(r'checkpoint-(\d+)', o.name)))
+    return sorted((int(m[1]), o) for o in Path(run).glob('checkpoint-*')
+        if (m := re.fullmatch(r'checkpoint-(\d+)', o.name)))
 
 # %% ../nbs/runs.ipynb #38f5d040
 def list_checkpoints(
@@ -48,14 +50,18 @@ def find_weights(
     for file in (path, path/WEIGHTS, *(path/name for name in OTHER_WEIGHTS)):
         if os.path.isfile(file): return file
     if not os.path.isdir(path): raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')
-    if steps := list_checkpoints(path): raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
+    if steps := list_checkpoints(path):
+        raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
 # %% ../nbs/runs.ipynb #c515d876
 RANKS = dict(max_rank=whole(1, 10**6), min_rank=whole(0, 10**6)) # what other programs make of two factors may have many
 WORDS = text(1000, one_line=True)
-HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)), exponent=number(0), factor=whole(1), gate=number(0, 1), mu=number(-10, 10))), init=text(100), targets=text(100_000), transformer=text(200), package_version=text(100), family=text(100),
-    base=maybe(WORDS), revision=maybe(WORDS), trigger=WORDS, class_name=WORDS, max_sequence_length=whole(1, 512), resolution=whole(16, 16384), step=whole(), seed=whole(), samples=whole(1), data=text(100)))
+HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)),
+    exponent=number(0), factor=whole(1), gate=number(0, 1), mu=number(-10, 10))), init=text(100), targets=text(100_000),
+    transformer=text(200), package_version=text(100), family=text(100),
+    base=maybe(WORDS), revision=maybe(WORDS), trigger=WORDS, class_name=WORDS, max_sequence_length=whole(1, 512),
+    resolution=whole(16, 16384), step=whole(), seed=whole(), samples=whole(1), data=text(100)))
 
 # %% ../nbs/runs.ipynb #da60ef1c
 REFERENCE_BASES = ('FLUX.1-dev', 'FLUX.1-Krea-dev') # of another base it is not known which family it is
@@ -65,13 +71,15 @@ def hparams_of(
     file:Path, # the reference's lora.pt
 ) -> list[Path]: # those that are there, the nearest first
     "Where its run wrote its ranks: beside it, in the folder above, and in `logs/` of both."
-    return [f for folder in (file.parent, file.parent.parent) for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
+    return [f for folder in (file.parent, file.parent.parent)
+        for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
 
 # %% ../nbs/runs.ipynb #9e5212de
 def companions_of(
     file:Path, # an adapter
 ) -> list[Path]: # files that are there
-    "What says how strong an adapter of another program is, or how its ranks fall, outside of it: the reference's `hparams.yml`, PEFT's `adapter_config.json`."
+    """What says how strong an adapter of another program is, or how its ranks fall, outside of it: the reference's
+    `hparams.yml`, PEFT's `adapter_config.json`."""
     config = file.with_name('adapter_config.json')
     return [] if file.name == WEIGHTS else [*hparams_of(file)[:1], *([config] if config.is_file() else [])]
 
@@ -83,13 +91,18 @@ def read_reference(
     found = hparams_of(file)
     if not found: raise BadInput(f'{file} needs the hparams.yml of its run beside it; the ranks are written only there')
     said = read_yaml(found[0])
-    needed = ('rank', 'tlora', *(['min_rank'] if said.get('tlora') else []), 'pretrained_model_name_or_path', 'placeholder_token', 'class_name')
-    if missing := [k for k in needed if k not in said]: raise BadInput(f'{found[0]} has no {missing[0]}; copy it again from the run, whole')
+    needed = ('rank', 'tlora', *(['min_rank'] if said.get('tlora') else []), 'pretrained_model_name_or_path',
+        'placeholder_token', 'class_name')
+    if missing := [k for k in needed if k not in said]:
+        raise BadInput(f'{found[0]} has no {missing[0]}; copy it again from the run, whole')
     base = str(said['pretrained_model_name_or_path'])
     ranks = dict(max_rank=said['rank'], min_rank=said['min_rank' if said['tlora'] else 'rank'])
-    about = dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks, init='vanilla', targets='attention',
-        transformer='FluxTransformer2DModel', **({'family': 'flux.1-dev'} if Path(base).name in REFERENCE_BASES else {}), base=base, trigger=said['placeholder_token'], class_name=said['class_name'],
-        max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said}) # 512 tokens is what the reference trains with if nobody says otherwise
+    about = dict(format='reference', schedule=dict(**ranks, kind='paper' if said['tlora'] else 'constant'), **ranks,
+        init='vanilla', targets='attention',
+        transformer='FluxTransformer2DModel', **({'family': 'flux.1-dev'} if Path(base).name in REFERENCE_BASES
+        else {}), base=base, trigger=said['placeholder_token'], class_name=said['class_name'],
+        # 512 tokens is what the reference trains with if nobody says otherwise
+        max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said})
     try: HEADER(about, '')
     except ValueError as e: raise BadInput(f'{found[0]} is broken ({e}); copy it again from the run') from None
     return about
@@ -103,23 +116,28 @@ def read_foreign_header(
     keys:list[str], # of its tensors
 ) -> dict: # format and header
     "Raises `BadInput` for a file that is no adapter, such as a base of 24 GB, before any of it is read."
-    if not any(re.search(ADAPTER_KEY, key) for key in keys): raise BadInput(f'{file} is no adapter: none of its {len(keys)} tensors is named like a LoRA\'s; give a LoRA for FLUX, or a file of save_tlora')
+    if not any(re.search(ADAPTER_KEY, key) for key in keys):
+        raise BadInput(f'{file} is no adapter: none of its {len(keys)} tensors is named like a LoRA\'s; give a LoRA for FLUX, or a file '
+            'of save_tlora')
     return dict(format=FOREIGN, header=said)
 
 # %% ../nbs/runs.ipynb #5696f3ec
 def read_header(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours or the reference's
 ) -> dict: # format, schedule, targets, family, trigger, step, ...
-    "What a file says about itself; of another program's LoRA only `format=FOREIGN` and its own `header`. Raises `BadInput` for a file that is cut short, no adapter, or of another format."
+    """What a file says about itself; of another program's LoRA only `format=FOREIGN` and its own `header`. Raises
+    `BadInput` for a file that is cut short, no adapter, or of another format."""
     file = find_weights(path)
     if file.suffix == '.pt': return read_reference(file)
     try:
         with safe_open(file, 'np') as f: said,keys = f.metadata() or {},list(f.keys())
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
     except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); copy it again, or open it to this user') from None
-    if 'tlora' not in said and not any(re.match(r'(?:live|tlora)\.', key) for key in keys): return read_foreign_header(file, said, keys)
+    if 'tlora' not in said and not any(re.match(r'(?:live|tlora)\.', key) for key in keys):
+        return read_foreign_header(file, said, keys)
     try: version = load_json(said['tlora'])['format']
-    except (KeyError, TypeError, ValueError): raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
     if version not in (1, FORMAT): raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
     return checked_json(said['tlora'], HEADER, f'{file}: its header', 'copy it again, or save it anew')
 
@@ -159,7 +177,8 @@ def why_ended(
     return said['why'] if said['step'] == step else None
 
 # %% ../nbs/runs.ipynb #ab616122
-RECORD = table(dict(step=whole(), loss=number(finite=False), sigma=number(), live_rank=number(), seconds=number(0, 1e9)))
+RECORD = table(dict(step=whole(), loss=number(finite=False), sigma=number(), live_rank=number(),
+    seconds=number(0, 1e9)))
 
 def parse_record(
     line:bytes, # of a log
@@ -187,11 +206,16 @@ def check_run(
     "Look at the run folder, touch nothing. Raises `BadInput` if something else is in it, or a run that nobody asked to go on with."
     run = Path(cfg.output_dir)
     if os.path.isfile(run): raise BadInput(f'output_dir={run} is a file; choose a folder')
-    try: holds = [o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY_FILES)] if os.path.isdir(run) else []
+    try:
+        holds = ([o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY_FILES)]
+            if os.path.isdir(run) else [])
     except OSError as e: raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); choose a folder of your own') from None
-    if os.path.isdir(run/'images'): raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
+    if os.path.isdir(run/'images'):
+        raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
     if not holds or cfg.overwrite: return False
-    if not cfg.resume: raise BadInput(f'{run} is not empty; --resume goes on with the run in it, --overwrite starts it anew, or choose another output_dir')
+    if not cfg.resume:
+        raise BadInput(f'{run} is not empty; --resume goes on with the run in it, --overwrite starts it anew, or choose another output_dir')
     if (run/'config.yaml').exists() or checkpoint_folders(run): return True
-    if not {*holds} <= {'log.jsonl', 'train.log'}: raise BadInput(f'{run} is not empty and holds no run to resume; choose another output_dir')
+    if not {*holds} <= {'log.jsonl', 'train.log'}:
+        raise BadInput(f'{run} is not empty and holds no run to resume; choose another output_dir')
     return False

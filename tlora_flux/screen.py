@@ -33,7 +33,8 @@ class LastingStream:
 def lasting_screen() -> Iterator[None]:
     "Inside, a terminal that goes away takes nothing with it. Screens that are no terminal, as in a notebook, are left alone."
     before = sys.stdout, sys.stderr
-    def lasting(stream): return LastingStream(stream) if isinstance(stream, TextIOWrapper) and stream.isatty() else stream
+    def lasting(stream): return LastingStream(stream) if isinstance(stream,
+            TextIOWrapper) and stream.isatty() else stream
     sys.stdout, sys.stderr = map(lasting, before)
     try: yield
     finally:

@@ -26,15 +26,22 @@ class CoreLoader(yaml.SafeLoader):
 
     def compose_node(self, parent, index):
         event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent): raise yaml.composer.ComposerError(problem=f'*{event.anchor} stands for another value; write that value here', problem_mark=event.start_mark)
-        if event.tag: raise yaml.composer.ComposerError(problem=f'{event.tag} says how to read a value; leave it out', problem_mark=event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(problem=f'*{event.anchor} stands for another value; write that value '
+                'here', problem_mark=event.start_mark)
+        if event.tag:
+            raise yaml.composer.ComposerError(problem=f'{event.tag} says how to read a value; leave it out',
+                problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode): raise yaml.constructor.ConstructorError(problem='a key must be a word', problem_mark=key.start_mark)
-            if key.value in seen: raise yaml.constructor.ConstructorError(problem=f'{key.value} is given twice', problem_mark=key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(problem='a key must be a word', problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(problem=f'{key.value} is given twice',
+                    problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -45,10 +52,21 @@ CoreLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(r'[-+]?(0|[
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
 
 # %% ../nbs/settings_file.ipynb #73fd019d
-YAML_MENDS = (('escape sequence', 'a backslash in double quotes begins an escape; write / between folders, or use single quotes'), ('unknown escape character', 'a backslash in double quotes begins an escape; write / between folders, or use single quotes'), ('mapping values are not allowed', 'a colon and a blank stand within a value; put the value in quotes'),
-    ("character '\\t'", 'a tab stands where blanks belong; indent with blanks'), ("character '%'", 'put the value in quotes'), ("character '@'", 'put the value in quotes'), ("character '`'", 'put the value in quotes'),
-    ('unexpected end of stream', 'a quote is not closed'), ("expected ',' or", 'a bracket is not closed, or the value begins with one; put the value in quotes'), ('expected <block end>', 'the value begins with a bracket or a quote and goes on behind it; put all of it in quotes'),
-    ('expected alphabetic or numeric character', 'put the value in quotes, a * or & begins something else'), ("could not find expected ':'", 'a line has no `key: value`'), ('unreadable character', 'a character cannot be read; save the file as plain UTF-8 text')) # part of what PyYAML says -> the mend
+YAML_MENDS = (('escape sequence',
+    'a backslash in double quotes begins an escape; write / between folders, or use single quotes'),
+    ('unknown escape character',
+    'a backslash in double quotes begins an escape; write / between folders, or use single quotes'),
+    ('mapping values are not allowed', 'a colon and a blank stand within a value; put the value in quotes'),
+    ("character '\\t'", 'a tab stands where blanks belong; indent with blanks'),
+    ("character '%'", 'put the value in quotes'), ("character '@'", 'put the value in quotes'),
+    ("character '`'", 'put the value in quotes'),
+    ('unexpected end of stream', 'a quote is not closed'),
+    ("expected ',' or", 'a bracket is not closed, or the value begins with one; put the value in quotes'),
+    ('expected <block end>', 'the value begins with a bracket or a quote and goes on behind it; put all of it in quotes'),
+    # part of what PyYAML says -> the mend
+    ('expected alphabetic or numeric character', 'put the value in quotes, a * or & begins something else'),
+    ("could not find expected ':'", 'a line has no `key: value`'),
+    ('unreadable character', 'a character cannot be read; save the file as plain UTF-8 text'))
 
 def yaml_mend(
     problem:str, # what PyYAML says
@@ -71,20 +89,25 @@ def read_yaml(
         with open(path, 'rb') as file: content = file.read(LARGEST + 1)
         text = content.decode('utf-8-sig') if len(content) <= LARGEST else ''
         values = yaml.load(text, CoreLoader)
-    except IsADirectoryError: raise BadInput(f"{path} is a folder (Is a directory); give {Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder (Is a directory); give "
+            f"{Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
     except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e: raise BadInput(f'{path}: {e.strerror}; give the path of a readable .yaml file') from None
     except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
-    except ValueError: raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None
+    except ValueError:
+        raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None
     except RecursionError: raise BadInput(f'{path} has brackets in brackets, too deep to read; write one `key: value` a line') from None
     except yaml.YAMLError as e:
         mark, problem = getattr(e, 'problem_mark', None), getattr(e, 'problem', None) or 'unreadable character'
         raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; {yaml_mend(problem, text)}") from None
-    if len(content) > LARGEST: raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
+    if len(content) > LARGEST:
+        raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
     if values is None: return {}
     if not isinstance(values, dict): raise BadInput(f'{path} is not a list of `key: value` lines')
     for key, value in values.items():
-        if HALF_A_LETTER.search(f'{key}{value}'): raise BadInput(f'{path}: {key!r} has half a letter in it (a lone surrogate), which no file takes; write it anew')
+        if HALF_A_LETTER.search(f'{key}{value}'):
+            raise BadInput(f'{path}: {key!r} has half a letter in it (a lone surrogate), which no file takes; write it anew')
     return values
 
 # %% ../nbs/settings_file.ipynb #6c0ebe3c
@@ -95,13 +118,16 @@ def refuse_secrets(
     "Raises `BadInput` for a key or value that looks like a credential."
     mend = 'take it out, and log in with `hf auth login` or the HF_TOKEN environment variable'
     for key, value in values.items():
-        if found := TOKEN.search(f'{key} {value}'): raise BadInput(f'{where}: {key} holds what looks like an access token ({found[0]}); {mend}')
+        if found := TOKEN.search(f'{key} {value}'):
+            raise BadInput(f'{where}: {key} holds what looks like an access token ({found[0]}); {mend}')
         if str(key) != 'placeholder_token' and re.search('token|secret|password|api_?key', str(key), re.I):
             raise BadInput(f'{where}: {key} looks like a credential, and secrets do not go into a config; {mend}')
 
 # %% ../nbs/settings_file.ipynb #0b361b96
-FROM_HERE = '# Written by tlora_flux. A path that begins with . starts at the folder of this file; .../ is a place that was not written down.'
-NAMES_TOO = {'instance_data_dir', 'pretrained_model_name_or_path', 'other_parts', 'validation_prompts', 'prompts'} # options that take a name as well as a place
+FROM_HERE = ('# Written by tlora_flux. A path that begins with . starts at the folder of this file; .../ is a place that was not written '
+    'down.')
+# options that take a name as well as a place
+NAMES_TOO = {'instance_data_dir', 'pretrained_model_name_or_path', 'other_parts', 'validation_prompts', 'prompts'}
 
 def is_place(
     option:str, # name of a path option
@@ -148,30 +174,73 @@ def is_newer(
 
 # %% ../nbs/settings_file.ipynb #86e818be
 SAME_AS = {ours: set(theirs.split()) for ours, theirs in dict(
-    learning_rate='lr unet_lr lr_unet base_lr max_lr unet_learning_rate transformer_lr', rank='network_dim lora_rank network_rank lora_dim lora_r linear dim r max_rank', min_rank='rank_min minimum_rank lora_min_rank',
-    max_train_steps='steps max_steps num_steps train_steps num_train_steps iterations total_steps', train_batch_size='batch_size per_device_train_batch_size batch', targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains',
+    learning_rate='lr unet_lr lr_unet base_lr max_lr unet_learning_rate transformer_lr',
+    rank='network_dim lora_rank network_rank lora_dim lora_r linear dim r max_rank', min_rank='rank_min minimum_rank lora_min_rank',
+    max_train_steps='steps max_steps num_steps train_steps num_train_steps iterations total_steps',
+    train_batch_size='batch_size per_device_train_batch_size batch',
+    targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains',
     instance_data_dir='train_data_dir data_dir dataset_dir image_dir image_folder folder_path instance_data_root dataset_name input_dir', output_dir='outdir out_dir output output_path save_dir training_folder output_name project_dir workspace_dir',
-    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model name_or_path pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path', other_parts='vae clip_l t5xxl ae text_encoder_path vae_path',
-    placeholder_token='trigger trigger_word token instance_token concept_token keyword', class_name='class class_token class_word concept', instance_prompt='caption default_caption caption_prefix', resolution='size image_size train_resolution max_resolution',
-    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after', keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit', lr_scheduler='scheduler lr_schedule learning_rate_scheduler', lr_warmup_steps='warmup_steps lr_warmup num_warmup_steps learning_rate_warmup_steps',
-    optimizer='optimizer_type optim', adam_weight_decay='weight_decay', adam_epsilon='eps epsilon adam_eps', max_grad_norm='clip_grad_norm gradient_clip max_gradient_norm', gradient_accumulation_steps='gradient_accumulation grad_accum accumulation_steps accumulate_grad_batches',
-    gradient_checkpointing='use_gradient_checkpointing', mixed_precision='dtype train_dtype precision weight_dtype', quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision', sigma_sampling='timestep_sampling timestep_type timestep_distribution', sigma_mu='discrete_flow_shift flow_shift shift flow_schedule_shift timestep_shift',
-    aspect_ratio_buckets='enable_bucket bucket bucketing aspect_ratio_bucketing', random_flip='flip_aug hflip flip flip_x', cache_latents='cache_latents_to_disk latent_caching cache_to_disk', max_sequence_length='max_token_length t5xxl_max_token_length tokenizer_max_length',
-    report_to='log_with logger tracker wandb', validation_prompts='validation_prompt sample_prompts sample_prompt sample_definition_file_name user_prompt_library', validation_steps='sample_every sample_every_n_steps validation_epochs validation_step_interval sample_after', num_validation_images='validation_num_images', resume='resume_from_checkpoint continue_training resume_training',
-    overwrite='overwrite_output_dir', prompts='prompts_file prompt_file prompt from_file', images='num num_images num_images_per_prompt n_images n_iter', num_inference_steps='inference_steps sampling_steps sample_steps num_sampling_steps', true_cfg_scale='cfg cfg_scale', guidance_scale='guidance distilled_guidance',
-    strength='scale lora_scale lora_weight multiplier network_mul', run='lora lora_path adapter adapter_path weights network_weights lora_weights', seed='random_seed', compile='torch_compile', cache_dir='hf_cache model_cache',
-    start_from='network_weights init_from initial_weights pretrained_lora warm_start', background_weight='unmasked_weight mask_min_value masked_background_weight', preservation_weight='diff_output_preservation diff_output_preservation_multiplier').items() for theirs in [theirs]} # option -> what others call it
+    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model name_or_path '
+    'pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path',
+    other_parts='vae clip_l t5xxl ae text_encoder_path vae_path',
+    placeholder_token='trigger trigger_word token instance_token concept_token keyword',
+    class_name='class class_token class_word concept', instance_prompt='caption default_caption caption_prefix',
+    resolution='size image_size train_resolution max_resolution',
+    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after',
+    keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit',
+    lr_scheduler='scheduler lr_schedule learning_rate_scheduler',
+    lr_warmup_steps='warmup_steps lr_warmup num_warmup_steps learning_rate_warmup_steps',
+    optimizer='optimizer_type optim', adam_weight_decay='weight_decay', adam_epsilon='eps epsilon adam_eps',
+    max_grad_norm='clip_grad_norm gradient_clip max_gradient_norm',
+    gradient_accumulation_steps='gradient_accumulation grad_accum accumulation_steps accumulate_grad_batches',
+    gradient_checkpointing='use_gradient_checkpointing', mixed_precision='dtype train_dtype precision weight_dtype',
+    quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision',
+    sigma_sampling='timestep_sampling timestep_type timestep_distribution',
+    sigma_mu='discrete_flow_shift flow_shift shift flow_schedule_shift timestep_shift',
+    aspect_ratio_buckets='enable_bucket bucket bucketing aspect_ratio_bucketing',
+    random_flip='flip_aug hflip flip flip_x', cache_latents='cache_latents_to_disk latent_caching cache_to_disk',
+    max_sequence_length='max_token_length t5xxl_max_token_length tokenizer_max_length',
+    report_to='log_with logger tracker wandb',
+    validation_prompts='validation_prompt sample_prompts sample_prompt sample_definition_file_name user_prompt_library',
+    validation_steps='sample_every sample_every_n_steps validation_epochs validation_step_interval sample_after',
+    num_validation_images='validation_num_images', resume='resume_from_checkpoint continue_training resume_training',
+    overwrite='overwrite_output_dir', prompts='prompts_file prompt_file prompt from_file',
+    images='num num_images num_images_per_prompt n_images n_iter',
+    num_inference_steps='inference_steps sampling_steps sample_steps num_sampling_steps',
+    true_cfg_scale='cfg cfg_scale', guidance_scale='guidance distilled_guidance',
+    strength='scale lora_scale lora_weight multiplier network_mul',
+    run='lora lora_path adapter adapter_path weights network_weights lora_weights', seed='random_seed',
+    compile='torch_compile', cache_dir='hf_cache model_cache',
+    # option -> what others call it
+    start_from='network_weights init_from initial_weights pretrained_lora warm_start',
+    background_weight='unmasked_weight mask_min_value masked_background_weight',
+    preservation_weight='diff_output_preservation diff_output_preservation_multiplier').items() for theirs in [theirs]}
 
 # %% ../nbs/settings_file.ipynb #e6a2c3b8
 ONE_SCALE = 'the adapter is added at strength 1, as with alpha = rank; tlora sample has --strength'
 NO_EPOCHS = 'a run is counted in optimizer steps, max_train_steps'
 NOT_NEEDED = {why: set(theirs.split()) for why, theirs in {
-    ONE_SCALE: 'lora_alpha network_alpha alpha linear_alpha alpha_rank_scale', NO_EPOCHS: 'epochs num_train_epochs max_train_epochs num_epochs save_every_n_epochs', 'the live rank always follows the noise level; rank_schedule: constant is plain LoRA': 'enable_rank_masking rank_masking use_tlora tlora enable_tlora sig_type',
-    'there is one kind of training here': 'trainer_type trainer network_module network_type network_args method training_method lora_type model_type job type', 'nothing is dropped out; min_rank is what holds back overfitting': 'lora_dropout network_dropout dropout rank_dropout module_dropout caption_dropout caption_dropout_rate caption_dropout_probability',
+    ONE_SCALE: 'lora_alpha network_alpha alpha linear_alpha alpha_rank_scale',
+    NO_EPOCHS: 'epochs num_train_epochs max_train_epochs num_epochs save_every_n_epochs',
+    'the live rank always follows the noise level; rank_schedule: constant is plain LoRA': 'enable_rank_masking rank_masking use_tlora '
+    'tlora enable_tlora sig_type',
+    'there is one kind of training here': 'trainer_type trainer network_module network_type network_args method training_method '
+    'lora_type model_type job type',
+    'nothing is dropped out; min_rank is what holds back overfitting': 'lora_dropout network_dropout dropout rank_dropout module_dropout '
+    'caption_dropout caption_dropout_rate caption_dropout_probability',
     'crops are from the centre unless random_crop is set': 'center_crop', 'text encoders are never trained': 'train_text_encoder text_encoder_lr network_train_unet_only train_unet text_encoder_learning_rate', 'a photo is repeated by "repeats" in its line of metadata.jsonl': 'repeats num_repeats dataset_repeats',
-    'captions lie beside the photos as .txt': 'caption_extension caption_ext caption_column caption_strategy', 'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight num_class_images class_prompt prior_generation_precision', 'the loss is flow matching, and its weight is weighting_scheme': 'snr_gamma min_snr_gamma noise_offset loss_type model_prediction_type noise_scheduler prediction_type',
-    'attention is torch\'s own and needs no switch': 'xformers sdpa attention_mechanism enable_xformers_memory_efficient_attention flash_attn mem_eff_attn', 'files are safetensors, in float32': 'save_precision save_model_as save_dtype', 'the adapter is not averaged over steps': 'ema use_ema ema_config ema_decay',
-    'nothing is sent to the Hub': 'push_to_hub hub_model_id', 'photos are read in the process itself': 'dataloader_num_workers max_data_loader_n_workers num_workers', 'text is encoded once and kept, by cache_latents': 'cache_text_encoder_outputs cache_text_encoder_outputs_to_disk cache_text_embeddings', 'log.jsonl and train.log lie in output_dir': 'logging_dir logging_path',
+    'captions lie beside the photos as .txt': 'caption_extension caption_ext caption_column caption_strategy',
+    'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight num_class_images '
+    'class_prompt prior_generation_precision',
+    'the loss is flow matching, and its weight is weighting_scheme': 'snr_gamma min_snr_gamma noise_offset loss_type '
+    'model_prediction_type noise_scheduler prediction_type',
+    'attention is torch\'s own and needs no switch': 'xformers sdpa attention_mechanism enable_xformers_memory_efficient_attention '
+    'flash_attn mem_eff_attn', 'files are safetensors, in float32': 'save_precision save_model_as save_dtype',
+    'the adapter is not averaged over steps': 'ema use_ema ema_config ema_decay',
+    'nothing is sent to the Hub': 'push_to_hub hub_model_id',
+    'photos are read in the process itself': 'dataloader_num_workers max_data_loader_n_workers num_workers',
+    'text is encoded once and kept, by cache_latents': 'cache_text_encoder_outputs cache_text_encoder_outputs_to_disk '
+    'cache_text_embeddings', 'log.jsonl and train.log lie in output_dir': 'logging_dir logging_path',
     'an optimizer has options of its own name here, such as adam_weight_decay': 'optimizer_args optimizer_params use_8bit_adam', 'the config file is given without a flag: tlora train FILE.yaml': 'config config_file dataset_config toml configuration'}.items() for theirs in [theirs]} # why -> words
 
 # %% ../nbs/settings_file.ipynb #08c1124a
@@ -213,7 +282,8 @@ def check_keys(
     unknown = {key: o for key, o in values.items() if key not in names}
     words = list(dict.fromkeys(k for key, o in unknown.items() for k in (key, *words_of(o)) if k not in names))
     if words and is_newer(made_by):
-        raise BadInput(f"{where}: {', '.join(map(repr, words))}: options of tlora_flux {made_by}, and this is {__version__}; upgrade tlora_flux, or take them out")
+        raise BadInput(f"{where}: {', '.join(map(repr, words))}: options of tlora_flux {made_by}, and this is {__version__}; upgrade "
+            "tlora_flux, or take them out")
     if words:
         told = [f'{key!r} {known_elsewhere(key, names) or "is unknown"}' for key in words]
         bare = all(o.endswith('is unknown') for o in told)
@@ -255,11 +325,13 @@ def stored_path(
     path:str, # a place
     folder:str|Path, # of the file that it is written into
 ) -> str: # `./...` or `../...` from there, `~/...`, or `.../` and the last name
-    "A place as it is written into a file: told from the file's own folder where both lie in one, within a home or elsewhere, else from `~`; nothing above a home is told."
+    """A place as it is written into a file: told from the file's own folder where both lie in one, within a home or
+    elsewhere, else from `~`; nothing above a home is told."""
     if path.startswith('.../'): return path
     full, near, home = (Path(os.path.abspath(os.path.expanduser(o))) for o in (path, folder, '~'))
     shared = Path(os.path.commonpath([full, near])) if full.anchor == near.anchor else Path(full.anchor)
-    if full.is_relative_to(home) and home.is_relative_to(shared) and home != Path(home.anchor): return f'~/{full.relative_to(home).as_posix()}'
+    if full.is_relative_to(home) and home.is_relative_to(shared) and home != Path(home.anchor):
+        return f'~/{full.relative_to(home).as_posix()}'
     if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)): return f'.../{full.name}'
     told = Path(os.path.relpath(full, near)).as_posix()
     return told if told.startswith('.') else f'./{told}'
@@ -290,7 +362,8 @@ def save_config(
     "Write the version and every option as YAML that `load_config` reads back from wherever one stands."
     advised = SUBJECTS[cfg.subject].options if getattr(cfg, 'subject', None) else {} # left out, these would be filled again
     usual = {f.name: f.default for f in fields(cfg) if f.name not in advised} if short else {}
-    said = {name: value for name, value in public_values(cfg, Path(path).parent).items() if name not in usual or value != usual[name]}
+    said = {name: value for name, value in public_values(cfg, Path(path).parent).items() if name not in usual
+        or value != usual[name]}
     values = dict(tlora_flux=__version__) | said
     text = yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
     Path(path).write_text(f'{FROM_HERE}\n{text}', encoding='utf-8')

@@ -21,28 +21,33 @@ class Subject:
 MATERIAL = Subject(
     'a surface: brick, terrazzo, a fabric; any part of the photo is as good as another', steps=1.,
     options=dict(random_crop=True, crop_scale=.5, instance_prompt='a close-up photo of {} texture'),
-    prompts=('a close-up photo of {} texture', 'a coffee mug made of {}, on a white table', 'a house with {} walls, blue sky', 'an armchair covered in {}, in a living room',
-             'a ball made of {}, studio light', 'a cat carved from {}', 'a living room with a {} floor', 'a photo of a coffee mug on a white table'))
+    prompts=('a close-up photo of {} texture', 'a coffee mug made of {}, on a white table',
+    'a house with {} walls, blue sky', 'an armchair covered in {}, in a living room',
+             'a ball made of {}, studio light', 'a cat carved from {}', 'a living room with a {} floor',
+             'a photo of a coffee mug on a white table'))
 
 # %% ../nbs/subjects.ipynb #144b4289
 OBJECT = Subject(
     'one thing that can be picked up or walked around: a mug, a toy, a car; masks help where the background is always the same', steps=1.,
     options=dict(instance_prompt='a photo of {}'),
-    prompts=('a photo of {}', '{} on a beach', '{} in the snow', '{} on a kitchen table, morning light', 'a person holding {}', '{} seen from above', 'a watercolor painting of {}',
+    prompts=('a photo of {}', '{} on a beach', '{} in the snow', '{} on a kitchen table, morning light',
+    'a person holding {}', '{} seen from above', 'a watercolor painting of {}',
              'a photo of an empty kitchen table, morning light'))
 
 # %% ../nbs/subjects.ipynb #a80640b5
 PERSON = Subject(
     'one face; several photos in different light and clothes, with the consent of who is in them', steps=1.5,
     options=dict(rank=32, min_rank=16, instance_prompt='a photo of {}'),
-    prompts=('a portrait photo of {}', '{} laughing', '{} in a red coat, in the street', '{} as an astronaut', 'a photo of {} seen from the side', 'a pencil drawing of {}', '{} and a friend at a table',
+    prompts=('a portrait photo of {}', '{} laughing', '{} in a red coat, in the street', '{} as an astronaut',
+    'a photo of {} seen from the side', 'a pencil drawing of {}', '{} and a friend at a table',
              'a portrait photo of an old man'))
 
 # %% ../nbs/subjects.ipynb #d6f015e4
 STYLE = Subject(
     'how pictures are made, whatever they show; fifteen or more pictures of different things', steps=2.,
     options=dict(rank=64, min_rank=32, targets='all-linear', instance_prompt='a picture in {} style'),
-    prompts=('a lighthouse in {} style', 'a portrait of a woman in {} style', 'a bowl of fruit in {} style', 'a street at night in {} style', 'a dog running in {} style', 'a map of an island in {} style',
+    prompts=('a lighthouse in {} style', 'a portrait of a woman in {} style', 'a bowl of fruit in {} style',
+    'a street at night in {} style', 'a dog running in {} style', 'a map of an island in {} style',
              'a bicycle against a wall in {} style', 'a photo of a lighthouse'))
 
 # %% ../nbs/subjects.ipynb #140afd7e
@@ -56,7 +61,8 @@ def advice_for_open_options(
     "A subject's options that fill what is left open."
     advice = {k: v for k,v in SUBJECTS[name].options.items() if k not in given}
     if given.get('random_crop') is False: advice.pop('crop_scale', None)
-    if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0): advice['min_rank'] = rank//2 # as large as the rank would be no T-LoRA
+    # as large as the rank would be no T-LoRA
+    if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0): advice['min_rank'] = rank//2
     return advice
 
 # %% ../nbs/subjects.ipynb #d907a3d0

@@ -25,8 +25,10 @@ from ..reading import read_json_file, table, text
 TRIED = { # package -> floor; newest tried, of those that compute
     'torch':('2.6','2.15'), 'diffusers':('0.38','0.42'), 'transformers':('5','5.24'), 'accelerate':('1.0','1.15'),
     'safetensors':('0.5',None), 'huggingface_hub':('1.0',None), 'filelock':('3.24',None),
-    'numpy':('1.26',None), 'pillow':('10.1',None), 'einops':('0.8',None), 'regex':('2022.1.18',None), 'psutil':('5.9',None), 'packaging':('23',None),
-    'pyyaml':('6',None), 'typer':('0.28',None), 'tqdm':('4.66',None), 'jinja2':('3.1',None), 'matplotlib':('3.8',None), 'ipywidgets':('8',None),
+    'numpy':('1.26',None), 'pillow':('10.1',None), 'einops':('0.8',None), 'regex':('2022.1.18',None),
+    'psutil':('5.9',None), 'packaging':('23',None),
+    'pyyaml':('6',None), 'typer':('0.28',None), 'tqdm':('4.66',None), 'jinja2':('3.1',None), 'matplotlib':('3.8',None),
+    'ipywidgets':('8',None),
     'anywidget':('0.9',None), 'fastcore':('1.12',None)}
 
 # %% ../../nbs/base/access.ipynb #9801030c
@@ -35,8 +37,10 @@ def version_problems() -> list[str]: # one line each: what is installed; and the
     problems = []
     for name,(floor,_) in TRIED.items():
         try: found = metadata.version(name)
-        except metadata.PackageNotFoundError: problems.append(f"{name} is not installed; pip install '{name}>={floor}'"); continue
-        if Version(found) < Version(floor): problems.append(f"{name} {found} is installed, tlora_flux needs {name}>={floor}; pip install '{name}>={floor}'")
+        except metadata.PackageNotFoundError:
+            problems.append(f"{name} is not installed; pip install '{name}>={floor}'"); continue
+        if Version(found) < Version(floor):
+            problems.append(f"{name} {found} is installed, tlora_flux needs {name}>={floor}; pip install '{name}>={floor}'")
     return problems
 
 # %% ../../nbs/base/access.ipynb #0f83c9c2
@@ -49,7 +53,8 @@ def check_versions() -> dict[str,str]: # installed version of each required pack
 def untried_versions() -> list[str]: # one line each: what is installed; and what to do if it fails, behind a semicolon
     "Packages that are newer than the newest that was tried. Call it when `version_problems` has found none."
     def untried(found, newest): return Version(found).release[:2] > Version(newest).release[:2]
-    return [f"{name} {found} is newer than {newest}, the newest that was tried; if it fails in a way that is no mistake of yours, pip install '{name}=={newest}.*'"
+    return [f"{name} {found} is newer than {newest}, the newest that was tried; if it fails in a way that is no mistake of yours, pip "
+        f"install '{name}=={newest}.*'"
             for name,(_,newest) in TRIED.items() if newest and untried(found := metadata.version(name), newest)]
 
 # %% ../../nbs/base/access.ipynb #f4a39643
@@ -60,24 +65,34 @@ ANSWERS = 'answer `accelerate config` anew, with plain multi-GPU' # the mend
 # %% ../../nbs/base/access.ipynb #a2fe0f58
 def check_launch() -> None:
     "Raises `BadInput` where accelerate was told to shard a model or to use a TPU, and for a number of processes that is no number."
-    def is_on(variable, default): return os.environ.get(variable, default).strip().lower() in ('1', 'true', 't', 'yes', 'y', 'on')
+    def is_on(variable, default): return os.environ.get(variable, default).strip().lower() in ('1', 'true', 't', 'yes',
+            'y', 'on')
     for variable,what in SHARDING.items():
-        if is_on(variable, ''): raise BadInput(f'{variable}={os.environ[variable]} asks for {what}, and a frozen base is quantised here, not sharded; {ANSWERS}, or unset {variable}')
-    if is_on('USE_TORCH_XLA', '1') and util.find_spec('torch_xla'): raise BadInput('torch_xla is installed, so accelerate looks for a TPU, which nothing here runs on; set USE_TORCH_XLA=0')
+        if is_on(variable, ''):
+            raise BadInput(f'{variable}={os.environ[variable]} asks for {what}, and a frozen base is quantised here, not sharded; '
+                f'{ANSWERS}, or unset {variable}')
+    if is_on('USE_TORCH_XLA', '1') and util.find_spec('torch_xla'):
+        raise BadInput('torch_xla is installed, so accelerate looks for a TPU, which nothing here runs on; set USE_TORCH_XLA=0')
     for variable in ('WORLD_SIZE','RANK','LOCAL_RANK'):
         value = os.environ.get(variable, '0')
-        if not re.fullmatch(r'-?\d+', value): raise BadInput(f'{variable}={value!r} in the environment is no number; unset it, or start with `accelerate launch`')
+        if not re.fullmatch(r'-?\d+', value):
+            raise BadInput(f'{variable}={value!r} in the environment is no number; unset it, or start with `accelerate launch`')
 
 # %% ../../nbs/base/access.ipynb #cab0d6ae
 def local_base(
     name:str, # `micro`, a folder, or a repository id
 ) -> Path|None: # its folder; None for a repository id
-    "A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file, and for a path that leads nowhere."
+    """A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file, and for
+    a path that leads nowhere."""
     embedded,folder = Path(str(files('tlora_flux')))/'weights'/name,Path(name).expanduser()
     if os.path.isfile(embedded/'model_index.json'): return embedded
-    if os.path.isfile(folder): raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a repository id')
+    if os.path.isfile(folder):
+        raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a '
+            'repository id')
     if os.path.isdir(folder): return folder # nothing can be seen in a folder that is closed to this user
-    if os.path.isabs(folder) or name.startswith(('.', '~')): raise BadInput(f'there is no folder {name} here; give the base by pretrained_model_name_or_path: a diffusers folder, or owner/name as on the Hub')
+    if os.path.isabs(folder) or name.startswith(('.', '~')):
+        raise BadInput(f'there is no folder {name} here; give the base by pretrained_model_name_or_path: a diffusers folder, or '
+            'owner/name as on the Hub')
     return None
 
 # %% ../../nbs/base/access.ipynb #a80293ac
@@ -119,14 +134,17 @@ def find_snapshot(
 def caches_at(
     cache_dir:str|None, # None leaves everything where it is
 ) -> Iterator[None]:
-    "Inside, Xet's cache and temporary files go to hidden folders of `cache_dir`; the Hub's own cache is `cache_dir` itself, as an argument. Raises `BadInput` if it cannot be made."
+    """Inside, Xet's cache and temporary files go to hidden folders of `cache_dir`; the Hub's own cache is
+    `cache_dir` itself, as an argument. Raises `BadInput` if it cannot be made."""
     if cache_dir is None:
         yield
         return
-    folders = {'HF_XET_CACHE': Path(cache_dir).expanduser().absolute()/'.xet', 'TMPDIR': Path(cache_dir).expanduser().absolute()/'.tmp'}
+    folders = {'HF_XET_CACHE': Path(cache_dir).expanduser().absolute()/'.xet',
+        'TMPDIR': Path(cache_dir).expanduser().absolute()/'.tmp'}
     try:
         for folder in folders.values(): folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise BadInput(f'cache_dir={cache_dir} cannot be made: {e.strerror}; choose a folder that you may write to') from None
+    except OSError as e:
+        raise BadInput(f'cache_dir={cache_dir} cannot be made: {e.strerror}; choose a folder that you may write to') from None
     before,old_tempdir = {k: os.environ.get(k) for k in folders},tempfile.tempdir
     os.environ.update({k: str(v) for k,v in folders.items()})
     tempfile.tempdir = str(folders['TMPDIR'])
@@ -150,7 +168,8 @@ class BackgroundCall(threading.Thread):
         except Exception as e: self.error = e
 
     def wait(self):
-        self.join(max(.5, self.began + self.limit - time.monotonic())) # an import may have held Python for longer than the limit; the answer is then here, but was not taken
+        # an import may have held Python for longer than the limit; the answer is then here, but was not taken
+        self.join(max(.5, self.began + self.limit - time.monotonic()))
         if self.is_alive(): raise TimeoutError(f'no answer in {self.limit:g} seconds')
         if self.error: raise self.error
         return self.value
@@ -188,7 +207,9 @@ def ask_hub(
     "Put both questions, and go on with something else."
     from huggingface_hub import HfApi
     api = HfApi()
-    listing,access = BackgroundCall(api.model_info, name, revision=revision, files_metadata=True, timeout=limit + 1, limit=limit),BackgroundCall(api.auth_check, name, limit=limit)
+    listing = BackgroundCall(api.model_info, name, revision=revision, files_metadata=True, timeout=limit + 1,
+        limit=limit)
+    access = BackgroundCall(api.auth_check, name, limit=limit)
     def answer():
         hub_answers[name, revision] = read_hub_answers(listing, access)
         return hub_answers[name, revision]
@@ -202,39 +223,58 @@ def describe_hub_error(
     "A failed question to the Hub in one line. Nothing of the error's own text is repeated."
     from huggingface_hub import constants, errors, get_token
     status,page = getattr(getattr(error, 'response', None), 'status_code', None),f'https://huggingface.co/{name}'
-    settings,variable = 'https://huggingface.co/settings/tokens',next((name for name in ('HF_TOKEN','HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
-    kept,anew = (f'{variable} in the environment',f'unset {variable}, or set it to a valid token') if variable else ('the saved token','run `hf auth login` with a valid token')
+    settings = 'https://huggingface.co/settings/tokens'
+    variable = next((name for name in ('HF_TOKEN','HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
+    kept,anew = (f'{variable} in the environment',f'unset {variable}, or set it to a valid token') if variable else (
+        'the saved token','run `hf auth login` with a valid token')
     if isinstance(error, UnicodeEncodeError): return f'{kept} has a letter that no token has', anew
     if isinstance(error, errors.GatedRepoError) and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token():
         return f'{name} is gated, and HF_HUB_DISABLE_IMPLICIT_TOKEN keeps {kept} from being sent', 'unset HF_HUB_DISABLE_IMPLICIT_TOKEN'
     if isinstance(error, errors.GatedRepoError) and get_token() is None:
-        return f'{name} is gated, and there is no token on this machine', f'accept its licence on {page}, make a read token on {settings}, then run `hf auth login`'
-    if isinstance(error, errors.GatedRepoError): return f'{name} is gated, and the owner of {kept} has not accepted its licence', f'accept it on {page}, logged in as that owner'
+        return (f'{name} is gated, and there is no token on this machine',
+            f'accept its licence on {page}, make a read token on {settings}, then run `hf auth login`')
+    if isinstance(error, errors.GatedRepoError):
+        return f'{name} is gated, and the owner of {kept} has not accepted its licence', f'accept it on {page}, logged in as that owner'
     if isinstance(error, errors.RevisionNotFoundError): return f'{name} has no such revision', f'choose one from {page}/tree/main'
-    if status==401 and get_token() and 'X-Error-Code' not in error.response.headers: return f'the Hub rejects {kept}', anew # the client takes an expired token for a missing repository
-    if isinstance(error, errors.RepositoryNotFoundError): return f'{name} is not on the Hub, or is private, and there is no such folder here', 'check the spelling; if it is private, use a token of someone who may read it'
-    if isinstance(error, errors.HFValidationError): return f'{name} is neither a folder that exists nor a repository id', 'give a diffusers folder, or owner/name as on the Hub'
+    # the client takes an expired token for a missing repository
+    if status==401 and get_token() and 'X-Error-Code' not in error.response.headers:
+        return f'the Hub rejects {kept}', anew
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (f'{name} is not on the Hub, or is private, and there is no such folder here',
+            'check the spelling; if it is private, use a token of someone who may read it')
+    if isinstance(error, errors.HFValidationError):
+        return f'{name} is neither a folder that exists nor a repository id', 'give a diffusers folder, or owner/name as on the Hub'
     if status==401: return f'the Hub rejects {kept}', anew
-    if status==403: return f'{kept} may not read gated repositories', f'edit it on {settings}: allow public gated repositories, or take a plain read token'
+    if status==403:
+        return (f'{kept} may not read gated repositories',
+            f'edit it on {settings}: allow public gated repositories, or take a plain read token')
     if status==429: return 'the Hub has had too many requests from here (429)', 'wait some minutes; with a token the limit is higher'
     if status: return f'the Hub answers {status} for {name}, of which there is no folder here', 'try again later'
-    if isinstance(error, errors.OfflineModeIsEnabled): return f'there is no folder {name} here, and HF_HUB_OFFLINE is set', 'unset it once to fetch what is missing, or give a folder that exists'
-    if type(error).__name__ in ('ReadError','RemoteProtocolError'): return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
-    if type(error).__name__ in ('UnsupportedProtocol','InvalidURL'): return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
-    unreached,mend = f'there is no folder {name} here, and the Hub cannot be reached','give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, or point HTTPS_PROXY at the proxy'
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return (f'there is no folder {name} here, and HF_HUB_OFFLINE is set',
+            'unset it once to fetch what is missing, or give a folder that exists')
+    if type(error).__name__ in ('ReadError','RemoteProtocolError'):
+        return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
+    if type(error).__name__ in ('UnsupportedProtocol','InvalidURL'):
+        return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
+    unreached = f'there is no folder {name} here, and the Hub cannot be reached'
+    mend = ('give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, or point '
+        'HTTPS_PROXY at the proxy')
     if type(error) is TimeoutError: return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
     why = 'no answer in time' if 'Timeout' in type(error).__name__ else type(error).__name__
     return f'{unreached} ({why})', mend
 
 # %% ../../nbs/base/access.ipynb #bf898907
-LOADED_SUFFIXES = ('safetensors','json','txt','model','jinja') # endings of files that are read; others are the same weights in older formats
+# endings of files that are read; others are the same weights in older formats
+LOADED_SUFFIXES = ('safetensors','json','txt','model','jinja')
 VARIANTS = ('*.*.safetensors','*.index.*.json') # the same weights rounded, as in model.fp16.safetensors
 
 def loaded_file_patterns(
     parts:tuple[str,...], # folders of a diffusers pipeline
 ) -> dict[str,list[str]]: # arguments of `snapshot_download`
     "The files that are loaded."
-    return dict(allow_patterns=['model_index.json', 'transformer/config.json', *(f'{part}/*.{ending}' for part in parts for ending in LOADED_SUFFIXES)], ignore_patterns=list(VARIANTS))
+    return dict(allow_patterns=['model_index.json', 'transformer/config.json',
+        *(f'{part}/*.{ending}' for part in parts for ending in LOADED_SUFFIXES)], ignore_patterns=list(VARIANTS))
 
 # %% ../../nbs/base/access.ipynb #c0fe69b5
 def is_loaded_file(
@@ -262,9 +302,11 @@ def fetch(
     answer = answer or ask_hub(name, revision, 10.)()
     try: return Path(get(local_files_only=answer.error is not None))
     except errors.LocalEntryNotFoundError as e: error = answer.error or e.__cause__ or e
-    except (errors.HTTPError, errors.OfflineModeIsEnabled, errors.HFValidationError) as e: error = e # HTTPError is the client's own base class
+    # HTTPError is the client's own base class
+    except (errors.HTTPError, errors.OfflineModeIsEnabled, errors.HFValidationError) as e: error = e
     except OSError as e:
-        why = 'the disk is full under {}; make room' if e.errno in (errno.ENOSPC, errno.EDQUOT) else f'{{}} cannot be written ({e.strerror or type(e).__name__}); make it yours'
+        why = ('the disk is full under {}; make room' if e.errno in (errno.ENOSPC, errno.EDQUOT)
+            else f'{{}} cannot be written ({e.strerror or type(e).__name__}); make it yours')
         raise BadInput(f'{why.format(hub_cache(cache_dir))}, or set cache_dir to a folder on another disk') from None
     raise BadInput('{}; {}'.format(*describe_hub_error(name, error)))
 
@@ -281,7 +323,9 @@ def missing_files(
     for part in (p for p in parts if os.path.isdir(folder/p)):
         has_weights = not re.match('tokenizer|scheduler', part)
         indices = list((folder/part).glob('*.safetensors.index.json'))
-        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}', shape=SHARDS).get('weight_map', {'': '*.safetensors'}).values()}
-        lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set())) if not os.path.exists(folder/part/name)]
+        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}',
+            shape=SHARDS).get('weight_map', {'': '*.safetensors'}).values()}
+        lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set()))
+            if not os.path.exists(folder/part/name)]
         if has_weights and not indices and not any(f.exists() and is_loaded_file(f'{part}/{f.name}', (part,)) for f in (folder/part).glob('*.safetensors')): lost.append(f'{part}/*.safetensors')
     return lost

@@ -51,8 +51,10 @@ def describe_adapter(
 ) -> dict: # plain values for JSON
     "What a file says about its adapter: enough to attach it."
     adapter = get_state(transformer, name).adapters[name]
-    return dict(format=FORMAT, schedule=adapter.schedule.to_dict(), max_rank=adapter.schedule.max_rank, min_rank=adapter.schedule.min_rank, init=adapter.init,
-        targets=adapter.targets, transformer=type(transformer).__name__, package_version=__version__, **{k: without_private_paths(v) for k,v in about.items()})
+    return dict(format=FORMAT, schedule=adapter.schedule.to_dict(), max_rank=adapter.schedule.max_rank,
+        min_rank=adapter.schedule.min_rank, init=adapter.init,
+        targets=adapter.targets, transformer=type(transformer).__name__, package_version=__version__,
+        **{k: without_private_paths(v) for k,v in about.items()})
 
 # %% ../../nbs/base/checkpoint.ipynb #681c35b4
 def parts_of(
@@ -67,7 +69,8 @@ def adapter_tensors(
     name:str='default', # which adapter
 ) -> dict[str, nn.Parameter]: # our keys
     "Every tensor of an adapter, in place."
-    return {f'tlora.{path}.lora_{part}': weight for path,layer in tlora_layers(transformer, name).items() for part,weight in layer.parts(name).items()}
+    return {f'tlora.{path}.lora_{part}': weight for path,layer in tlora_layers(transformer, name).items()
+        for part,weight in layer.parts(name).items()}
 
 # %% ../../nbs/base/checkpoint.ipynb #98f7fb41
 def save_tlora(
@@ -84,9 +87,12 @@ def save_tlora(
     tensors = {}
     for key,weight in adapter_tensors(transformer, name).items():
         module,_,part = key.removeprefix('tlora.').rpartition('.')
-        tensors[f'live.{module}.{part.removeprefix("lora_")}'] = (strength if part in scaled else 1)*weight.detach().cpu()
+        tensors[f'live.{module}.{part.removeprefix("lora_")}'] = (strength if part in scaled
+            else 1)*weight.detach().cpu()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return atomic_write(path, lambda part: part.write_bytes(save(tensors, {'tlora': json.dumps(about, sort_keys=True)}))) # whole in memory first: then a full disk is a plain OSError
+    # whole in memory first: then a full disk is a plain OSError
+    return atomic_write(path, lambda part: part.write_bytes(save(tensors,
+        {'tlora': json.dumps(about, sort_keys=True)})))
 
 # %% ../../nbs/base/checkpoint.ipynb #20f31623
 MANIFEST = 'manifest.json'
@@ -95,7 +101,8 @@ def checksum(
     file:Path, # any file
 ) -> dict: # size in bytes, sha256
     "What a file must still be later."
-    with open(file, 'rb') as f: return dict(size=file.stat().st_size, sha256=hashlib.file_digest(f, 'sha256').hexdigest())
+    with open(file, 'rb') as f:
+        return dict(size=file.stat().st_size, sha256=hashlib.file_digest(f, 'sha256').hexdigest())
 
 # %% ../../nbs/base/checkpoint.ipynb #7f05be86
 def write_manifest(
@@ -143,16 +150,23 @@ def read_tensors(
 ) -> dict[str, Tensor]: # our keys, on the CPU
     "All tensors of a file. Raises `BadInput` if it cannot be read whole, or a number is not finite."
     try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
-    except pickle.UnpicklingError: raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; give a lora.pt of the reference') from None
-    except (SafetensorError, RuntimeError, EOFError, OSError) as e: raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
-    if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()): raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
+    except pickle.UnpicklingError:
+        raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; give a lora.pt of the reference') from None
+    except (SafetensorError, RuntimeError, EOFError, OSError) as e:
+        raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
+    if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()):
+        raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:
         kind = tensors[key].dtype
-        if kind not in FLOATS: raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16, float16 or float8; save it anew')
-        if not tensors[key].float().isfinite().all(): raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
-    if twice := [key for key in used if our_key(key) != key and read[key] in tensors]: raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
+        if kind not in FLOATS:
+            raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16, '
+                'float16 or float8; save it anew')
+        if not tensors[key].float().isfinite().all():
+            raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
+    if twice := [key for key in used if our_key(key) != key and read[key] in tensors]:
+        raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
     return {read[key]: tensors[key] for key in used}
 
 # %% ../../nbs/base/checkpoint.ipynb #d2f6f1e7
@@ -161,10 +175,12 @@ def check_family(
     about:dict, # the header
 ):
     "Raises `BadInput` for another class, or a family whose adapters do not work here (schnell takes dev's)."
-    if (here := type(transformer).__name__) != about['transformer']: raise BadInput(f'the adapter is for {about["transformer"]}, this is {here}; load the base that it was trained on')
+    if (here := type(transformer).__name__) != about['transformer']:
+        raise BadInput(f'the adapter is for {about["transformer"]}, this is {here}; load the base that it was trained on')
     if 'family' not in about: return
     family = family_of(transformer)
-    if not family.takes(about['family']): raise BadInput(f'the adapter is for {about["family"]}, this is {family.name}; load the base that it was trained on')
+    if not family.takes(about['family']):
+        raise BadInput(f'the adapter is for {about["family"]}, this is {family.name}; load the base that it was trained on')
 
 # %% ../../nbs/base/checkpoint.ipynb #e405be53
 def check_fit(
@@ -178,10 +194,13 @@ def check_fit(
         layer = transformer.get_submodule(path)
         shapes = dict(A=(rank, layer.in_features), B=(layer.out_features, rank), S=(rank,))
         want |= {f'tlora.{path}.lora_{part}': shapes[part[0]] for part in parts_of(about['init'])}
-    if missing := [k for k in want if k not in tensors]: raise BadInput(f'{len(missing)} of {len(want)} tensors are missing, first {missing[0]}: made for another base, or damaged')
-    if extra := [k for k in tensors if k not in want]: raise BadInput(f'{len(extra)} tensors have no place in this transformer, first {extra[0]}: made for another base')
+    if missing := [k for k in want if k not in tensors]:
+        raise BadInput(f'{len(missing)} of {len(want)} tensors are missing, first {missing[0]}: made for another base, or damaged')
+    if extra := [k for k in tensors if k not in want]:
+        raise BadInput(f'{len(extra)} tensors have no place in this transformer, first {extra[0]}: made for another base')
     for key,shape in want.items():
-        if tuple(tensors[key].shape) != shape: raise BadInput(f'{key} has shape {tuple(tensors[key].shape)}, this transformer takes {shape}: made for another base')
+        if tuple(tensors[key].shape) != shape:
+            raise BadInput(f'{key} has shape {tuple(tensors[key].shape)}, this transformer takes {shape}: made for another base')
 
 # %% ../../nbs/base/checkpoint.ipynb #ced48e1c
 NEEDED = ('schedule','max_rank','init','targets','transformer')
@@ -191,10 +210,13 @@ def check_header(
     about:dict, # its header, from `read_header`
 ) -> RankSchedule: # the file's
     "Raises `BadInput` for a header that lacks a value of `NEEDED`, or whose ranks contradict each other."
-    if missing := [key for key in NEEDED if key not in about]: raise BadInput(f'{file} does not say {missing[0]} in its header, so it cannot be attached; copy it again, or save it anew')
+    if missing := [key for key in NEEDED if key not in about]:
+        raise BadInput(f'{file} does not say {missing[0]} in its header, so it cannot be attached; copy it again, or save it anew')
     schedule = RankSchedule.from_dict(about['schedule'])
 
-    if schedule.max_rank != about['max_rank']: raise BadInput(f"{file} says max_rank={about['max_rank']} in its header and {schedule.max_rank} in its schedule; copy it again, or save it anew")
+    if schedule.max_rank != about['max_rank']:
+        raise BadInput(f"{file} says max_rank={about['max_rank']} in its header and {schedule.max_rank} in its schedule; copy it again, "
+            "or save it anew")
     return schedule
 
 # %% ../../nbs/base/checkpoint.ipynb #fd0c1f5d
@@ -202,8 +224,11 @@ def check_trained(
     tensors:dict[str, Tensor], # our keys
 ):
     "Raises `BadInput` for an adapter that changes nothing."
-    moved = [not t.equal(tensors[f'{k}0']) if f'{k}0' in tensors else k.endswith('lora_B') and t.any() for k,t in tensors.items() if not k.endswith('0')]
-    if not any(moved): raise BadInput('every lora_B is zero, or all that is orthogonal is where it began: the adapter was never trained and changes nothing')
+    moved = [not t.equal(tensors[f'{k}0']) if f'{k}0' in tensors else k.endswith('lora_B') and t.any()
+        for k,t in tensors.items() if not k.endswith('0')]
+    if not any(moved):
+        raise BadInput('every lora_B is zero, or all that is orthogonal is where it began: the adapter was never trained and changes '
+            'nothing')
 
 # %% ../../nbs/base/checkpoint.ipynb #a94a2f29
 def padded_tensors(
@@ -224,13 +249,16 @@ def translate(
     header:dict[str, str], # of its file
 ) -> tuple[dict, dict[str, Tensor]]: # a header like ours, and our keys
     "Raises `BadInput` for what cannot be had whole and exactly."
-    if any(key.endswith('.lambda_layer') for key in tensors): pairs,left,schedule = read_lycoris(transformer, tensors, header)
+    if any(key.endswith('.lambda_layer') for key in tensors):
+        pairs,left,schedule = read_lycoris(transformer, tensors, header)
     else:
         pairs,left = read_pairs(transformer, tensors, header)
         rank = max(len(A) for A,_ in pairs.values())
         schedule = RankSchedule(rank, rank, 'constant')
-    about = dict(format=FOREIGN, schedule=schedule.to_dict(), max_rank=schedule.max_rank, min_rank=schedule.min_rank, init='vanilla',
-        targets=targets_of(transformer, pairs), transformer=type(transformer).__name__, matched=len(tensors) - len(left), left_over=left)
+    about = dict(format=FOREIGN, schedule=schedule.to_dict(), max_rank=schedule.max_rank, min_rank=schedule.min_rank,
+        init='vanilla',
+        targets=targets_of(transformer, pairs), transformer=type(transformer).__name__,
+        matched=len(tensors) - len(left), left_over=left)
     return about,padded_tensors(pairs, schedule.max_rank)
 
 # %% ../../nbs/base/checkpoint.ipynb #10f9561d
@@ -252,10 +280,14 @@ def read_foreign(
     tensors,config = read_tensors(file),file.with_name('adapter_config.json')
     try:
         refuse_older(tensors)
-        if any(is_reference(key) for key in tensors): return read_reference(file),{ours: t for key,t in tensors.items() if (ours := reference_key(key))}
-        if 'tlora_band' in header: raise BadInput('it is one band of an exported T-LoRA, live below a noise level alone; give the run that it was exported from, or load all bands as their README says')
+        if any(is_reference(key) for key in tensors):
+            return read_reference(file),{ours: t for key,t in tensors.items() if (ours := reference_key(key))}
+        if 'tlora_band' in header:
+            raise BadInput('it is one band of an exported T-LoRA, live below a noise level alone; give the run that it was exported '
+                'from, or load all bands as their README says')
         if needs_peft_config(tensors, header):
-            if not config.is_file(): raise BadInput('it is of PEFT, and its strength stands in adapter_config.json alone, which is not beside it; copy both')
+            if not config.is_file():
+                raise BadInput('it is of PEFT, and its strength stands in adapter_config.json alone, which is not beside it; copy both')
             header = {'lora_adapter_metadata': read_text(config)} | header
         return translate(transformer, tensors, header)
     except BadInput as e: raise BadInput(f'{file}: {e}') from None
@@ -270,7 +302,8 @@ def read_adapter(
         tensors = read_tensors(file) # first: its names tell older code, which has no hparams.yml
         return read_header(file),tensors
     about = read_header(file)
-    return read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN else (about,read_tensors(file))
+    return (read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN
+        else (about,read_tensors(file)))
 
 # %% ../../nbs/base/checkpoint.ipynb #81c465c8
 def say_found(
@@ -282,9 +315,11 @@ def say_found(
     if about['format'] == FOREIGN:
         left = about['left_over']
         beside = f'; {len(left)} left over, first {left[0]}' if left else ''
-        rebuilt = '; its first weights were made from this base, so it must be the one that it was trained on' if about['schedule'].get('factor', 1) == 2 else ''
+        rebuilt = ('; its first weights were made from this base, so it must be the one that it was trained on'
+            if about['schedule'].get('factor', 1) == 2 else '')
         logger.warning(f"{file.name}: {about['matched']} tensors matched, rank {about['max_rank']} at the most{beside}{rebuilt}")
-    if about['format'] == 'reference' and PurePosixPath(about['base']).name not in str(transformer.config.get('_name_or_path')):
+    if about['format'] == 'reference' and PurePosixPath(
+            about['base']).name not in str(transformer.config.get('_name_or_path')):
         logger.warning(f"{file.name} was trained on {without_private_paths(about['base'])}; make sure that this is your base")
 
 # %% ../../nbs/base/checkpoint.ipynb #93c0160a
@@ -296,7 +331,8 @@ def fits_in_place(
     "Same layers, same shapes, and weights that are there (sequential offloading leaves empty ones between calls)."
     if name not in adapter_names(transformer): return False
     there = adapter_tensors(transformer, name)
-    return there.keys() == tensors.keys() and all(p.shape == tensors[k].shape and not p.is_meta for k,p in there.items())
+    return (there.keys() == tensors.keys() and all(p.shape == tensors[k].shape and not p.is_meta
+        for k,p in there.items()))
 
 # %% ../../nbs/base/checkpoint.ipynb #179137f2
 def guarded_load(
@@ -318,7 +354,8 @@ def load_tlora_(
 ) -> dict: # the header, and `file`, `name`, `layers`: what was found
     "Attach an adapter for use, or swap its weights. Raises `BadInput` for anything that does not fit; the model is then as it was."
     transformer = getattr(transformer_or_pipe, 'transformer', transformer_or_pipe)
-    if not isinstance(transformer, nn.Module): raise BadInput(f'{type(transformer_or_pipe).__name__} has no transformer; give a FLUX pipeline or its transformer')
+    if not isinstance(transformer, nn.Module):
+        raise BadInput(f'{type(transformer_or_pipe).__name__} has no transformer; give a FLUX pipeline or its transformer')
     file,strength = find_weights(path),check_strength(strength)
     about,tensors = read(transformer, file)
     schedule = check_header(file, about)
@@ -327,15 +364,18 @@ def load_tlora_(
     if not untrained: check_trained(tensors)
     if not fits_in_place(transformer, name, tensors):
         parts = parts_of(about['init'])
-        weights = {path: tuple(tensors[f'tlora.{path}.lora_{part}'] for part in parts) for path in target_paths(transformer, about['targets'])}
+        weights = {path: tuple(tensors[f'tlora.{path}.lora_{part}'] for part in parts)
+            for path in target_paths(transformer, about['targets'])}
         add_tlora_(transformer, schedule, about['targets'], about['init'], name, weights=weights)
         for p in tlora_parameters(transformer, name): p.requires_grad_(False)
         say_found(transformer, file, about)
     else:
         for key,weight in adapter_tensors(transformer, name).items(): weight.data.copy_(tensors[key])
-    if transformer is not transformer_or_pipe and hasattr(transformer, 'peft_config'): transformer_or_pipe.load_lora_weights = MethodType(guarded_load, transformer_or_pipe)
+    if transformer is not transformer_or_pipe and hasattr(transformer, 'peft_config'):
+        transformer_or_pipe.load_lora_weights = MethodType(guarded_load, transformer_or_pipe)
     adapters = get_state(transformer).adapters
-    adapters[name] = replace(adapters[name], schedule=schedule, targets=about['targets'], init=about['init'], strength=strength)
+    adapters[name] = replace(adapters[name], schedule=schedule, targets=about['targets'], init=about['init'],
+        strength=strength)
     return dict(about, file=str(file), name=name, layers=len(tensors)//len(parts_of(about['init'])))
 
 # %% ../../nbs/base/checkpoint.ipynb #f6a26ff1
@@ -356,7 +396,9 @@ def with_schedule(
     if min_rank is None:
         if kind: raise BadInput(f'rank_schedule={kind} needs min_rank, the ranks that are live where all is noise')
         return schedule
-    if schedule.min_rank != schedule.max_rank: raise BadInput(f'min_rank={min_rank} would replace the schedule that it was trained with, {schedule.min_rank} to {schedule.max_rank} ranks; leave it out')
+    if schedule.min_rank != schedule.max_rank:
+        raise BadInput(f'min_rank={min_rank} would replace the schedule that it was trained with, {schedule.min_rank} to '
+            f'{schedule.max_rank} ranks; leave it out')
     return RankSchedule(schedule.max_rank, min_rank, kind or 'paper')
 
 # %% ../../nbs/base/checkpoint.ipynb #3d04f4fc
@@ -379,9 +421,11 @@ def import_lora(
     transformer = base.load('transformer', 'cpu').transformer if rebuilt else hollow_transformer(found)
     header = load_tlora_(transformer, file)
     adapters = get_state(transformer).adapters
-    adapters['default'] = replace(adapters['default'], schedule=with_schedule(adapters['default'].schedule, min_rank, rank_schedule))
+    adapters['default'] = replace(adapters['default'],
+        schedule=with_schedule(adapters['default'].schedule, min_rank, rank_schedule))
     said = {k: header[k] for k in ('trigger', 'class_name', 'max_sequence_length', 'resolution', 'step') if k in header}
-    return save_tlora(transformer, target, **said | dict(family=found.family.name, base=base.name, revision=base.revision) | about)
+    return save_tlora(transformer, target, **said | dict(family=found.family.name, base=base.name,
+        revision=base.revision) | about)
 
 # %% ../../nbs/base/checkpoint.ipynb #f8f548d2
 class AdapterReader:

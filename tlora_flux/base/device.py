@@ -27,7 +27,8 @@ def default_device() -> torch.device: # a GPU with its number, a Mac's, or the C
 def forget_calls(
     error:BaseException|None, # that ended them
 ) -> None:
-    "Empty the finished calls of an error, and of those before it: they hold what filled the memory, for as long as somebody keeps the error."
+    """Empty the finished calls of an error, and of those before it: they hold what filled the memory, for as long as
+    somebody keeps the error."""
     while error is not None:
         for frame,_ in traceback.walk_tb(error.__traceback__):
             with suppress(RuntimeError): # of a call that still runs

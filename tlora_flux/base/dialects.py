@@ -26,9 +26,12 @@ OLDER = (r'(?:transformer\.)?(?:single_)?transformer_blocks\.\d+\.(?!.*processor
 def refuse_older(
     keys, # of a file
 ):
-    "Raises `BadInput` for the weights of the older T-LoRA code, which wrote a layer's path with dots, and nothing in front of `down` and `up`."
+    """Raises `BadInput` for the weights of the older T-LoRA code, which wrote a layer's path with dots, and nothing
+    in front of `down` and `up`."""
     for key in keys:
-        if re.fullmatch(OLDER, key): raise BadInput(f'{key} is of older T-LoRA code, whose ranks go live as the noise rises, the other way round, and which learnt to name the noise, '
+        if re.fullmatch(OLDER, key):
+            raise BadInput(f'{key} is of older T-LoRA code, whose ranks go live as the noise rises, the other way round, and which '
+                'learnt to name the noise, '
             'not the way from it: nothing here draws with that; train again on the same photos (tlora train)')
 
 # %% ../../nbs/base/dialects.ipynb #dd100bd0
@@ -58,7 +61,8 @@ BLOCK_NAMES = { # (theirs, diffusers'): name in the block, and diffusers' names 
     ('double_blocks', 'transformer_blocks'): [
         ('img_mod.lin', 'norm1.linear'), ('txt_mod.lin', 'norm1_context.linear'), ('img_attn.qkv', QKV), ('txt_attn.qkv', ADDED_QKV),
         ('img_attn.proj', 'attn.to_out.0'), ('txt_attn.proj', 'attn.to_add_out'),
-        ('img_mlp.0', 'ff.net.0.proj'), ('img_mlp.2', 'ff.net.2'), ('txt_mlp.0', 'ff_context.net.0.proj'), ('txt_mlp.2', 'ff_context.net.2'),
+        ('img_mlp.0', 'ff.net.0.proj'), ('img_mlp.2', 'ff.net.2'), ('txt_mlp.0', 'ff_context.net.0.proj'),
+        ('txt_mlp.2', 'ff_context.net.2'),
         ('img_mlp.0', 'ff.linear_in'), ('img_mlp.2', 'ff.linear_out'), # FLUX.2
         ('txt_mlp.0', 'ff_context.linear_in'), ('txt_mlp.2', 'ff_context.linear_out'),
         ('processor.qkv_lora1', QKV), ('processor.qkv_lora2', ADDED_QKV), # XLabs
@@ -73,8 +77,10 @@ SWAPPED = ('final_layer.adaLN_modulation.1', 'final_layer_adaLN_modulation_1') #
 EMBEDDERS = {'time_in': 'timestep_embedder', 'guidance_in': 'guidance_embedder', 'vector_in': 'text_embedder'}
 
 OUTER_NAMES = {'img_in': 'x_embedder', 'txt_in': 'context_embedder', 'final_layer.linear': 'proj_out', SWAPPED[0]: 'norm_out.linear',
-    **{f'{theirs}.{side}_layer': f'time_text_embed.{ours}.linear_{n}' for theirs,ours in EMBEDDERS.items() for n,side in ((1, 'in'), (2, 'out'))},
-    **{f'{o}.lin': f'{o}.linear' for o in ('double_stream_modulation_img', 'double_stream_modulation_txt', 'single_stream_modulation')}} # FLUX.2
+    **{f'{theirs}.{side}_layer': f'time_text_embed.{ours}.linear_{n}' for theirs,ours in EMBEDDERS.items()
+    for n,side in ((1, 'in'), (2, 'out'))},
+    # FLUX.2
+    **{f'{o}.lin': f'{o}.linear' for o in ('double_stream_modulation_img', 'double_stream_modulation_txt', 'single_stream_modulation')}}
 
 # %% ../../nbs/base/dialects.ipynb #2ac48fae
 def name_table(
@@ -82,7 +88,8 @@ def name_table(
 ) -> dict[str, tuple[str,...]]: # name of a layer with dots, and again with underscores -> the linears whose rows it holds, in their order
     "Every name that a linear of this transformer may go by."
     linears = target_paths(transformer, '.+')
-    table = {path: (path,) for path in linears} | {theirs: (ours,) for theirs,ours in OUTER_NAMES.items() if ours in linears}
+    table = ({path: (path,) for path in linears} | {theirs: (ours,) for theirs,ours in OUTER_NAMES.items()
+        if ours in linears})
     for (theirs,ours),names in BLOCK_NAMES.items():
         for n in {int(m[1]) for path in linears if (m := re.match(rf'{ours}\.(\d+)\.', path))}:
             for name,rows in names:
@@ -120,7 +127,8 @@ def refuse_kind(
     "Raises `BadInput` for a kind of adapter that is no product of two thin matrices."
     for key in keys:
         for pattern,what in NO_LOW_RANK.items():
-            if re.search(pattern, key): raise BadInput(f'{key} is of {what}: no LoRA can carry that exactly; merge it into the base with the program that made it')
+            if re.search(pattern, key):
+                raise BadInput(f'{key} is of {what}: no LoRA can carry that exactly; merge it into the base with the program that made it')
 
 # %% ../../nbs/base/dialects.ipynb #6581922b
 OTHER_MODELS = {
@@ -141,7 +149,8 @@ def name_model(
 ) -> str: # empty if nobody knows
     "For which model, other than ours, a file was made."
     found = next((name for pattern,name in OTHER_MODELS.items() if any(re.search(pattern, key) for key in tensors)), '')
-    words = {t.shape[-1] for key,t in tensors.items() if re.search(r'attn2[._]to_k.*(?:lora_A|lora_down|lora\.down)', key)} & UNETS.keys()
+    words = {t.shape[-1] for key,t in tensors.items()
+        if re.search(r'attn2[._]to_k.*(?:lora_A|lora_down|lora\.down)', key)} & UNETS.keys()
     return UNETS[words.pop()] if found.startswith('SD-XL') and len(words) == 1 else found
 
 # %% ../../nbs/base/dialects.ipynb #de7e8c2f
@@ -155,9 +164,12 @@ def header_scale(
         said = load_json(header.get('lora_adapter_metadata', '{}'))
         said = {k.removeprefix('transformer.'): v for k,v in said.items()}
         if 'lora_alpha' not in said: return 1.
-        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if re.match(rf'(?:.*\.)?(?:{k})$', path)), said['lora_alpha'])
+        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if re.match(rf'(?:.*\.)?(?:{k})$', path)),
+            said['lora_alpha'])
         return alpha / (rank**.5 if said.get('use_rslora') else rank)
-    except (ValueError, TypeError, AttributeError, re.error): raise BadInput(f'lora_adapter_metadata in the header cannot be read, and the strength is only there: {header["lora_adapter_metadata"][:60]}; save the LoRA again') from None
+    except (ValueError, TypeError, AttributeError, re.error):
+        raise BadInput('lora_adapter_metadata in the header cannot be read, and the strength is only there: '
+            f'{header["lora_adapter_metadata"][:60]}; save the LoRA again') from None
 
 # %% ../../nbs/base/dialects.ipynb #7f60bf28
 def lycoris_multiplier(
@@ -165,9 +177,11 @@ def lycoris_multiplier(
 ) -> float: # 1 where LyCORIS' config is absent or names none
     "The factor with which LyCORIS trained, and which no tensor of its file holds. Raises `BadInput` for one that is no number."
     try: said = load_json(header.get('lycoris_config', '{}'))
-    except ValueError as e: raise BadInput(f'lycoris_config in the header cannot be read ({e}), and the strength is only there; save the LoRA again') from None
+    except ValueError as e:
+        raise BadInput(f'lycoris_config in the header cannot be read ({e}), and the strength is only there; save the LoRA again') from None
     found = said.get('multiplier', 1.) if isinstance(said, dict) else None
-    if type(found) not in (int, float): raise BadInput(f'lycoris_config in the header has multiplier={found!r}, which is no number; save the LoRA again')
+    if type(found) not in (int, float):
+        raise BadInput(f'lycoris_config in the header has multiplier={found!r}, which is no number; save the LoRA again')
     return float(found)
 
 # %% ../../nbs/base/dialects.ipynb #1b16d7f2
@@ -183,7 +197,9 @@ def kronecker_pair(
     parts:dict[str, Tensor], # `lokr_w1`, or its `_a` and `_b`; `lokr_w2_a` (out, r) and `lokr_w2_b` (r, in)
 ) -> tuple[Tensor, Tensor]: # A, B
     "LoKr as one product. Raises `BadInput` where the second factor was not made of two thin ones."
-    if 'lokr_w2' in parts: raise BadInput('a LoKr with a whole second factor has no low rank, so it cannot be a LoRA; merge it into the base with the program that made it')
+    if 'lokr_w2' in parts:
+        raise BadInput('a LoKr with a whole second factor has no low rank, so it cannot be a LoRA; merge it into the base with the '
+            'program that made it')
     w1 = parts['lokr_w1'].float() if 'lokr_w1' in parts else None
     a1,b1 = (parts['lokr_w1_a'].float(), parts['lokr_w1_b'].float()) if w1 is None else (w1, torch.eye(w1.shape[1]))
     return torch.kron(b1, parts['lokr_w2_b'].float()),torch.kron(a1, parts['lokr_w2_a'].float())
@@ -205,19 +221,27 @@ def layer_pair(
     path:str, # of its first linear
 ) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r), float32, the strength in B
     "The two matrices of a layer. Raises `BadInput` for one that is not whole, and for two strengths."
-    if bad := next((part for part,t in parts.items() if (t.numel() != 1 if part == 'alpha' else t.ndim < 2 or not t.numel())), ''):
-        raise BadInput(f'{name} has {bad} of shape {tuple(parts[bad].shape)}, which is no matrix, or no one number; download the file again')
+    if bad := next((part for part,t in parts.items()
+            if (t.numel() != 1 if part == 'alpha' else t.ndim < 2 or not t.numel())), ''):
+        raise BadInput(f'{name} has {bad} of shape {tuple(parts[bad].shape)}, which is no matrix, or no one number; download the file '
+            'again')
     held = frozenset(parts) - {'alpha'}
-    if held not in KINDS: raise BadInput(f'{name} has {" and ".join(sorted(held)) or "alpha"} alone, so it is not whole; download the file again')
+    if held not in KINDS:
+        raise BadInput(f'{name} has {" and ".join(sorted(held)) or "alpha"} alone, so it is not whole; download the file again')
     pair_of,ranks = KINDS[held]
     try: (A,B),rank = pair_of(parts),next(len(parts[k]) for k in ranks if k in parts)
-    except (RuntimeError, IndexError): raise BadInput(f'{name} has parts of {[tuple(t.shape) for t in parts.values()]}, which do not fit each other; download the file again') from None
+    except (RuntimeError, IndexError):
+        raise BadInput(f'{name} has parts of {[tuple(t.shape) for t in parts.values()]}, which do not fit each other; download the file '
+            'again') from None
     scale = header_scale(header, path, rank)
     if 'alpha' in parts:
-        if scale not in (1., beside := parts['alpha'].flatten()[0].item()/rank): raise BadInput(f'{name} has alpha={beside*rank:g} beside its matrices and strength {scale:g} in its header; save it again with one of them')
+        if scale not in (1., beside := parts['alpha'].flatten()[0].item()/rank):
+            raise BadInput(f'{name} has alpha={beside*rank:g} beside its matrices and strength {scale:g} in its header; save it again '
+                'with one of them')
         scale = beside
     scale *= lycoris_multiplier(header)
-    if not scale or not math.isfinite(scale): raise BadInput(f'{name} has strength {scale:g}; save it again with an alpha that is a number above 0')
+    if not scale or not math.isfinite(scale):
+        raise BadInput(f'{name} has strength {scale:g}; save it again with an alpha that is a number above 0')
     return A,scale*B
 
 # %% ../../nbs/base/dialects.ipynb #b2adaae6
@@ -250,9 +274,12 @@ def group_tensors(
         if part in group: raise BadInput(f'{key} is in the file twice, under two names; remove one of them')
         group[part] = tensors[key]
     if not lost and groups: return groups,left
-    if found := name_model({key: tensors[key] for key in lost}): raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
+    if found := name_model({key: tensors[key] for key in lost}):
+        raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
     refuse_kind(lost)
-    if not groups: raise BadInput(f'none of its {len(tensors)} tensors belongs to {type(transformer).__name__}, first {min(tensors, default="nothing")}; give a LoRA for FLUX')
+    if not groups:
+        raise BadInput(f'none of its {len(tensors)} tensors belongs to {type(transformer).__name__}, first '
+            f'{min(tensors, default="nothing")}; give a LoRA for FLUX')
     raise BadInput(f'{len(lost)} of {len(tensors)} tensors have no place in this transformer, first {min(lost)}: made for another base')
 
 # %% ../../nbs/base/dialects.ipynb #e421aa0f
@@ -264,10 +291,12 @@ def read_pairs(
     "A LoRA of any dialect. Raises `BadInput` for one that does not fit whole, or cannot be had exactly."
     (groups,left),pairs = group_tensors(tensors, transformer),{}
     for (paths,swapped),parts in groups.items():
-        layers,(A,B) = [transformer.get_submodule(path) for path in paths],layer_pair(' and '.join(paths), parts, header, paths[0])
+        layers,(A,B) = [transformer.get_submodule(path) for path in paths],layer_pair(' and '.join(paths), parts,
+            header, paths[0])
         sizes,width = [o.out_features for o in layers],layers[0].in_features
         if (A.shape, B.shape) != ((len(A), width), (sum(sizes), len(A))):
-            raise BadInput(f'{" and ".join(paths)} has matrices of {tuple(A.shape)} and {tuple(B.shape)}, this transformer takes (rank, {width}) and ({sum(sizes)}, rank): made for another base')
+            raise BadInput(f'{" and ".join(paths)} has matrices of {tuple(A.shape)} and {tuple(B.shape)}, this transformer takes (rank, '
+                f'{width}) and ({sum(sizes)}, rank): made for another base')
         if swapped: B = torch.cat(B.chunk(2)[::-1])
         for path,pair in zip(paths, split_rows(A, B, sizes)):
             if path in pairs: raise BadInput(f'{path} is in the file twice, once with others in one matrix; remove one of them')
@@ -280,31 +309,42 @@ def lycoris_settings(
 ) -> dict: # rank, schedule, piece, strength
     "What LyCORIS' config says. Raises `BadInput` for a file without one, or that began with random numbers, which are nowhere."
     try: said = load_json(header['lycoris_config'])
-    except KeyError: raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take the file that SimpleTuner wrote') from None
+    except KeyError:
+        raise BadInput('it is a T-LoRA of LyCORIS, and its header has no lycoris_config, where the schedule and the beginning are; take '
+            'the file that SimpleTuner wrote') from None
     except ValueError: said = None
-    if not isinstance(said, dict) or type(said.get('linear_dim')) is not int: raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner wrote')
+    if not isinstance(said, dict) or type(said.get('linear_dim')) is not int:
+        raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner '
+            'wrote')
     try: LYCORIS(said, '')
     except ValueError as e: raise BadInput(f'lycoris_config in the header is broken ({e}); take the file that SimpleTuner wrote') from None
     piece = said.get('sig_type', 'principal')
     if piece not in [*PIECES]: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
-    if not said.get('use_data_init', True): raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be rebuilt; train again')
+    if not said.get('use_data_init', True):
+        raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be '
+            'rebuilt; train again')
     rank = said['linear_dim']
-    schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.), factor=2)
+    schedule = RankSchedule(2*rank, 2*min(said.get('tlora_min_rank', 1), rank), exponent=said.get('tlora_alpha', 1.),
+        factor=2)
     return dict(rank=rank, schedule=schedule, piece=piece, strength=lycoris_multiplier(header))
 
 # %% ../../nbs/base/dialects.ipynb #99942cd4
-STARTS = WeakKeyDictionary() # linear -> what was asked, and its factors: a grid swaps a file in many times, and a large decomposition takes seconds
+# linear -> what was asked, and its factors: a grid swaps a file in many times, and a large decomposition takes seconds
+STARTS = WeakKeyDictionary()
 
 def first_factors(
     layers:list, # the linears whose rows lie below each other
     rank:int, # ranks
     piece:str, # a key of `PIECES`
-) -> tuple[Tensor, Tensor]: # q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values than ranks
+# q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values
+# than ranks
+) -> tuple[Tensor, Tensor]:
     "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
     layers = [getattr(layer, 'base_layer', layer) for layer in layers]
     weights = [plain_weight(layer) for layer in layers]
     if any(w is None for w in weights):
-        raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base with quantization=none and without offloading, or make it a file of ours first (tlora import)")
+        raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base "
+            "with quantization=none and without offloading, or make it a file of ours first (tlora import)")
     weight = torch.cat(weights).float()
     asked = rank,piece,weight.double().sum().item()
     if STARTS.get(layers[0], (None,))[0] != asked:
@@ -336,14 +376,18 @@ def read_lycoris(
     "A T-LoRA of LyCORIS as a plain one of twice the rank. Raises `BadInput` for one that cannot be rebuilt, or does not fit whole."
     said,(groups,left),pairs = lycoris_settings(header),group_tensors(tensors, transformer),{}
     for (paths,swapped),parts in groups.items():
-        if swapped or {*paths} & pairs.keys(): raise BadInput(f'{paths[0]} cannot be rebuilt: its rows are in another order, or it is in the file twice; train again without it')
+        if swapped or {*paths} & pairs.keys():
+            raise BadInput(f'{paths[0]} cannot be rebuilt: its rows are in another order, or it is in the file twice; train again '
+                'without it')
         layers = [transformer.get_submodule(path) for path in paths]
         sizes,width = [o.out_features for o in layers],layers[0].in_features
-        if {*parts} != LYCORIS_PARTS: raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')
+        if {*parts} != LYCORIS_PARTS:
+            raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')
         rank = len(parts['q_layer.weight'])
         shapes = [tuple(parts[o].shape) for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer')]
         if rank > said['rank'] or shapes != [(rank, width), (sum(sizes), rank), (1, rank)]:
-            raise BadInput(f'{paths[0]} has {shapes}, this transformer takes {(said["rank"], width)} and {(sum(sizes), said["rank"])}: made for another base')
+            raise BadInput(f'{paths[0]} has {shapes}, this transformer takes {(said["rank"], width)} and {(sum(sizes), said["rank"])}: '
+                'made for another base')
         A,B = doubled_pair(parts, first_factors(layers, rank, said['piece']), said['strength'])
         pairs |= {path: (A, rows) for path,rows in zip(paths, B.split(sizes))}
     return pairs,left,said['schedule']
@@ -361,5 +405,7 @@ def targets_of(
         kind,number,layer = re.fullmatch(r'(?:(\w+_blocks)\.(\d+)\.)?(.+)', path).groups('')
         blocks.setdefault((kind, layer), []).append(number)
     layers = {} # (kind, numbers) -> layers
-    for (kind,layer),numbers in blocks.items(): layers.setdefault((kind, *sorted(numbers, key=lambda o: int(o or 0))), []).append(re.escape(layer))
-    return '|'.join((rf'{kind}\.(?:{"|".join(numbers)})\.' if kind else '') + f'(?:{"|".join(names)})' for (kind,*numbers),names in layers.items())
+    for (kind,layer),numbers in blocks.items():
+        layers.setdefault((kind, *sorted(numbers, key=lambda o: int(o or 0))), []).append(re.escape(layer))
+    return '|'.join((rf'{kind}\.(?:{"|".join(numbers)})\.' if kind else '') + f'(?:{"|".join(names)})'
+        for (kind,*numbers),names in layers.items())

@@ -95,7 +95,8 @@ class Family(Facts, ABC):
     @abstractmethod
     def shift(self, tokens:int, steps:int) -> float: "mu, added to the logit of sigma by a sampler with that many image tokens and steps."
     @abstractmethod
-    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None, guidance_scale:float, true_cfg_scale:float) -> dict:
+    def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None, guidance_scale:float,
+            true_cfg_scale:float) -> dict:
         "Arguments of the pipeline's call, less size and steps, so that it neither encodes a prompt nor draws the first noise, `latents`."
 
 # %% ../../nbs/base/families.ipynb #5c1e77a8
@@ -110,7 +111,8 @@ class Flux1(Family):
 
     def matches(self, config:dict) -> bool:
         guided,width = bool(config.get('guidance_embeds', False)),config.get('joint_attention_dim', 4096)
-        if self.by_option or config.get('out_channels') not in (None, config.get('in_channels', 64)): return False # more goes in than comes out: another task
+        # more goes in than comes out: another task
+        if self.by_option or config.get('out_channels') not in (None, config.get('in_channels', 64)): return False
         return guided==self.guidance_embeds and width in self.text_widths
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 4096) and pooled (b, 768)
         return read_twice(pipe, prompts, max_sequence_length)
@@ -120,7 +122,8 @@ class Flux1(Family):
         return pack_latents(latents)
     def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: # (b, c, h, w)
         return unpack_latents(packed_latents, h, w)
-    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int, guidance_scale:float=1.) -> dict:
+    def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
+            guidance_scale:float=1.) -> dict:
         return flux1_inputs(transformer, packed_latents, sigma, embeds, h, w, guidance_scale)
     def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: # 16, height/8, width/8
         return pipe.transformer.config.in_channels//4, height//pipe.vae_scale_factor, width//pipe.vae_scale_factor
@@ -129,7 +132,8 @@ class Flux1(Family):
     def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None,
                     guidance_scale:float=3.5, true_cfg_scale:float=1.) -> dict:
         negative = negative_arguments(negative_embeds, true_cfg_scale)
-        return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
+        return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale,
+            true_cfg_scale=true_cfg_scale)
 
 # %% ../../nbs/base/families.ipynb #bc79c431
 # what transformers 4 and 5 write of a tokenizer that is its file and no more, such as those of micro-FLUX
@@ -145,39 +149,50 @@ FLUX1_DEV = Flux1(
                     text_encoder=('transformers', 'CLIPTextModel'),
                     tokenizer_2=('transformers', 'T5Tokenizer', 'T5TokenizerFast', *ANY_TOKENIZER),
                     text_encoder_2=('transformers', 'T5EncoderModel')),
-    defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500, checkpointing_steps=100,
-                  mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.),
+    defaults=dict(resolution=1024, max_sequence_length=77, learning_rate=1e-4, max_train_steps=500,
+    checkpointing_steps=100,
+                  mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=28, guidance_scale=3.5,
+                  true_cfg_scale=1.),
     adapters_from=('flux.1-dev-de-distilled',), not_compiled=('int8',))
 
 # %% ../../nbs/base/families.ipynb #88ee1945
 FLUX1_SCHNELL = replace(FLUX1_DEV,
     name='flux.1-schnell', bases=('black-forest-labs/FLUX.1-schnell',), guidance_embeds=False,
     text_widths=range(4096, 4097), low_mu=0., high_mu=0.,
-    defaults=dict(FLUX1_DEV.defaults, num_inference_steps=4, guidance_scale=0.), adapters_from=('flux.1-dev', 'flux.1-dev-de-distilled'), unused=('guidance_scale',),
+    defaults=dict(FLUX1_DEV.defaults, num_inference_steps=4, guidance_scale=0.),
+    adapters_from=('flux.1-dev', 'flux.1-dev-de-distilled'), unused=('guidance_scale',),
     not_trainable='FLUX.1-schnell is distilled to 4 steps, and training on it undoes that; '
                   'train on black-forest-labs/FLUX.1-dev and sample here')
 
 # %% ../../nbs/base/families.ipynb #2aac4e41
 DE_DISTILLED = replace(FLUX1_DEV,
-    name='flux.1-dev-de-distilled', guidance_embeds=False, by_option=True, text_widths=range(4096, 4097), unused=('guidance_scale',),
+    name='flux.1-dev-de-distilled', guidance_embeds=False, by_option=True, text_widths=range(4096, 4097),
+    unused=('guidance_scale',),
     adapters_from=('flux.1-dev',), defaults=dict(FLUX1_DEV.defaults, guidance_scale=0., true_cfg_scale=3.5))
 
 # %% ../../nbs/base/families.ipynb #90a8dbb9
-SCENES = ('in the center, green background', 'in the left, white background', 'in the right, pink background', 'in the center, yellow background',
+SCENES = ('in the center, green background', 'in the left, white background', 'in the right, pink background',
+    'in the center, yellow background',
     'in the left, purple background', 'in the right, blue background', 'in the center, red background', 'in the right, grey background')
-THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball', 'large {} cone', 'small {} cube')
+THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball',
+    'large {} cone', 'small {} cube')
 COATS = ('large marble', 'large wood', 'large granite', 'large gold', 'large clay', 'small mossy', 'large plaster', 'small wood')
 OF_MICRO = dict(checkpointing_steps=50, train_batch_size=4)
 
 MICRO_TRIES = dict(
-    material=dict(options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'), prompts=tuple(f'a photo of a {thing} {scene}' for thing, scene in zip(THINGS, SCENES))),
-    object=dict(options=OF_MICRO, prompts=tuple(f'a photo of a {coat} {{}} {scene}' for coat, scene in zip(COATS, SCENES))))
+    material=dict(options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'),
+    prompts=tuple(f'a photo of a {thing} {scene}' for thing, scene in zip(THINGS, SCENES))),
+    object=dict(options=OF_MICRO, prompts=tuple(f'a photo of a {coat} {{}} {scene}' for coat,
+    scene in zip(COATS, SCENES))))
 
 # %% ../../nbs/base/families.ipynb #e9db2a55
 MICRO_FLUX = replace(FLUX1_DEV,
-    name='micro-flux', bases=('micro',), guidance_embeds=False, text_widths=range(1, 4096), low_mu=1.15, unused=('guidance_scale',), adapters_from=(),
-    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300, checkpointing_steps=100,
-                  mixed_precision='no', gradient_checkpointing=False, num_inference_steps=20, guidance_scale=0., true_cfg_scale=2.),
+    name='micro-flux', bases=('micro',), guidance_embeds=False, text_widths=range(1, 4096), low_mu=1.15,
+    unused=('guidance_scale',), adapters_from=(),
+    defaults=dict(resolution=128, max_sequence_length=32, learning_rate=2e-3, max_train_steps=300,
+    checkpointing_steps=100,
+                  mixed_precision='no', gradient_checkpointing=False, num_inference_steps=20, guidance_scale=0.,
+                  true_cfg_scale=2.),
     first_tries=MICRO_TRIES)
 
 # %% ../../nbs/base/families.ipynb #5a7848b3
@@ -213,11 +228,13 @@ def read_twice(
     check_length(max_sequence_length)
     say_if_cut(pipe.tokenizer_2, prompts, max_sequence_length)
     def ids(tokenizer, length, device):
-        return tokenizer(prompts, padding='max_length', max_length=length, truncation=True, return_tensors='pt').input_ids.to(device)
+        return tokenizer(prompts, padding='max_length', max_length=length, truncation=True,
+            return_tensors='pt').input_ids.to(device)
     clip,t5 = pipe.text_encoder,pipe.text_encoder_2
     with torch.no_grad():
         return dict(prompt_embeds=t5(ids(pipe.tokenizer_2, max_sequence_length, t5.device))[0],
-                    pooled_prompt_embeds=clip(ids(pipe.tokenizer, pipe.tokenizer.model_max_length, clip.device)).pooler_output)
+                    pooled_prompt_embeds=clip(ids(pipe.tokenizer, pipe.tokenizer.model_max_length,
+                    clip.device)).pooler_output)
 
 # %% ../../nbs/base/families.ipynb #ec1184f9
 def raw_latents(
@@ -308,8 +325,10 @@ KLEIN_BASE_4B = Flux2(
     components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKLFlux2'),
                     tokenizer=('transformers', 'Qwen2Tokenizer', 'Qwen2TokenizerFast', *ANY_TOKENIZER),
                     text_encoder=('transformers', 'Qwen3ForCausalLM')),
-    defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800, checkpointing_steps=100,
-                  mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=50, guidance_scale=0., true_cfg_scale=4.),
+    defaults=dict(resolution=1024, max_sequence_length=512, learning_rate=1e-4, max_train_steps=800,
+    checkpointing_steps=100,
+                  mixed_precision='bf16', gradient_checkpointing=True, num_inference_steps=50, guidance_scale=0.,
+                  true_cfg_scale=4.),
     unused=('guidance_scale',), settings=('is_distilled',))
 
 # %% ../../nbs/base/families.ipynb #c7907a16
@@ -320,7 +339,8 @@ def distilled(
 ) -> Flux2: # takes the base's adapters, and cannot be trained
     "The four-step model of a klein base."
     return replace(base, name=name, bases=(hub_id,), is_distilled=True, adapters_from=(base.name,),
-        defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.), unused=('guidance_scale','true_cfg_scale'),
+        defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.),
+        unused=('guidance_scale','true_cfg_scale'),
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
 # %% ../../nbs/base/families.ipynb #07aaabbf
@@ -337,9 +357,11 @@ def read_conversation(
 ) -> Embeds: # `prompt_embeds` (b, l, 7680 in 4B, 12288 in 9B), on the encoder's device
     "Three layers of Qwen3, side by side. Raises `BadInput` for a length that FLUX.2 klein does not take."
     check_length(max_sequence_length)
-    talk = partial(pipe.tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    talk = partial(pipe.tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True,
+        enable_thinking=False)
     say_if_cut(pipe.tokenizer, prompts, max_sequence_length, [talk([dict(role='user', content=p)]) for p in prompts])
-    with torch.no_grad(): words = pipe.encode_prompt(prompts, pipe.text_encoder.device, max_sequence_length=max_sequence_length)[0]
+    with torch.no_grad():
+        words = pipe.encode_prompt(prompts, pipe.text_encoder.device, max_sequence_length=max_sequence_length)[0]
     return dict(prompt_embeds=words)
 
 # %% ../../nbs/base/families.ipynb #55b05d22
@@ -367,7 +389,8 @@ def flux2_inputs(
 ) -> dict: # keyword arguments of the transformer's forward
     "The arguments that `Flux2KleinPipeline.__call__` gives its transformer at this noise level."
     b,device,words = len(packed_latents),packed_latents.device,embeds['prompt_embeds']
-    def ids(*sizes): return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes)).expand(b, -1, -1)
+    def ids(*sizes): return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes)).expand(b, -1,
+            -1)
     return dict(
         hidden_states=packed_latents,
         timestep=transformer_timestep(sigma, packed_latents.dtype),
@@ -386,13 +409,18 @@ def flux2_shift(
     return compute_empirical_mu(tokens, steps)
 
 # %% ../../nbs/base/families.ipynb #9c6dc4a6
-FAMILIES:dict[str,Family] = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX, KLEIN_BASE_4B, KLEIN_4B, KLEIN_BASE_9B, KLEIN_9B)}
+FAMILIES:dict[str,Family] = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX, KLEIN_BASE_4B, KLEIN_4B,
+    KLEIN_BASE_9B, KLEIN_9B)}
 
 # %% ../../nbs/base/families.ipynb #1c975e4d
-STRANGERS = {'FluxFillPipeline': 'FLUX.1-Fill, which fills holes in pictures', 'FluxKontextPipeline': 'FLUX.1-Kontext, which edits pictures',
-    'FluxControlPipeline': 'FLUX.1-Canny or FLUX.1-Depth, which follow edges or depths', 'FluxPriorReduxPipeline': 'FLUX.1-Redux, which turns pictures into prompts',
-    'ChromaPipeline': 'Chroma, which is told the noise level in another way', 'ChromaTransformer2DModel': 'Chroma, which is told the noise level in another way',
-    'Flux2Pipeline': 'FLUX.2-dev, which is no klein', 384: 'FLUX.1-Fill, which fills holes in pictures', 128: 'FLUX.1-Canny or FLUX.1-Depth, which follow edges or depths'}
+STRANGERS = {'FluxFillPipeline': 'FLUX.1-Fill, which fills holes in pictures',
+    'FluxKontextPipeline': 'FLUX.1-Kontext, which edits pictures',
+    'FluxControlPipeline': 'FLUX.1-Canny or FLUX.1-Depth, which follow edges or depths',
+    'FluxPriorReduxPipeline': 'FLUX.1-Redux, which turns pictures into prompts',
+    'ChromaPipeline': 'Chroma, which is told the noise level in another way',
+    'ChromaTransformer2DModel': 'Chroma, which is told the noise level in another way',
+    'Flux2Pipeline': 'FLUX.2-dev, which is no klein', 384: 'FLUX.1-Fill, which fills holes in pictures',
+    128: 'FLUX.1-Canny or FLUX.1-Depth, which follow edges or depths'}
 TEXT_TO_IMAGE = 'train and draw with a text-to-image base, such as black-forest-labs/FLUX.1-dev'
 
 def stranger(
@@ -402,7 +430,8 @@ def stranger(
     "What a base is that is none of ours, by its class or by the channels that it takes in beside those that it gives."
     known = STRANGERS.get(name)
     channels,out = config.get('in_channels'),config.get('out_channels')
-    if name=='FluxTransformer2DModel' and out not in (None, channels): known = STRANGERS.get(channels, 'a model for another task') + f' ({channels} channels in, {out} out)'
+    if name=='FluxTransformer2DModel' and out not in (None, channels):
+        known = STRANGERS.get(channels, 'a model for another task') + f' ({channels} channels in, {out} out)'
     return known and f'this is {known}; {TEXT_TO_IMAGE}'
 
 # %% ../../nbs/base/families.ipynb #a30bbce6
@@ -422,12 +451,14 @@ def choose_family(
     found:Family, # by shapes
     asked:str|None, # `base_family`
     name:str, # what a person calls the base
-    shifts:bool|None=None, # whether its scheduler shifts with the size of the picture, as dev's does and schnell's does not; None is not known
+    # whether its scheduler shifts with the size of the picture, as dev's does and schnell's does not; None is not known
+    shifts:bool|None=None,
 ) -> Family:
     "What a base is, where several look alike. Raises `BadInput` for a word that does not fit the shapes, and where a word is needed."
     if asked in (None, found.name):
         if asked or found is not FLUX1_SCHNELL or 'schnell' in name.lower() or shifts is False: return found
-        raise BadInput(f'{name} has no guidance input, so it may be FLUX.1-schnell or a FLUX.1-dev whose distillation was undone; set base_family: {FLUX1_SCHNELL.name} or {DE_DISTILLED.name}')
+        raise BadInput(f'{name} has no guidance input, so it may be FLUX.1-schnell or a FLUX.1-dev whose distillation was undone; set '
+            f'base_family: {FLUX1_SCHNELL.name} or {DE_DISTILLED.name}')
     if found is FLUX1_SCHNELL and asked==DE_DISTILLED.name: return DE_DISTILLED
     raise BadInput(f'base_family={asked} does not fit {name}, which has the shapes of {found.name}; leave it out')
 

@@ -55,7 +55,8 @@ class BaseRef:
 
     def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
     def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
-        return replace(self, quantization=self.text_storage).load('text', 'cpu' if self.text_encoders=='cpu' else device, dtype)
+        return replace(self, quantization=self.text_storage).load('text', 'cpu' if self.text_encoders=='cpu'
+            else device, dtype)
 
 # %% ../../nbs/base/load.ipynb #9e6c01b1
 REPAIR_HINT = 'get the base anew from where its makers published it, for code of a base is never run'
@@ -72,10 +73,13 @@ def check_components(
     expected = {**family.components, 'transformer': ('diffusers', family.transformer_class)}
     for part,(library,*classes) in expected.items():
         if index.get(part) not in [[library, cls] for cls in classes]:
-            raise BadInput(f'{name}: model_index.json says that {part} is {short_repr.repr(index.get(part))}, {family.name} needs {library} {" or ".join(classes)}; {REPAIR_HINT}')
+            raise BadInput(f'{name}: model_index.json says that {part} is {short_repr.repr(index.get(part))}, {family.name} needs '
+                f'{library} {" or ".join(classes)}; {REPAIR_HINT}')
     for part,value in index.items():
         setting = part.startswith('_') or part in family.settings and isinstance(value, bool)
-        if not setting and part not in expected and value!=[None, None]: raise BadInput(f'{name}: model_index.json says that {short_repr.repr(part)} is {short_repr.repr(value)}, {family.name} has no such part; {REPAIR_HINT}')
+        if not setting and part not in expected and value!=[None, None]:
+            raise BadInput(f'{name}: model_index.json says that {short_repr.repr(part)} is {short_repr.repr(value)}, {family.name} has '
+                f'no such part; {REPAIR_HINT}')
 
 # %% ../../nbs/base/load.ipynb #a8e86002
 CODE_FILES = ('*.[pP][yY]', '*/*.[pP][yY]', 'adapter_config.json') # files in a part's folder that lead to code, or to another base
@@ -87,7 +91,9 @@ def code_named(
     todo,found = [config],[]
     for values in todo: # grows as it goes, so that no depth is too much
         todo += [o for o in (values.values() if isinstance(values, dict) else values) if isinstance(o, (dict, list))]
-        if isinstance(values, dict): found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k and '/' in short_repr.repr(v)]
+        if isinstance(values, dict):
+            found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k
+                and '/' in short_repr.repr(v)]
     return found
 
 # %% ../../nbs/base/load.ipynb #0ae7558f
@@ -99,9 +105,11 @@ def check_files(
     "Raises `BadInput` for a part that has Python beside its weights, or a config that names code."
     for part in (*family.components, 'transformer'):
         for file in (f for pattern in CODE_FILES for f in (folder/part).glob(pattern)):
-            raise BadInput(f'{name}: {part} holds {short_repr.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; {REPAIR_HINT}')
+            raise BadInput(f'{name}: {part} holds {short_repr.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; '
+                f'{REPAIR_HINT}')
         for file in (folder/part).glob('*config.json'):
-            for key in code_named(read_json(folder, f'{part}/{file.name}', name)): raise BadInput(f'{name}: {part}/{file.name} names code to load ({short_repr.repr(key)}); {REPAIR_HINT}')
+            for key in code_named(read_json(folder, f'{part}/{file.name}', name)):
+                raise BadInput(f'{name}: {part}/{file.name} names code to load ({short_repr.repr(key)}); {REPAIR_HINT}')
 
 # %% ../../nbs/base/load.ipynb #f94add59
 def shifts_by_size(
@@ -116,7 +124,8 @@ def family_by_shapes(
     folder:Path, # with the configs of a base
     name:str='', # what a person calls it; the folder's own name where nothing is given
 ): # `Family`; of several that look alike, one
-    "The family of a base on disk. Raises `BadInput` if its configs are missing, broken, or of no known family, and for a base that brings code or parts of another kind."
+    """The family of a base on disk. Raises `BadInput` if its configs are missing, broken, or of no known family, and
+    for a base that brings code or parts of another kind."""
     from tlora_flux.base.families import family_of, stranger
     name = name or folder.name
     pipeline = read_json(folder, 'model_index.json', name)
@@ -170,7 +179,8 @@ class Base:
         folder = self.folder/'transformer'
         if self.ref.file: return content_stamp([self.ref.file])
         if missing_files(self.folder, ('transformer',)): return None
-        return content_stamp(sorted(f for f in folder.glob('*.safetensors') if is_loaded_file(f'transformer/{f.name}', ('transformer',))))
+        return content_stamp(sorted(f for f in folder.glob('*.safetensors')
+            if is_loaded_file(f'transformer/{f.name}', ('transformer',))))
 
     @property
     def config(self) -> dict: # of the transformer
@@ -183,13 +193,15 @@ def file_family(
     file:Path, # with a transformer
     asked:str|None=None, # `base_family`
 ): # `Family`
-    "What a single file is, by its shapes, and by its name or a person's word where they do not tell. Raises `BadInput` for one that is no transformer of ours."
+    """What a single file is, by its shapes, and by its name or a person's word where they do not tell. Raises
+    `BadInput` for one that is no transformer of ours."""
     from tlora_flux.base.families import choose_family, family_of, STRANGERS, TEXT_TO_IMAGE
     from tlora_flux.base.single_file import transformer_config
     try: found = family_of(transformer_config(file))
     except BadInput as e: raise BadInput(f'{file.name}: {e}' if file.name not in str(e) else str(e)) from None
     if not asked and found.name=='flux.1-dev' and 'kontext' in file.name.lower():
-        raise BadInput(f"{file.name}: this is {STRANGERS['FluxKontextPipeline']}, by its name, for its shapes are those of flux.1-dev; {TEXT_TO_IMAGE}, or if the name is wrong set base_family: flux.1-dev")
+        raise BadInput(f"{file.name}: this is {STRANGERS['FluxKontextPipeline']}, by its name, for its shapes are those of flux.1-dev; "
+            f"{TEXT_TO_IMAGE}, or if the name is wrong set base_family: flux.1-dev")
     return choose_family(found, asked, file.name)
 
 # %% ../../nbs/base/load.ipynb #43a631d7
@@ -207,7 +219,8 @@ def quiet_loading(
         try: yield
         finally:
             t.set_verbosity(before[0])
-            for library,on in ((t, before[1]), (d, before[2])): (library.enable_progress_bar if on else library.disable_progress_bar)()
+            for library,on in ((t, before[1]), (d, before[2])):
+                (library.enable_progress_bar if on else library.disable_progress_bar)()
 
 # %% ../../nbs/base/load.ipynb #c40f6d27
 def components_of(
@@ -217,7 +230,9 @@ def components_of(
     "What the parts are made of. Raises `BadInput` for a part that no base has."
     names = tuple(family.parts) if parts=='all' else (parts,) if isinstance(parts, str) else parts
     for name in names:
-        if name not in family.parts: raise BadInput(f'parts={reprlib.repr(parts)} has {reprlib.repr(name)}, which is no part; choose all, or some of {", ".join(family.parts)}')
+        if name not in family.parts:
+            raise BadInput(f'parts={reprlib.repr(parts)} has {reprlib.repr(name)}, which is no part; choose all, or some of '
+                f'{", ".join(family.parts)}')
     return [component for name in names for component in family.parts[name]]
 
 # %% ../../nbs/base/load.ipynb #f33a30e0
@@ -228,7 +243,8 @@ def part_of_a_base(
     if os.path.isfile(folder.resolve().parent/'model_index.json'): return f'it is a part of the base in {folder.parent}; give that folder'
     alone = sorted(folder.glob('*.safetensors'))
     if len(alone)==1: return f'a file by itself is given by its name: {alone[0]}, and the rest by other_parts'
-    if alone and os.path.isfile(folder/'config.json'): return 'it is a transformer by itself, in several files; let it be the folder transformer/ of a whole diffusers pipeline'
+    if alone and os.path.isfile(folder/'config.json'):
+        return 'it is a transformer by itself, in several files; let it be the folder transformer/ of a whole diffusers pipeline'
     return 'give a folder that a diffusers pipeline was saved to'
 
 # %% ../../nbs/base/load.ipynb #5f9daa38
@@ -252,7 +268,8 @@ def find_base(
     "Where a base is on this disk; fetches what is not. Raises `BadInput`; also if a file and its other parts are of two families."
     own,source = base.own_family,base.source
     folder = local_base(source)
-    if folder and not os.path.isfile(folder/'model_index.json'): raise BadInput(f'{source} has no model_index.json; {part_of_a_base(folder)}')
+    if folder and not os.path.isfile(folder/'model_index.json'):
+        raise BadInput(f'{source} has no model_index.json; {part_of_a_base(folder)}')
     folder = folder or fetch(source, folders, base.revision, base.cache_dir)
     if not own: return Base(base, base_family(folder, source, base.base_family), folder)
     check_other_parts(own, folder, source, base.file.name)
@@ -268,10 +285,14 @@ def read_pipeline(
     "From a folder to the device. Raises `BadInput` for damaged weights."
     import diffusers
     absent = {o: None for components in base.family.parts.values() for o in components if o not in names}
-    size,storage = sum(f.stat().st_size for name in names for f in (base.folder/name).glob('*')),pipeline_config(base.ref.quantization, names, dtype)
+    size = sum(f.stat().st_size for name in names for f in (base.folder/name).glob('*'))
+    storage = pipeline_config(base.ref.quantization, names, dtype)
     with quiet_loading(size<1e9):
-        try: return getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype, device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
-        except (OSError, SafetensorError) as e: raise BadInput(f'{base.ref.name} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
+        try:
+            return getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype,
+                device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
+        except (OSError, SafetensorError) as e:
+            raise BadInput(f'{base.ref.name} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
 
 # %% ../../nbs/base/load.ipynb #0d95c2f8
 def load_parts(
@@ -286,15 +307,19 @@ def load_parts(
     from tlora_flux.base.single_file import load_transformer
     from tlora_flux.base.device import default_device, DTYPES
     names = components_of(base.find().family, parts)
-    if base.file and 'transformer' in names and base.quantization!='none': raise BadInput(f'quantization={base.quantization} needs a base that is a diffusers folder or repository, not the file {base.file.name}; use none')
+    if base.file and 'transformer' in names and base.quantization!='none':
+        raise BadInput(f'quantization={base.quantization} needs a base that is a diffusers folder or repository, not the file '
+            f'{base.file.name}; use none')
     in_folder = [name for name in names if not (base.file and name=='transformer')]
-    found = base.find(('scheduler', *in_folder)) # once more now that all is there: of a repository only the configs were, and its branch may have moved since
+    # once more now that all is there: of a repository only the configs were, and its branch may have moved since
+    found = base.find(('scheduler', *in_folder))
     device,dtype = torch.device(device or default_device()),dtype or DTYPES[found.family.defaults['mixed_precision']]
     pipe = read_pipeline(found, in_folder, device, dtype)
     if len(in_folder)<len(names): pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
     pipe.hf_device_map = None # all of it is in one place, and may be moved and offloaded as ever
     for part in pipe.components.values():
-        if isinstance(part, torch.nn.Module): vars(part).pop('hf_device_map', None) # or accelerate takes a base in 4 bits for one spread over GPUs, and refuses to train it
+        # or accelerate takes a base in 4 bits for one spread over GPUs, and refuses to train it
+        if isinstance(part, torch.nn.Module): vars(part).pop('hf_device_map', None)
     return pipe
 
 # %% ../../nbs/base/load.ipynb #89f59570
@@ -308,5 +333,6 @@ def load_base(
     other_parts:str|None=None, # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
     quantization:str='none', # storage of text encoders and transformer: none, int8 or nf4
 ): # a diffusers pipeline of the family's class, in evaluation mode
-    "Load a base, or parts of it. Raises `BadInput` for a library below its floor, a base that cannot be had or brings code, or damaged weights."
+    """Load a base, or parts of it. Raises `BadInput` for a library below its floor, a base that cannot be had or
+    brings code, or damaged weights."""
     return BaseRef(name_or_path, revision, cache_dir, other_parts, quantization).load(parts, device, dtype)

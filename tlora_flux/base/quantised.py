@@ -20,7 +20,8 @@ class StorageKind:
     by_layer:bool # its layers can be moved one by one: a part of what they hold is not left behind
 
 # %% ../../nbs/base/quantised.ipynb #a296d5d6
-STORAGE_KINDS = {'int8': StorageKind('torchao', 1 + 2/3072, False, True), 'nf4': StorageKind('bitsandbytes', .5 + 1/64 + 4/(64*256), True, False)}
+STORAGE_KINDS = {'int8': StorageKind('torchao', 1 + 2/3072, False, True),
+    'nf4': StorageKind('bitsandbytes', .5 + 1/64 + 4/(64*256), True, False)}
 
 # %% ../../nbs/base/quantised.ipynb #648078d7
 def by_layer(
@@ -37,7 +38,8 @@ def check_storage(
 ) -> None:
     "Raises `BadInput` for a kind whose library is not installed, or that needs a GPU where there is none."
     if name not in STORAGE_KINDS: return
-    if util.find_spec(STORAGE_KINDS[name].package) is None: raise BadInput(f"{where}={name} needs {STORAGE_KINDS[name].package}; pip install 'tlora_flux[{name}]'")
+    if util.find_spec(STORAGE_KINDS[name].package) is None:
+        raise BadInput(f"{where}={name} needs {STORAGE_KINDS[name].package}; pip install 'tlora_flux[{name}]'")
     if gpu is None: gpu = import_module('torch').cuda.is_available()
     if STORAGE_KINDS[name].needs_gpu and not gpu: raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
 
@@ -50,7 +52,8 @@ def part_config(
     "How one part is to be stored."
     lib = import_module(library)
     if name=='int8': return lib.TorchAoConfig(import_module('torchao.quantization').Int8WeightOnlyConfig())
-    return lib.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+    return lib.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype)
 
 # %% ../../nbs/base/quantised.ipynb #ad056f12
 def quantised_parts(
@@ -71,4 +74,5 @@ def pipeline_config(
     libraries = {p: 'diffusers' if p=='transformer' else 'transformers' for p in quantised_parts(parts)}
     if name=='none' or not libraries: return None
     from diffusers import PipelineQuantizationConfig
-    return PipelineQuantizationConfig(quant_mapping={p: part_config(name, library, dtype) for p,library in libraries.items()})
+    return PipelineQuantizationConfig(quant_mapping={p: part_config(name, library, dtype)
+        for p,library in libraries.items()})

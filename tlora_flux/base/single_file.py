@@ -28,13 +28,18 @@ def read_shapes(
             header = load_json(f.read(length) if length < min(file.stat().st_size, HEADER_BYTES) else b'')
         tensors = {name: t for name,t in header.items() if name!='__metadata__'}
         size = 8 + length + max(t['data_offsets'][1] for t in tensors.values())
-    except (FileNotFoundError, NotADirectoryError): raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None
-    except (OSError, ValueError, AttributeError, KeyError, TypeError): raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers folder') from None
-    if file.stat().st_size!=size: raise BadInput(f'{file.name} is damaged: {file.stat().st_size:,} of its {size:,} bytes are there; fetch it again')
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers '
+            'folder') from None
+    if file.stat().st_size!=size:
+        raise BadInput(f'{file.name} is damaged: {file.stat().st_size:,} of its {size:,} bytes are there; fetch it again')
     return {name.removeprefix('model.diffusion_model.'): (t['dtype'], t['shape']) for name,t in tensors.items()}
 
 # %% ../../nbs/base/single_file.ipynb #bf06d92b
-PUBLISHED = {'x_embedder': 'img_in', 'context_embedder': 'txt_in', 'time_text_embed.text_embedder.linear_1': 'vector_in.in_layer', 'time_text_embed.guidance_embedder.linear_1': 'guidance_in.in_layer',
+PUBLISHED = {'x_embedder': 'img_in', 'context_embedder': 'txt_in',
+    'time_text_embed.text_embedder.linear_1': 'vector_in.in_layer', 'time_text_embed.guidance_embedder.linear_1': 'guidance_in.in_layer',
              'proj_out': 'final_layer.linear', 'transformer_blocks.0.attn.norm_q.weight': 'double_blocks.0.img_attn.norm.query_norm.scale'}
 
 def in_published_names(
@@ -44,13 +49,17 @@ def in_published_names(
     if 'x_embedder.weight' not in shapes: return shapes
     def name(key):
         module,_,kind = key.rpartition('.')
-        return PUBLISHED.get(key) or (f'{PUBLISHED[module]}.{kind}' if module in PUBLISHED else re.sub(r'^(single_)?transformer_blocks', lambda m: 'single_blocks' if m[1] else 'double_blocks', key))
+        return (PUBLISHED.get(key) or (f'{PUBLISHED[module]}.{kind}' if module in PUBLISHED
+            else re.sub(r'^(single_)?transformer_blocks', lambda m: 'single_blocks' if m[1] else 'double_blocks', key)))
     return {name(key): about for key,about in shapes.items()}
 
 # %% ../../nbs/base/single_file.ipynb #20433d97
-OTHER_FILES = {'distilled_guidance_layer': 'Chroma, which is told the noise level in another way', 'redux_up': 'FLUX.1-Redux, which turns pictures into prompts', 'controlnet': 'a ControlNet',
-    'double_stream_modulation': 'a FLUX.2, whose base is given as a diffusers folder', 'lora': 'a LoRA', 'decoder.conv_in': 'an autoencoder', 'encoder.block.0.': 'a text encoder',
-    'text_model.': 'a text encoder', 'input_blocks.': 'a Stable Diffusion', 'joint_blocks.': 'a Stable Diffusion 3'} # part of a tensor's name -> what the file is
+OTHER_FILES = {'distilled_guidance_layer': 'Chroma, which is told the noise level in another way',
+    'redux_up': 'FLUX.1-Redux, which turns pictures into prompts', 'controlnet': 'a ControlNet',
+    'double_stream_modulation': 'a FLUX.2, whose base is given as a diffusers folder', 'lora': 'a LoRA',
+    'decoder.conv_in': 'an autoencoder', 'encoder.block.0.': 'a text encoder',
+    # part of a tensor's name -> what the file is
+    'text_model.': 'a text encoder', 'input_blocks.': 'a Stable Diffusion', 'joint_blocks.': 'a Stable Diffusion 3'}
 
 def describe_other_file(
     name:str, # of the file
@@ -58,28 +67,42 @@ def describe_other_file(
 ) -> str: # one line
     "What a file is that is no transformer of FLUX.1."
     known = next((what for part,what in OTHER_FILES.items() if any(part in key.lower() for key in shapes)), '')
-    return f"{name} is {known or 'not the transformer of a FLUX.1 model'}{', not the transformer of FLUX.1' if known else ''}; give flux1-dev.safetensors, or a diffusers folder"
+    return (f"{name} is {known or 'not the transformer of a FLUX.1 model'}{', not the transformer of FLUX.1' if known else ''}; give "
+        "flux1-dev.safetensors, or a diffusers folder")
 
 # %% ../../nbs/base/single_file.ipynb #65560359
-NEEDED = ('img_in.weight', 'txt_in.weight', 'vector_in.in_layer.weight', 'final_layer.linear.weight', 'double_blocks.0.img_attn.norm.query_norm.scale') # whose shapes say how large a model is
+# whose shapes say how large a model is
+NEEDED = ('img_in.weight', 'txt_in.weight', 'vector_in.in_layer.weight', 'final_layer.linear.weight',
+    'double_blocks.0.img_attn.norm.query_norm.scale')
 
 # %% ../../nbs/base/single_file.ipynb #df96f80a
-AXES = {128: [16, 56, 56], 32: [8, 12, 12]} # numbers of a head -> how they are shared among frame, row and column: FLUX.1's, and micro-FLUX's; no tensor tells it
+# numbers of a head -> how they are shared among frame, row and column: FLUX.1's, and micro-FLUX's; no tensor tells it
+AXES = {128: [16, 56, 56], 32: [8, 12, 12]}
 
 def transformer_config(
     file:str|Path, # a .safetensors file
 ) -> dict: # config of `FluxTransformer2DModel`
-    "The config that a file's shapes mean, under either naming. Raises `BadInput` for another model, and for weights that were rounded to 8 bits or fewer."
+    """The config that a file's shapes mean, under either naming. Raises `BadInput` for another model, and for
+    weights that were rounded to 8 bits or fewer."""
     shapes,name = in_published_names(read_shapes(file)),Path(file).name
-    blocks = {kind: {int(m[1]) for key in shapes if (m := re.match(rf'{kind}_blocks\.(\d+)\.', key))} for kind in ('double','single')}
-    if not (blocks['double'] and blocks['single'] and all(key in shapes for key in NEEDED)): raise BadInput(describe_other_file(name, shapes))
-    if types := {t for t,_ in shapes.values()} - {'BF16','F16','F32'}: raise BadInput(f'{name} holds rounded weights ({", ".join(sorted(types))}); an adapter wants the file in bf16, of 23.8 GB')
-    (width,channels),joint,pooled = shapes['img_in.weight'][1],shapes['txt_in.weight'][1][1],shapes['vector_in.in_layer.weight'][1][1]
+    blocks = {kind: {int(m[1]) for key in shapes if (m := re.match(rf'{kind}_blocks\.(\d+)\.', key))}
+        for kind in ('double','single')}
+    if not (blocks['double'] and blocks['single'] and all(key in shapes for key in NEEDED)):
+        raise BadInput(describe_other_file(name, shapes))
+    if types := {t for t,_ in shapes.values()} - {'BF16','F16','F32'}:
+        raise BadInput(f'{name} holds rounded weights ({", ".join(sorted(types))}); an adapter wants the file in bf16, of 23.8 GB')
+    (width,channels),joint,pooled = shapes[
+        'img_in.weight'][1],shapes['txt_in.weight'][1][1],shapes['vector_in.in_layer.weight'][1][1]
     head, = shapes['double_blocks.0.img_attn.norm.query_norm.scale'][1]
-    if head not in AXES: raise BadInput(f'{name} has heads of {head} numbers, and only its config tells how they are shared among rows and columns; give a diffusers folder')
-    counts = dict(num_layers=len(blocks['double']), num_single_layers=len(blocks['single']), attention_head_dim=head, num_attention_heads=width//head)
-    return dict(_class_name='FluxTransformer2DModel', patch_size=1, in_channels=channels, out_channels=shapes['final_layer.linear.weight'][1][0], **counts, joint_attention_dim=joint,
-                pooled_projection_dim=pooled, guidance_embeds='guidance_in.in_layer.weight' in shapes, axes_dims_rope=AXES[head])
+    if head not in AXES:
+        raise BadInput(f'{name} has heads of {head} numbers, and only its config tells how they are shared among rows and columns; give '
+            'a diffusers folder')
+    counts = dict(num_layers=len(blocks['double']), num_single_layers=len(blocks['single']), attention_head_dim=head,
+        num_attention_heads=width//head)
+    return dict(_class_name='FluxTransformer2DModel', patch_size=1, in_channels=channels,
+        out_channels=shapes['final_layer.linear.weight'][1][0], **counts, joint_attention_dim=joint,
+                pooled_projection_dim=pooled, guidance_embeds='guidance_in.in_layer.weight' in shapes,
+                axes_dims_rope=AXES[head])
 
 # %% ../../nbs/base/single_file.ipynb #e9ee3608
 def load_as_it_is(
@@ -89,8 +112,10 @@ def load_as_it_is(
 ): # `FluxTransformer2DModel` on the CPU, in evaluation mode
     "No name is converted. Raises `BadInput` for tensors that the model does not have, or that it lacks."
     from diffusers import FluxTransformer2DModel
-    with torch.device('meta'): model = FluxTransformer2DModel.from_config({k: v for k,v in config.items() if k!='_class_name'})
-    weights = {name.removeprefix('model.diffusion_model.'): tensor.to(dtype) for name,tensor in load_file(Path(file).expanduser()).items()}
+    with torch.device('meta'):
+        model = FluxTransformer2DModel.from_config({k: v for k,v in config.items() if k!='_class_name'})
+    weights = {name.removeprefix('model.diffusion_model.'): tensor.to(dtype)
+        for name,tensor in load_file(Path(file).expanduser()).items()}
     try: model.load_state_dict(weights, assign=True)
     except RuntimeError: raise BadInput(f'{Path(file).name} is not the whole transformer of a FLUX.1 model; fetch it again') from None
     return model.eval()
@@ -106,4 +131,5 @@ def load_transformer(
     if 'x_embedder.weight' in read_shapes(file): return load_as_it_is(file, config, dtype)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder)/'config.json').write_text(json.dumps(config))
-        return FluxTransformer2DModel.from_single_file(str(Path(file).expanduser()), config=folder, torch_dtype=dtype, local_files_only=True)
+        return FluxTransformer2DModel.from_single_file(str(Path(file).expanduser()), config=folder, torch_dtype=dtype,
+            local_files_only=True)

@@ -24,18 +24,22 @@ def byte_tokenizer(
     core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=['<pad>', '<eos>'],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
     core.post_processor = processors.TemplateProcessing(single='$A <eos>', special_tokens=[('<eos>', 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token='<pad>', eos_token='<eos>', model_max_length=max_length)
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token='<pad>', eos_token='<eos>',
+        model_max_length=max_length)
 
 # %% ../../nbs/base/tiny.ipynb #cd48dd70
-TINY_TEXTS = [f'a photo of {a} {m} {o} in the {p}, {b} background' for a in ('a large','a small','sks') for m in ('brick','marble','wood','terrazzo')
+TINY_TEXTS = [f'a photo of {a} {m} {o} in the {p}, {b} background' for a in ('a large','a small','sks')
+    for m in ('brick','marble','wood','terrazzo')
               for o in ('ball','cube','mug','texture swatch') for p in ('center','left','right') for b in ('green','gray')]
 
 # %% ../../nbs/base/tiny.ipynb #27a2aff2
 def _tiny_text_encoders(eos:int, vocab_size:int, width:int):
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
-    clip = CLIPTextModel(CLIPTextConfig(vocab_size=vocab_size, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+    clip = CLIPTextModel(CLIPTextConfig(vocab_size=vocab_size, hidden_size=32, intermediate_size=32,
+        num_hidden_layers=1, num_attention_heads=2,
         projection_dim=32, eos_token_id=eos, bos_token_id=eos, pad_token_id=0))
-    t5 = T5EncoderModel(T5Config(vocab_size=vocab_size, d_model=width, d_kv=16, d_ff=32, num_layers=1, num_heads=2, pad_token_id=0, eos_token_id=eos))
+    t5 = T5EncoderModel(T5Config(vocab_size=vocab_size, d_model=width, d_kv=16, d_ff=32, num_layers=1, num_heads=2,
+        pad_token_id=0, eos_token_id=eos))
     return clip.eval(), t5.eval()
 
 # %% ../../nbs/base/tiny.ipynb #a893e170
@@ -51,17 +55,22 @@ def tiny_pipeline(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip,t5 = _tiny_text_encoders(tokenizer.eos_token_id, len(tokenizer), text_width)
-        transformer = FluxTransformer2DModel(patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
-            joint_attention_dim=text_width, pooled_projection_dim=32, axes_dims_rope=(4,6,6), guidance_embeds=guidance_embeds)
-        vae = AutoencoderKL(block_out_channels=(4,4,4,4), down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4,
-            layers_per_block=1, latent_channels=16, norm_num_groups=2, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False)
+        transformer = FluxTransformer2DModel(patch_size=1, in_channels=64, num_layers=1, num_single_layers=1,
+            attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=text_width, pooled_projection_dim=32, axes_dims_rope=(4,6,6),
+            guidance_embeds=guidance_embeds)
+        vae = AutoencoderKL(block_out_channels=(4,4,4,4), down_block_types=('DownEncoderBlock2D',)*4,
+            up_block_types=('UpDecoderBlock2D',)*4,
+            layers_per_block=1, latent_channels=16, norm_num_groups=2, scaling_factor=0.3611, shift_factor=0.1159,
+            use_quant_conv=False, use_post_quant_conv=False)
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=shifted, base_shift=1.15, max_shift=1.15)
     return FluxPipeline(scheduler, vae.eval(), clip, tokenizer, t5, tokenizer, transformer.eval())
 
 # %% ../../nbs/base/tiny.ipynb #209f9800
 def _tiny_qwen(vocab_size:int, width:int):
     from transformers import Qwen3Config, Qwen3ForCausalLM
-    return Qwen3ForCausalLM(Qwen3Config(vocab_size=vocab_size, hidden_size=width, intermediate_size=8, num_hidden_layers=27, num_attention_heads=2,
+    return Qwen3ForCausalLM(Qwen3Config(vocab_size=vocab_size, hidden_size=width, intermediate_size=8,
+        num_hidden_layers=27, num_attention_heads=2,
         num_key_value_heads=1, head_dim=4, pad_token_id=0, eos_token_id=1, bos_token_id=1)).eval()
 
 # %% ../../nbs/base/tiny.ipynb #be9381e7
@@ -77,8 +86,10 @@ def tiny_klein(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         text_encoder = _tiny_qwen(len(tokenizer), text_width)
-        transformer = Flux2Transformer2DModel(in_channels=128, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
-            joint_attention_dim=3*text_width, timestep_guidance_channels=32, axes_dims_rope=(4,4,4,4), guidance_embeds=False)
+        transformer = Flux2Transformer2DModel(in_channels=128, num_layers=1, num_single_layers=1, attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=3*text_width, timestep_guidance_channels=32, axes_dims_rope=(4,4,4,4),
+            guidance_embeds=False)
         vae = AutoencoderKLFlux2(block_out_channels=(4,4,4,4), layers_per_block=1, norm_num_groups=2)
         vae.bn.running_mean.normal_(std=.3), vae.bn.running_var.uniform_(.5, 2)
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)

@@ -59,10 +59,12 @@ class ViewState(anywidget.AnyWidget):
 
     def when_asked(self, what, act):
         "Call `act` with the rest of each message of that kind from the script."
-        self.on_msg(lambda _, said, buffers: act(**{k: v for k,v in said.items() if k!='ask'}) if said['ask']==what else None)
+        self.on_msg(lambda _, said, buffers: act(**{k: v for k,v in said.items() if k!='ask'}) if said['ask']==what
+            else None)
 
 # %% ../../nbs/explorer/browse.ipynb #f740936f
-LETTERS = {'t':'not looked at yet', 'r':'', 'o':'made with other settings than planned', 'd':'file damaged', '.':'not rendered yet', 'x':'its checkpoint was deleted',
+LETTERS = {'t':'not looked at yet', 'r':'', 'o':'made with other settings than planned', 'd':'file damaged',
+    '.':'not rendered yet', 'x':'its checkpoint was deleted',
            'b':'an adapter beside this run: `tlora sample --beside` draws it', ' ':'not in this grid'}
 
 # %% ../../nbs/explorer/browse.ipynb #25205c8d
@@ -91,7 +93,8 @@ def letter_of(
 ) -> str: # one of `LETTERS`
     "What there is of a cell; its file is read, and its thumbnail made."
     what = cell_state(board, at)
-    return letter_without_picture(board, at) if what=='missing' else dict(ready='r', outdated='o', damaged='d', unplanned=' ')[what]
+    return (letter_without_picture(board, at) if what=='missing'
+        else dict(ready='r', outdated='o', damaged='d', unplanned=' ')[what])
 
 # %% ../../nbs/explorer/browse.ipynb #a83ca07d
 def head_of_column(
@@ -102,8 +105,11 @@ def head_of_column(
 ) -> dict[str,object]:
     "What stands above a column, for the script."
     short = column.label if column.label.startswith('beside ') else column_label(column)
-    return dict(label=column.label, short=short, step=column.step, strength=None if column.is_base else column.strength, mark=pick.get('mark', ''), note=pick.get('note', ''),
-                kept=column.step is not None and column.step==kept, best=column.step is not None and column.step==best and column.strength==1) # it was judged as trained
+    return dict(label=column.label, short=short, step=column.step, strength=None if column.is_base else column.strength,
+        mark=pick.get('mark', ''), note=pick.get('note', ''),
+                # it was judged as trained
+                kept=column.step is not None and column.step==kept, best=column.step is not None and column.step==best
+                and column.strength==1)
 
 # %% ../../nbs/explorer/browse.ipynb #0d9efd52
 def rows_of_board(
@@ -131,9 +137,11 @@ def judged_bars(
     "Likeness and obedience; of one adapter alone, at strength 1, since that is what was judged."
     rows = {row['step']: row for row in judgement.get('rows', [])}
     def bar(name, about):
-        values = {str(c): row[name] for c in columns if (o := board.columns[c]).is_base or o.strength==1 and o.step is not None if (row := rows.get(o.step)) and row[name]}
+        values = {str(c): row[name] for c in columns if (o := board.columns[c]).is_base or o.strength==1
+            and o.step is not None if (row := rows.get(o.step)) and row[name]}
         return dict(name=name, about=about, values=values, top=max([1., *(v[2] for v in values.values())]))
-    bars = [bar('fidelity', 'how like the photos: 0 is the base model, 1 the photos themselves'), bar('alignment', 'how true to the prompts: 1 is the base model, 0 a picture of another prompt')]
+    bars = [bar('fidelity', 'how like the photos: 0 is the base model, 1 the photos themselves'),
+        bar('alignment', 'how true to the prompts: 1 is the base model, 0 a picture of another prompt')]
     return [o for o in bars if o['values']]
 
 # %% ../../nbs/explorer/browse.ipynb #af14e04f
@@ -142,7 +150,9 @@ def answer_in_words(
     advice:str, # the judge's sentence; empty where it has not been
 ) -> str:
     "The line above everything: what is recommended, starred, rejected, kept."
-    marks = [(name, [h['label'] for h in heads if test(h)]) for name,test in (('★ starred', lambda h: h['mark']=='star'), ('✕ rejected', lambda h: h['mark']=='reject'), ('✔ kept', lambda h: h['kept']))]
+    marks = [(name, [h['label'] for h in heads if test(h)])
+        for name,test in (('★ starred', lambda h: h['mark']=='star'), ('✕ rejected', lambda h: h['mark']=='reject'),
+        ('✔ kept', lambda h: h['kept']))]
     first = f'◆ {advice}' if advice else 'No judge has been here: `tlora judge` says which checkpoint to take, and why'
     return ' · '.join([first, *(f'{name}: {", ".join(labels)}' for name,labels in marks if labels)])
 
@@ -155,11 +165,14 @@ def learned_and_forgot(
 ) -> list[dict]: # bars for the script: name, what it is, and per column [value, low, high]
     "How far the pictures are from the base model's, by group: an aid, not a verdict."
     def bar(name, prompts):
-        apart = {c: [d for p in prompts[:12] if (d := difference_from_base(board, (p,image,c))) is not None] for c in columns if not board.columns[c].is_base}
+        apart = {c: [d for p in prompts[:12] if (d := difference_from_base(board, (p,image,c))) is not None]
+            for c in columns if not board.columns[c].is_base}
         values = {str(c): [100*mean(found), None, None] for c,found in apart.items() if found}
         about = f'% of full range by which pictures {name} differ from the base model: an aid, not a verdict'
-        return dict(name='learned' if name==LIKE_THE_PHOTO.lower() else 'forgot', about=about, values=values, top=max((v[0] for v in values.values()), default=1.))
-    bars = [bar(LIKE_THE_PHOTO.lower() if heading==LIKE_THE_PHOTO else 'unlike the photo', prompts) for heading,prompts in groups.items()]
+        return dict(name='learned' if name==LIKE_THE_PHOTO.lower() else 'forgot', about=about, values=values,
+            top=max((v[0] for v in values.values()), default=1.))
+    bars = [bar(LIKE_THE_PHOTO.lower() if heading==LIKE_THE_PHOTO else 'unlike the photo', prompts)
+        for heading,prompts in groups.items()]
     return [o for o in bars if o['values']]
 
 # %% ../../nbs/explorer/browse.ipynb #ed5744b3
@@ -168,8 +181,10 @@ class GridView:
     def __init__(self, board:Board, look:ViewState, picks:Path): # `picks`: the folder where they are, and where the judge writes
         self.board,self.look,self.picks,self.letters,self.lock = board,look,picks,first_letters(board),Lock()
         self.places,seeds = [*self.letters],{at[:2]: cell.settings['seed'] for at,cell in board.cells.items()}
-        look.set(reasons=LETTERS, strengths=board.strengths, photo=(board.folder/'photo.jpg').is_file(), seeds=[[seeds.get((p,i), i) for i in range(board.images)] for p in range(len(board.prompts))])
-        for what,act in (('thumbs', self.send_thumbnails), ('picture', self.send_picture), ('idle', self.compare)): look.when_asked(what, act)
+        look.set(reasons=LETTERS, strengths=board.strengths, photo=(board.folder/'photo.jpg').is_file(),
+            seeds=[[seeds.get((p,i), i) for i in range(board.images)] for p in range(len(board.prompts))])
+        for what,act in (('thumbs', self.send_thumbnails), ('picture', self.send_picture), ('idle', self.compare)):
+            look.when_asked(what, act)
         look.observe(self.head, 'picked')
         look.observe(self.tell, ['image','strength'])
         self.head()
@@ -195,7 +210,8 @@ def head(self:GridView, _=None):
     picks,kept,(judgement,_) = read_picks(self.picks)[0],kept_step(self.board.run),read_judgement(self.picks)
     best,advice = (judgement['step'],judgement['sentence']) if judgement else (None,'')
     heads = [head_of_column(c, picks['columns'].get(pick_key(c), {}), kept, best) for c in self.board.columns]
-    self.look.set(heads=heads, rows=rows_of_board(self.board, picks), kept='' if kept is None else f'step {kept}', answer=answer_in_words(heads, advice))
+    self.look.set(heads=heads, rows=rows_of_board(self.board, picks), kept='' if kept is None else f'step {kept}',
+        answer=answer_in_words(heads, advice))
 
 # %% ../../nbs/explorer/browse.ipynb #fdf6f137
 @patch
@@ -220,14 +236,17 @@ def send_picture(self:GridView, cell:int|str, whole:bool):
     "Answer with a cell, or with the photo; no larger than a screen, unless the whole is wanted."
     at,photo = self.look.at if cell=='photo' else self.places[cell],cell=='photo'
     image = viewer_picture(self.board, at, 'photo' if photo else -1, edge=1., side=10**6 if whole else 1024)
-    self.look.send(dict(picture=cell, whole=whole, about='' if photo else about_cell(self.board, at)), [jpeg_bytes(image)])
+    self.look.send(dict(picture=cell, whole=whole, about='' if photo else about_cell(self.board, at)),
+        [jpeg_bytes(image)])
 
 # %% ../../nbs/explorer/browse.ipynb #32be8117
 @patch
 def compare(self:GridView):
     "Once the pictures are there: what the judge says of the checkpoints, or else what they say themselves."
     judgement = read_judgement(self.picks)[0]
-    self.look.bars = judgement and judged_bars(judgement, self.board, self.columns()) or learned_and_forgot(self.board, prompt_groups(self.board, read_picks(self.picks)[0]), self.look.image, self.columns())
+    self.look.bars = (judgement and judged_bars(judgement, self.board, self.columns())
+        or learned_and_forgot(self.board, prompt_groups(self.board, read_picks(self.picks)[0]), self.look.image,
+        self.columns()))
 
 # %% ../../nbs/explorer/browse.ipynb #77cc54e1
 class Picks:
@@ -268,7 +287,8 @@ class SaveBar:
     "Take the grid along as a sheet or a page."
     def __init__(self, board:Board):
         self.board,self.said = board,W.HTML().add_class('tlx-text')
-        buttons = [W.Button(description=words, layout=W.Layout(width='auto')) for words in ('Save contact sheet','Save HTML page')]
+        buttons = [W.Button(description=words, layout=W.Layout(width='auto'))
+            for words in ('Save contact sheet','Save HTML page')]
         for button,act in zip(buttons, (self.sheet, self.page)): button.on_click(lambda _, act=act: act())
         self.box = W.HBox([*buttons, self.said], layout=W.Layout(flex_flow='row wrap'))
 
@@ -317,9 +337,11 @@ class RenderBar:
     "Render what is missing: in the part of the grid that is shown, or everywhere with one load of the base; progress, time left, Cancel."
     def __init__(self, grid:GridView, offload:str='none'):
         self.grid,self.look,self.renderer,self.drawn = grid,grid.look,Renderer(grid.board, self.tell, offload),0
-        self.go,self.everywhere,self.halt = (W.Button(description=words, layout=W.Layout(width='auto')) for words in ('','','Cancel'))
+        self.go,self.everywhere,self.halt = (W.Button(description=words, layout=W.Layout(width='auto'))
+            for words in ('','','Cancel'))
         self.bar,self.said = W.FloatProgress(max=1., layout=W.Layout(width='220px')),W.HTML().add_class('tlx-text')
-        self.box = W.HBox([self.go, self.everywhere, self.bar, self.halt, self.said], layout=W.Layout(flex_flow='row wrap', align_items='center'))
+        self.box = W.HBox([self.go, self.everywhere, self.bar, self.halt, self.said],
+            layout=W.Layout(flex_flow='row wrap', align_items='center'))
         self.each = usual_seconds(grid)
         self.go.on_click(lambda _: self.start(self.here()))
         self.everywhere.on_click(lambda _: self.start(self.all()))
@@ -329,7 +351,8 @@ class RenderBar:
 
     def all(self):
         lacks = [at for at,letter in self.grid.letters.items() if letter in '.do']
-        can = {column: can_be_rendered(self.grid.board, at) for column,at in {at[2]: at for at in lacks}.items()} # a column's cells need the same files
+        # a column's cells need the same files
+        can = {column: can_be_rendered(self.grid.board, at) for column,at in {at[2]: at for at in lacks}.items()}
         return [at for at in lacks if can[at[2]]]
 
     def here(self):
@@ -344,7 +367,8 @@ def follow(self:RenderBar, _=None):
     self.go.description = f'Render missing ({count_to_render(here, self.each)})'
     self.everywhere.description = f'All seeds and strengths ({count_to_render(everywhere, self.each)})'
     self.go.button_style = 'primary'
-    shown = ((self.go, here and not running), (self.everywhere, everywhere>here and not running), (self.bar, running), (self.halt, running))
+    shown = ((self.go, here and not running), (self.everywhere, everywhere>here and not running), (self.bar, running),
+        (self.halt, running))
     for widget,on in shown: widget.layout.display = None if on else 'none'
 
 # %% ../../nbs/explorer/browse.ipynb #bdb1bc87
@@ -352,7 +376,8 @@ def follow(self:RenderBar, _=None):
 def start(self:RenderBar, wanted:list):
     "Begin with the column in view, unless somebody else has rendered them meanwhile."
     self.grid.look_again(wanted)
-    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at]!='r'], self.look.column)
+    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at]!='r'],
+        self.look.column)
     if not wanted: return
     self.drawn = 0
     self.renderer.start(wanted)
@@ -378,11 +403,15 @@ class PromptEditor:
     def __init__(self, board:Board, opened:Callable[[Board],object]):
         self.board,self.opened,self.before = board,opened,prompt_lines(board)
         wide = W.Layout(width='98%')
-        self.lines = W.Textarea('\n'.join(self.before), layout=W.Layout(width='98%', height=f'{min(22*len(self.before) + 40, 600)}px'))
-        self.phrase,self.strip = W.Text(placeholder='a phrase to take out of every prompt'),W.Button(description='Take out', layout=W.Layout(width='auto'))
-        self.file,self.save = W.Text(value=self.free_name(), description='save as'),W.Button(description='Save and open as a new grid', layout=W.Layout(width='auto'))
+        self.lines = W.Textarea('\n'.join(self.before),
+            layout=W.Layout(width='98%', height=f'{min(22*len(self.before) + 40, 600)}px'))
+        self.phrase = W.Text(placeholder='a phrase to take out of every prompt')
+        self.strip = W.Button(description='Take out', layout=W.Layout(width='auto'))
+        self.file = W.Text(value=self.free_name(), description='save as')
+        self.save = W.Button(description='Save and open as a new grid', layout=W.Layout(width='auto'))
         self.change,self.said = W.HTML(layout=wide).add_class('tlx-text'),W.HTML().add_class('tlx-text')
-        self.box = W.VBox([self.lines, W.HBox([self.phrase, self.strip], layout=W.Layout(flex_flow='row wrap')), self.change,
+        self.box = W.VBox([self.lines, W.HBox([self.phrase, self.strip], layout=W.Layout(flex_flow='row wrap')),
+            self.change,
                            W.HBox([self.file, self.save], layout=W.Layout(flex_flow='row wrap')), self.said])
         self.lines.observe(self.preview, 'value')
         self.phrase.continuous_update = False
@@ -391,7 +420,8 @@ class PromptEditor:
         self.preview()
 
     def now(self): return self.lines.value.splitlines()
-    def free_name(self): return portable_path(str(next(f for n in range(2, 1000) if not (f := (self.board.run or self.board.folder)/f'prompts-{n}.txt').exists())))
+    def free_name(self): return portable_path(str(next(f for n in range(2, 1000)
+            if not (f := (self.board.run or self.board.folder)/f'prompts-{n}.txt').exists())))
     def take_out(self, _): self.lines.value = '\n'.join(strip_phrase(self.now(), self.phrase.value))
     def preview(self, _=None): self.change.value = changes_html(self.before, self.now()) or 'no change yet'
 
@@ -419,7 +449,8 @@ class StillSheet:
     def html(self):
         # the rule in here takes the error of the dead widget away, where the notebook is trusted
         rule = f'<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .{self.name}):not(:has(.{self.name}-not)){{display:none}}</style>'
-        return HTML(f'{rule}<div class="{self.name}">{self.shown or "no picture yet"}<br>This is how it was; run the cell again to use it.</div>')
+        return HTML(f'{rule}<div class="{self.name}">{self.shown or "no picture yet"}<br>This is how it was; run the cell again to use '
+            'it.</div>')
 
     def display(self): display(self.html(), display_id=self.name)
 
@@ -446,19 +477,24 @@ class PlainView:
     "One picture at a time and the buttons that matter, without a script."
     def __init__(self, board:Board, look:ViewState, picks:Picks):
         self.board,self.look,wide,narrow = board,look,W.Layout(width='98%', max_width='600px'),W.Layout(width='auto')
-        self.prompt,self.column = W.Dropdown(options=number_label(board), layout=wide),W.Dropdown(options=[(c.label, n) for n,c in enumerate(board.columns)], layout=wide)
+        self.prompt = W.Dropdown(options=number_label(board), layout=wide)
+        self.column = W.Dropdown(options=[(c.label, n) for n,c in enumerate(board.columns)], layout=wide)
         self.image,self.said = W.Image(format='jpeg', layout=wide),W.HTML().add_class('tlx-text')
         buttons = [W.Button(description=words, layout=narrow) for words in ('★ star','✕ reject','Keep')]
-        for button,act in zip(buttons, (lambda _: picks.mark('star'), lambda _: picks.mark('reject'), lambda _: picks.keep())): button.on_click(act)
-        lacks = W.HTML('This JupyterLab lacks <code>anywidget</code>, so here are plain widgets: <code>pip install anywidget</code> where it runs, and reload the page.')
-        self.box = W.VBox([lacks, self.prompt, self.column, self.image, W.HBox(buttons), self.said]).add_class('tlx-plain')
+        for button,act in zip(buttons, (lambda _: picks.mark('star'), lambda _: picks.mark('reject'),
+                lambda _: picks.keep())): button.on_click(act)
+        lacks = W.HTML('This JupyterLab lacks <code>anywidget</code>, so here are plain widgets: <code>pip install anywidget</code> '
+            'where it runs, and reload the page.')
+        self.box = W.VBox([lacks, self.prompt, self.column, self.image, W.HBox(buttons),
+            self.said]).add_class('tlx-plain')
         for name in ('prompt','column'): W.link((look, name), (getattr(self, name), 'value'))
         look.when_asked('hello', self.leave)
         look.observe(self.show, ['prompt','image','column','said'])
         self.show()
 
     def show(self, _=None):
-        self.image.value,self.said.value = jpeg_bytes(viewer_picture(self.board, self.look.at)),f'<pre>{escape(self.look.said)}</pre>'
+        self.image.value,self.said.value = jpeg_bytes(viewer_picture(self.board,
+            self.look.at)),f'<pre>{escape(self.look.said)}</pre>'
 
     def leave(self):
         self.look.unobserve(self.show, ['prompt','image','column','said'])
@@ -466,13 +502,19 @@ class PlainView:
 
 # %% ../../nbs/explorer/browse.ipynb #94f4adce
 class GridChoice:
-    "The grids of a run, and, where it has newer checkpoints than this one, a grid that is to be planned with them all; `opened` is given the board."
+    """The grids of a run, and, where it has newer checkpoints than this one, a grid that is to be planned with them
+    all; `opened` is given the board."""
     def __init__(self, board:Board, opened:Callable[[Board],object]):
         self.board,self.opened,here = board,opened,board.folder.resolve()
         grids = dict.fromkeys([here, *(find_grids(board.run) if board.run else [])])
-        newer = [('this one again, with every checkpoint of the run', None)]*bool(adapters_of(board.run).keys() - board.steps)
-        self.choice,self.said = W.Dropdown(options=[*((g.name, g) for g in grids), *newer], value=here, description='grid', layout=W.Layout(width='auto', max_width='420px')),W.HTML().add_class('tlx-text')
-        self.box = W.HBox([self.choice, self.said] if len(self.choice.options)>1 else [], layout=W.Layout(flex_flow='row wrap')) # one is no choice
+        newer = [('this one again, with every checkpoint of the run',
+            None)]*bool(adapters_of(board.run).keys() - board.steps)
+        self.choice = W.Dropdown(options=[*((g.name, g) for g in grids), *newer], value=here, description='grid',
+            layout=W.Layout(width='auto', max_width='420px'))
+        self.said = W.HTML().add_class('tlx-text')
+        # one is no choice
+        self.box = W.HBox([self.choice, self.said] if len(self.choice.options)>1 else [],
+            layout=W.Layout(flex_flow='row wrap'))
         self.choice.observe(self.change, 'value')
 
     def change(self, change):
@@ -487,14 +529,17 @@ def close_older_explorer(
     explorer:"Explorer", # that is about to open a grid
     folder:Path, # of the grid
 ) -> str: # what has to be said
-    "One explorer a grid, and one grid an explorer: an earlier one on this grid says that it is closed, and what either was rendering is cancelled."
+    """One explorer a grid, and one grid an explorer: an earlier one on this grid says that it is closed, and what
+    either was rendering is cancelled."""
     said = ''
     for key,other in [*EXPLORERS.items()]:
         if key!=folder and other is not explorer: continue
         renderer = EXPLORERS.pop(key).rendering.renderer
-        if renderer.running: said = f'the rendering that was going on was cancelled; {renderer.done} of {renderer.total} cells are finished and kept'
+        if renderer.running:
+            said = f'the rendering that was going on was cancelled; {renderer.done} of {renderer.total} cells are finished and kept'
         renderer.cancel()
-        if other is not explorer: other.box.children = [other.still.rule, W.HTML('This grid was opened again in another cell; run this one to have it here.')]
+        if other is not explorer:
+            other.box.children = [other.still.rule, W.HTML('This grid was opened again in another cell; run this one to have it here.')]
     return said
 
 # %% ../../nbs/explorer/browse.ipynb #eae12d7d
@@ -503,7 +548,8 @@ def first_column(
 ) -> int:
     "The column to begin with: recommended, kept or starred, and where nobody has said anything the last."
     heads = [(head,c) for c in grid.columns() if (head := grid.look.heads[c])]
-    return next((c for what in ('best','kept','mark') for head,c in heads if head[what] not in (False,'','reject')), heads[-1][1])
+    return next((c for what in ('best','kept','mark') for head,c in heads if head[what] not in (False,'','reject')),
+        heads[-1][1])
 
 # %% ../../nbs/explorer/browse.ipynb #ee9bac4d
 class Explorer:
@@ -517,14 +563,19 @@ class Explorer:
         closed = close_older_explorer(self, board.folder.resolve())
         said = read_picks(board.home)[1] or read_judgement(board.home)[1] or closed # before anything else reads, and puts aside
         self.board,self.look = board,ViewState(strength=board.strengths[-1], arrive=bool(self.box.children))
-        self.grid,self.picks,self.run_view = GridView(board, self.look, board.home),Picks(board, self.look, board.home),RunView(board, self.look)
+        self.grid,self.picks,self.run_view = GridView(board, self.look, board.home),Picks(board, self.look,
+            board.home),RunView(board, self.look)
         self.look.set(column=first_column(self.grid), said=said)
-        self.rendering,self.saving,self.plain = RenderBar(self.grid, self.offload),SaveBar(board),PlainView(board, self.look, self.picks)
+        self.rendering,self.saving,self.plain = RenderBar(self.grid, self.offload),SaveBar(board),PlainView(board,
+            self.look, self.picks)
         self.editor,self.grids = PromptEditor(board, self.open),GridChoice(board, self.open)
         self.look.when_asked('idle', self.keep_still)
-        more = [(self.editor.box, 'Edit the prompts'), *[(self.run_view.box, 'Loss and live ranks')]*bool(self.run_view.curve)]
-        top = W.HBox([W.HTML(CSS + top_html(board)).add_class('tlx-photos').add_class('tlx-top'), self.grids.box], layout=W.Layout(flex_flow='row wrap', justify_content='space-between', align_items='center'))
-        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, self.saving.box, W.Accordion([box for box,_ in more], titles=[words for _,words in more])]
+        more = [(self.editor.box, 'Edit the prompts'),
+            *[(self.run_view.box, 'Loss and live ranks')]*bool(self.run_view.curve)]
+        top = W.HBox([W.HTML(CSS + top_html(board)).add_class('tlx-photos').add_class('tlx-top'), self.grids.box],
+            layout=W.Layout(flex_flow='row wrap', justify_content='space-between', align_items='center'))
+        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, self.saving.box,
+            W.Accordion([box for box,_ in more], titles=[words for _,words in more])]
         EXPLORERS[board.folder.resolve()] = self
 
 # %% ../../nbs/explorer/browse.ipynb #12e1edb2

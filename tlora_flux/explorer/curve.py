@@ -62,13 +62,15 @@ def plot_run(
     figure.subplots_adjust(left=.09, right=.985, bottom=.21, top=.97, wspace=.26) # a layout engine would take longer than the plot
     left.plot(steps, losses, '.', ms=2, color='0.75')
     left.plot(steps, running_mean(losses), lw=1.5)
-    left.set(xlabel='step', ylabel='loss', ylim=(0, 1.05*max(filter(isfinite, losses), default=1)), xlim=(0, 1.02*steps[-1] + 1))
+    left.set(xlabel='step', ylabel='loss', ylim=(0, 1.05*max(filter(isfinite, losses), default=1)),
+        xlim=(0, 1.02*steps[-1] + 1))
     right.plot([r['sigma'] for r in log], [r['live_rank'] for r in log], '.', ms=3, color='C0')
     right.set(xlim=(1.02,-.02), ylim=(0,None), xlabel='sigma, from noise to picture', ylabel='live rank')
     canvas.draw()
     image,top = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB'),left.get_ylim()[1]
     def place(axes, x, y): return float((p := axes.transData.transform((x,y)))[0]), image.height - float(p[1])
-    return Curve(image, log, lambda step,share: place(left, step, share*top), lambda sigma,rank: place(right, sigma, rank))
+    return Curve(image, log, lambda step,share: place(left, step, share*top),
+        lambda sigma,rank: place(right, sigma, rank))
 
 # %% ../../nbs/explorer/curve.ipynb #a426aecc
 def curve_of(

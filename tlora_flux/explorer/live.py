@@ -54,7 +54,8 @@ def has_result(
     run:Path, # run folder
     step:int, # the last
 ) -> bool:
-    "Whether a run's adapter is there: it is written when the pictures of the last step are drawn. One from before the run went on is of an earlier step."
+    """Whether a run's adapter is there: it is written when the pictures of the last step are drawn. One from before
+    the run went on is of an earlier step."""
     try: return read_header(run/WEIGHTS).get('step', 0)>=step
     except BadInput: return False
 
@@ -103,7 +104,8 @@ def grid_html(
     def cell(at):
         if not is_shown(board, at): return f'<td style="width:{SIDE}px;text-align:center">·</td>'
         about = escape(about_cell(board, at))
-        return f'<td style="padding:2px;vertical-align:top"><img width="{SIDE}" alt="{about}" title="{about}" src="{small_picture(cell_thumbnail(board, at))}"></td>'
+        return (f'<td style="padding:2px;vertical-align:top"><img width="{SIDE}" alt="{about}" title="{about}" '
+            f'src="{small_picture(cell_thumbnail(board, at))}"></td>')
     clamp = 'width:170px;font-size:12px;line-height:1.3;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere'
     def words(s): return f'<div style="{clamp}" dir="auto" title="{escape(s["prompt"])}">{escape(s["prompt"])}</div><small>seed {s["seed"]}</small>'
     heads = ''.join(f'<th style="text-align:left">{escape(board.columns[c].label)}</th>' for c in columns)
@@ -131,9 +133,11 @@ class Watcher:
         share,pictures = (now.step/now.last,newest_grid(self.run)) if now else (0,None)
         bar = f'<progress style="width:100%;display:block" max="1" value="{share:.4f}" aria-label="steps done"></progress>'
         line = f'<div role="status">{escape(words)}{"<br>" + escape(self.told) if self.told else ""}</div>'
-        curve = f'<img alt="loss and live ranks" src="{data_url(jpeg_bytes(curve_picture(self.run, now.step), 80))}">' if now and now.log else ''
+        curve = (f'<img alt="loss and live ranks" src="{data_url(jpeg_bytes(curve_picture(self.run, now.step), 80))}">'
+            if now and now.log else '')
         crops = self.run/'preview.jpg'
-        early = f'<img alt="what is trained" style="max-width:420px" src="{data_url(crops.read_bytes())}">' if not pictures and now and crops.is_file() else ''
+        early = (f'<img alt="what is trained" style="max-width:420px" src="{data_url(crops.read_bytes())}">'
+            if not pictures and now and crops.is_file() else '')
         return line + bar + (grid_html(pictures) if pictures else '') + curve + early
 
     def refresh(self, words:str=''): # in place of how far it is
@@ -180,7 +184,9 @@ def tell(self:Watcher, line:str): # from the training
 def _repr_mimebundle_(self:Watcher, **_):
     now = self.refresh()
     board = newest_grid(self.run) if now else None
-    try: still = sheet_jpeg(board, limit=45_000, quality=40) if board else jpeg_bytes(reason_card('no picture\nyet'), 60)
+    try:
+        still = (sheet_jpeg(board, limit=45_000, quality=40) if board
+            else jpeg_bytes(reason_card('no picture\nyet'), 60))
     except BadInput as e: still = jpeg_bytes(reason_card(str(e)), 60)
     return {'image/jpeg':base64.b64encode(still).decode(), 'text/plain':now.words() if now else self.before}
 
@@ -215,7 +221,8 @@ def watch(
     what:str|Path|TrainConfig, # a run folder that something else trains, or a config to train here
     seconds:float=2., # between looks
 ) -> Watcher|Path: # the view; after training, the run folder
-    "Watch a run live; one that has not begun is waited for. Raises `Stopped` when the kernel is interrupted while it trains, and what `train` raises."
+    """Watch a run live; one that has not begun is waited for. Raises `Stopped` when the kernel is interrupted while
+    it trains, and what `train` raises."""
     if isinstance(what, TrainConfig): return train_and_watch(what, seconds)
     watcher = Watcher(Path(what).expanduser(), seconds)
     if earlier := WATCHERS.pop(watcher.run.resolve(), None): earlier.stopped = True # the same cell, run again
@@ -236,7 +243,8 @@ def train_and_watch(
         with screen_taken(view.tell): train(replace(cfg, resume=not cfg.overwrite and (run/'config.yaml').is_file()))
     except KeyboardInterrupt:
         saved = list_checkpoints(run)
-        where = f'{saved[-1][1].parent.name} is saved, and this cell goes on from it' if saved else 'no step was made yet, and this cell begins anew'
+        where = (f'{saved[-1][1].parent.name} is saved, and this cell goes on from it' if saved
+            else 'no step was made yet, and this cell begins anew')
         view.end('stopped')
         raise Stopped(f'stopped; {where} when it is run again') from None
     except BaseException:

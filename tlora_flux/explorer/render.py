@@ -38,7 +38,8 @@ def require_same_base(
     "Raises `BadInput` where it would be drawn on another base."
     theirs = next(iter(board.cells.values())).settings
     if differing := [k for k in ('base','revision','quantization') if settings.get(k)!=theirs.get(k)]:
-        raise BadInput(f'{differing[0]}={theirs.get(differing[0], "none")} of this grid is not the training\'s {settings.get(differing[0], "none")}; draw it with the `tlora sample` command that planned it')
+        raise BadInput(f'{differing[0]}={theirs.get(differing[0], "none")} of this grid is not the training\'s '
+            f'{settings.get(differing[0], "none")}; draw it with the `tlora sample` command that planned it')
 
 # %% ../../nbs/explorer/render.ipynb #1b3c921c
 def grid_to_render(
@@ -48,20 +49,25 @@ def grid_to_render(
 ): # a `Grid` of only the columns and cells in question
     "What `sample` needs to know. Raises `BadInput` for an adapter that is not the one that was planned, and for a grid that was removed."
     from tlora_flux.pictures.sampling import Grid, base_named_by, check_loading, shared_settings
-    if not (board.folder/'grid.json').is_file(): raise BadInput(f'{board.folder.name} was removed since this grid was opened; put it back, or open another grid')
+    if not (board.folder/'grid.json').is_file():
+        raise BadInput(f'{board.folder.name} was removed since this grid was opened; put it back, or open another grid')
     files = [c for c in board.columns if c.file and c.file.is_file()]
-    if gone := [at for at in wanted if not can_be_rendered(board, at)]: raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
+    if gone := [at for at in wanted if not can_be_rendered(board, at)]:
+        raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
     columns = sorted({at[2] for at in wanted} | {board.columns.index(files[-1])}) # the base is drawn with an adapter at strength 0
     for c,settings in {at[2]: board.cells[at].settings for at in wanted if not board.columns[at[2]].is_base}.items():
         if file_fingerprint(board.columns[c].file)!=settings['adapter']:
             raise BadInput(f'{board.columns[c].label} was trained anew since this grid was planned; plan it again with `tlora sample`')
-    cfg,about,trained = SampleConfig(run=str(board.run), prompts='grid.json', offload=offload),read_header(files[-1].file),trained_config(board.run)
+    cfg = SampleConfig(run=str(board.run), prompts='grid.json', offload=offload)
+    about = read_header(files[-1].file)
+    trained = trained_config(board.run)
     base = base_named_by(cfg, trained, about)
     check_loading(cfg, base)
     family = base.find().family
     require_same_base(board, shared_settings(cfg, base, family, about))
     cells = [replace(board.cells[at], column=columns.index(at[2])) for at in wanted]
-    return Grid(board.folder, board.run, base, family, [board.columns[c] for c in columns], cells, None, keep=trained is None or trained.cache_latents)
+    return Grid(board.folder, board.run, base, family, [board.columns[c] for c in columns], cells, None,
+        keep=trained is None or trained.cache_latents)
 
 # %% ../../nbs/explorer/render.ipynb #58456f90
 def require_room(
@@ -71,7 +77,8 @@ def require_room(
     "`tlora check` at the largest picture. Raises `BadInput` for what would stop it, such as a GPU that is too small."
     from tlora_flux.machine.report import check, require_pass
     largest = {name: max(c.settings[name] for c in grid.cells) for name in ('height','width')}
-    asked = SampleConfig(run=str(grid.run), prompts='grid.json', offload=offload, limit=len(grid.cells), output_dir=str(grid.folder), **largest)
+    asked = SampleConfig(run=str(grid.run), prompts='grid.json', offload=offload, limit=len(grid.cells),
+        output_dir=str(grid.folder), **largest)
     report = check(asked, grid.base)
     require_pass(replace(report, rows=[r for r in report.rows if r.state=='fail']))
 
@@ -135,7 +142,8 @@ class Renderer:
     def start(self, wanted:list[At]):
         self.running,self.stopping,self.said = True,False,'checking, and loading the base'
         self.done,self.drawn,self.at = 0,[],{self.board.cells[at].file: at for at in wanted} # `drawn`: addresses, as they come
-        self.total,self.step,self.steps = len(wanted),0,sum(self.board.cells[at].settings['num_inference_steps'] for at in wanted)
+        self.total,self.step,self.steps = len(wanted),0,sum(self.board.cells[at].settings['num_inference_steps']
+            for at in wanted)
         self.thread = threading.Thread(target=self.work, args=(wanted,), daemon=True)
         self.thread.start()
 
@@ -180,7 +188,9 @@ def change_html(
     out = []
     for what,i,j,k,l in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if what=='equal': out.append(escape(' '.join(a[i:j])))
-        else: out += [f'<{tag}>{escape(" ".join(words))}</{tag}>' for tag,words in (('del', a[i:j]), ('ins', b[k:l])) if words]
+        else:
+            out += [f'<{tag}>{escape(" ".join(words))}</{tag}>' for tag,words in (('del', a[i:j]), ('ins', b[k:l]))
+                if words]
     return ' '.join(out)
 
 # %% ../../nbs/explorer/render.ipynb #4e89eb1c
@@ -217,16 +227,22 @@ def replan(
     steps = [] if every else sorted({c.step for c in board.columns if c.file}) # none wants all
     if not (steps or every): raise BadInput('the checkpoints of this grid are gone, so no other prompts can be rendered')
     first = next(iter(board.cells.values())).settings
-    shared = {k: common_settings(board, k) for k in (*FIELDS,'seed')} | dict(base=board.columns[0].is_base, max_sequence_length=first.get('max_sequence_length'))
-    grid = plan_grid(SampleConfig(run=str(board.run), prompts=str(file), checkpoint=steps, strength=board.strengths, images=board.images, **shared))
-    beside = board.run if board.folder.resolve().parent==board.run.resolve() else board.folder # a training's own pictures lie in its run, where no grid is looked for
+    shared = ({k: common_settings(board, k) for k in (*FIELDS,'seed')} | dict(base=board.columns[0].is_base,
+        max_sequence_length=first.get('max_sequence_length')))
+    grid = plan_grid(SampleConfig(run=str(board.run), prompts=str(file), checkpoint=steps, strength=board.strengths,
+        images=board.images, **shared))
+    # a training's own pictures lie in its run, where no grid is looked for
+    beside = board.run if board.folder.resolve().parent==board.run.resolve() else board.folder
     grid = replace(grid, folder=beside.resolve().parent/grid.folder.name)
     require_same_base(board, grid.cells[0].settings)
     write_plan(grid)
     if not grid.photo and (photo := board.folder/'photo.jpg').is_file(): shutil.copy2(photo, grid.folder) # the concept is not where it was
-    there = {json.dumps(c.settings, sort_keys=True): board.folder/c.file for at,c in board.cells.items() if cell_state(board, at)=='ready'}
+    there = {json.dumps(c.settings, sort_keys=True): board.folder/c.file for at,c in board.cells.items()
+        if cell_state(board, at)=='ready'}
     for cell in grid.cells:
-        if old := there.get(json.dumps(cell.settings, sort_keys=True)): atomic_write(grid.folder/cell.file, lambda part: shutil.copy2(old, part)) # with its time
+        # with its time
+        if old := there.get(json.dumps(cell.settings, sort_keys=True)):
+            atomic_write(grid.folder/cell.file, lambda part: shutil.copy2(old, part))
     return board_of(grid.folder, board.run)
 
 # %% ../../nbs/explorer/render.ipynb #3ad55360
@@ -235,7 +251,8 @@ def plan_reworded(
     lines:list[str], # edited prompts
     file:Path, # new text file for them
 ) -> Board: # of the new grid
-    "Save edited prompts and plan their grid. Raises `BadInput`, and then there is no file either, so that the same name can be used for the mended lines."
+    """Save edited prompts and plan their grid. Raises `BadInput`, and then there is no file either, so that the same
+    name can be used for the mended lines."""
     if board.run is None: raise BadInput('the run of this grid is not here, so nothing new can be rendered')
     save_prompts(lines, file)
     try: return replan(board, file)
@@ -248,4 +265,5 @@ def with_every_checkpoint(
     board:Board, # of a run that is here
 ) -> Board: # of a new grid
     "The same prompts with all checkpoints of the run. Raises `BadInput`."
-    with TemporaryDirectory() as folder: return replan(board, save_prompts(prompt_lines(board), Path(folder)/'prompts.txt'), every=True)
+    with TemporaryDirectory() as folder:
+        return replan(board, save_prompts(prompt_lines(board), Path(folder)/'prompts.txt'), every=True)

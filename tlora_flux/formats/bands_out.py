@@ -44,7 +44,8 @@ def pair_of(
     A,B = parts['A'],parts['B']
     if all(part is not None for part in parts.values()) and A.ndim == B.ndim == 2:
         shapes = dict(A=(rank, A.shape[1]), B=(len(B), rank), S=(rank,))
-        if all(part.shape == shapes[key[0]] for key,part in parts.items()): return plain_pair(*(part.float() for part in parts.values()))
+        if all(part.shape == shapes[key[0]] for key,part in parts.items()):
+            return plain_pair(*(part.float() for part in parts.values()))
     raise BadInput(f'{file} has no whole set of {rank} ranks for {path}: damaged; copy it again from its run')
 
 # %% ../../nbs/formats/bands_out.ipynb #33dc6033
@@ -58,10 +59,15 @@ def read_adapter_file(
         if key not in about: raise BadInput(f'{file} does not say {key} in its header; copy it again, or save it anew')
     schedule,parts = RankSchedule.from_dict(about['schedule']),parts_of(about['init'])
     paths = dict.fromkeys(key.removeprefix('tlora.').rpartition('.')[0] for key in tensors)
-    pairs = {path: pair_of(file, path, {part: tensors.get(f'tlora.{path}.lora_{part}') for part in parts}, schedule.max_rank) for path in paths}
-    if len(tensors) != len(parts)*len(paths): raise BadInput(f'{file} has tensors that an adapter with init={about["init"]} has not: damaged; copy it again from its run')
-    if not any((A.any(1) & B.any(0)).any() for A,B in pairs.values()): raise BadInput(f'{file} was never trained: every rank adds nothing, and an export of it would do nothing')
-    if about['init'] != 'vanilla': schedule = replace(schedule, max_rank=2*schedule.max_rank, min_rank=2*schedule.min_rank, factor=2*schedule.factor)
+    pairs = {path: pair_of(file, path, {part: tensors.get(f'tlora.{path}.lora_{part}') for part in parts},
+        schedule.max_rank) for path in paths}
+    if len(tensors) != len(parts)*len(paths):
+        raise BadInput(f'{file} has tensors that an adapter with init={about["init"]} has not: damaged; copy it again from its run')
+    if not any((A.any(1) & B.any(0)).any() for A,B in pairs.values()):
+        raise BadInput(f'{file} was never trained: every rank adds nothing, and an export of it would do nothing')
+    if about['init'] != 'vanilla':
+        schedule = replace(schedule, max_rank=2*schedule.max_rank, min_rank=2*schedule.min_rank,
+            factor=2*schedule.factor)
     return AdapterFile(file, about, schedule, pairs)
 
 # %% ../../nbs/formats/bands_out.ipynb #e89ef1d5
@@ -124,7 +130,8 @@ def choose_levels(
     def best(start, left): # price and levels of distinct[start:]
         if start == len(distinct): return 0., ()
         if not left: return math.inf, ()
-        pieces = [(start, end, level) for end in range(start + 1, len(distinct) + 1) for level in distinct[start:end] if level or end == start + 1]
+        pieces = [(start, end, level) for end in range(start + 1, len(distinct) + 1) for level in distinct[start:end]
+            if level or end == start + 1]
         rest = {end: best(end, left - (level > 0)) for _,end,level in pieces}
         return min((price(level, distinct[a:b]) + rest[b][0], (level,)*(b - a) + rest[b][1]) for a,b,level in pieces)
     return dict(zip(distinct, best(0, most)[1]))
@@ -149,10 +156,13 @@ def plan_bands(
     if not any(ranks): raise BadInput(f'no rank is live at any of these {len(ranks)} steps, so there is nothing to export; take more steps')
     needed = len({*ranks} - {0})
     level_of = choose_levels(ranks, products, most or (needed if needed <= 8 else 6))
-    edges = {level: min(r for r,l in level_of.items() if l == level) for level in level_of.values() if level} # level -> the first rank that it stands for
+    # level -> the first rank that it stands for
+    edges = {level: min(r for r,l in level_of.items() if l == level) for level in level_of.values() if level}
     noisiest,firsts = level_of[min(ranks)],[0, *edges]
-    bands = [Band(a, b, 1. if b == noisiest else highest_sigma(adapter.schedule, edges[b])) for a,b in zip(firsts, edges)]
-    errors = [size_between(products, level_of[r], r)/max(size_between(products, 0, r), 1e-30) for r in ranks if level_of[r] != r]
+    bands = [Band(a, b, 1. if b == noisiest else highest_sigma(adapter.schedule, edges[b]))
+        for a,b in zip(firsts, edges)]
+    errors = [size_between(products, level_of[r], r)/max(size_between(products, 0, r), 1e-30) for r in ranks
+        if level_of[r] != r]
     return bands, max(errors, default=0.)
 
 # %% ../../nbs/formats/bands_out.ipynb #ec4a9abc
@@ -170,17 +180,23 @@ def diffusers_tensors(
 ) -> tuple[dict[str,Tensor], dict]: # tensors, and header entries
     "One band as a LoRA of diffusers."
     sides = cut_pairs(adapter, band)
-    tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path,pair in sides.items() for side,t in zip('AB', pair)}
+    tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path,pair in sides.items()
+        for side,t in zip('AB', pair)}
     rank = band.last - band.first
     config = dict(r=rank, lora_alpha=rank, target_modules=adapter.module_paths)
-    return tensors, dict(format='pt', lora_adapter_metadata=json.dumps({f'transformer.{k}': v for k,v in config.items()}, sort_keys=True))
+    return tensors, dict(format='pt', lora_adapter_metadata=json.dumps({f'transformer.{k}': v
+        for k,v in config.items()}, sort_keys=True))
 
 # %% ../../nbs/formats/bands_out.ipynb #f627850c
 FUSED = { # kohya's name -> the projections in it, in order
-    r'transformer_blocks\.(\d+)': {'double_blocks_{}_img_attn_qkv': ('attn.to_q', 'attn.to_k', 'attn.to_v'), 'double_blocks_{}_txt_attn_qkv': ('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj'),
-        'double_blocks_{}_img_attn_proj': ('attn.to_out.0',), 'double_blocks_{}_txt_attn_proj': ('attn.to_add_out',), 'double_blocks_{}_img_mlp_0': ('ff.net.0.proj',),
-        'double_blocks_{}_img_mlp_2': ('ff.net.2',), 'double_blocks_{}_txt_mlp_0': ('ff_context.net.0.proj',), 'double_blocks_{}_txt_mlp_2': ('ff_context.net.2',)},
-    r'single_transformer_blocks\.(\d+)': {'single_blocks_{}_linear1': ('attn.to_q', 'attn.to_k', 'attn.to_v', 'proj_mlp'), 'single_blocks_{}_linear2': ('proj_out',)}}
+    r'transformer_blocks\.(\d+)': {'double_blocks_{}_img_attn_qkv': ('attn.to_q', 'attn.to_k', 'attn.to_v'),
+    'double_blocks_{}_txt_attn_qkv': ('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj'),
+        'double_blocks_{}_img_attn_proj': ('attn.to_out.0',), 'double_blocks_{}_txt_attn_proj': ('attn.to_add_out',),
+        'double_blocks_{}_img_mlp_0': ('ff.net.0.proj',),
+        'double_blocks_{}_img_mlp_2': ('ff.net.2',), 'double_blocks_{}_txt_mlp_0': ('ff_context.net.0.proj',),
+        'double_blocks_{}_txt_mlp_2': ('ff_context.net.2',)},
+    r'single_transformer_blocks\.(\d+)': {'single_blocks_{}_linear1': ('attn.to_q', 'attn.to_k', 'attn.to_v',
+    'proj_mlp'), 'single_blocks_{}_linear2': ('proj_out',)}}
 
 # %% ../../nbs/formats/bands_out.ipynb #fa21d4fc
 def kohya_homes(
@@ -190,8 +206,10 @@ def kohya_homes(
     homes = {}
     for path in paths:
         blocks = [(names, match) for pattern,names in FUSED.items() if (match := re.match(pattern + r'\.', path))]
-        found = [(name.format(match[1]), [match[0] + o for o in slots]) for names,match in blocks for name,slots in names.items() if path.removeprefix(match[0]) in slots]
-        if not found: raise BadInput(f'{path} has no name in kohya\'s format; train with targets=attention or all-linear, or export to diffusers')
+        found = [(name.format(match[1]), [match[0] + o for o in slots]) for names,match in blocks
+            for name,slots in names.items() if path.removeprefix(match[0]) in slots]
+        if not found:
+            raise BadInput(f'{path} has no name in kohya\'s format; train with targets=attention or all-linear, or export to diffusers')
         homes[found[0][0]] = found[0][1]
     return homes
 
@@ -217,26 +235,33 @@ def kohya_tensors(
     for name,slots in kohya_homes(adapter.module_paths).items():
         pairs = [sides.get(path) for path in slots]
         width = next(len(pair[1])//(4 if path.endswith('proj_mlp') else 1) for path,pair in zip(slots, pairs) if pair)
-        heights = [len(pair[1]) if pair else (4*width if path.endswith('proj_mlp') else width) for path,pair in zip(slots, pairs)] # FLUX.1's MLP is four times as wide
+        # FLUX.1's MLP is four times as wide
+        heights = [len(pair[1]) if pair else (4*width if path.endswith('proj_mlp') else width)
+            for path,pair in zip(slots, pairs)]
         A,B = fuse_slots(pairs, heights)
-        tensors |= {f'lora_unet_{name}.lora_down.weight': A.contiguous(), f'lora_unet_{name}.lora_up.weight': B.contiguous(), f'lora_unet_{name}.alpha': torch.tensor(float(len(A)))}
+        tensors |= {f'lora_unet_{name}.lora_down.weight': A.contiguous(),
+            f'lora_unet_{name}.lora_up.weight': B.contiguous(), f'lora_unet_{name}.alpha': torch.tensor(float(len(A)))}
     return tensors, dict(format='pt', ss_network_module='networks.lora_flux')
 
 # %% ../../nbs/formats/bands_out.ipynb #8762847b
-REFERENCE_NAMES = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', 'to_out_lora':'to_out.0', 'to_q_proj_lora':'add_q_proj', 'to_k_proj_lora':'add_k_proj', 'to_v_proj_lora':'add_v_proj'}
+REFERENCE_NAMES = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', 'to_out_lora':'to_out.0',
+    'to_q_proj_lora':'add_q_proj', 'to_k_proj_lora':'add_k_proj', 'to_v_proj_lora':'add_v_proj'}
 
 def reference_pairs(
     adapter:AdapterFile, # what is exported
 ) -> dict[str, tuple[Tensor,Tensor]]: # processor's module -> down, up
     "Every module that the reference has. Raises `BadInput` if these are not the layers that the adapter has."
-    blocks = dict.fromkeys(match[0] for path in adapter.pairs if (match := re.match(r'(single_)?transformer_blocks\.\d+\.attn', path)))
+    blocks = dict.fromkeys(match[0] for path in adapter.pairs
+        if (match := re.match(r'(single_)?transformer_blocks\.\d+\.attn', path)))
     out = {}
     for block,(theirs,ours) in ((b, o) for b in blocks for o in REFERENCE_NAMES.items()):
         pair = adapter.pairs.get(f'{block}.{ours}')
-        if pair is None and not block.startswith('single_'): raise BadInput(f'{block}.{ours} is not adapted, which the reference needs; only targets=attention can be written in its format')
+        if pair is None and not block.startswith('single_'):
+            raise BadInput(f'{block}.{ours} is not adapted, which the reference needs; only targets=attention can be written in its format')
         A,B = pair or next(pair for path,pair in adapter.pairs.items() if path.startswith(f'{block}.'))
         out[f'{block}.processor.{theirs}'] = (A, B) if pair else (torch.zeros_like(A), torch.zeros_like(B))
-    if extra := [path for path in adapter.pairs if not re.fullmatch(r'(single_)?transformer_blocks\.\d+\.attn\.(' + '|'.join(map(re.escape, REFERENCE_NAMES.values())) + ')', path)]:
+    if extra := [path for path in adapter.pairs if not re.fullmatch(r'(single_)?transformer_blocks\.\d+\.attn\.('
+            + '|'.join(map(re.escape, REFERENCE_NAMES.values())) + ')', path)]:
         raise BadInput(f'{extra[0]} has no place in the reference\'s format, which takes targets=attention alone; export to diffusers')
     return out
 
@@ -246,11 +271,15 @@ def reference_files(
 ) -> tuple[dict[str,Tensor], str]: # of lora.pt; the text of hparams.yml
     "The reference's two files. Raises `BadInput` for an adapter that its code cannot run."
     s,about = adapter.schedule,adapter.about
-    if about['init'] != 'vanilla': raise BadInput(f"the reference's code for FLUX has no orthogonal adapters, and this one has init={about['init']}; export to diffusers or comfyui")
+    if about['init'] != 'vanilla':
+        raise BadInput(f"the reference's code for FLUX has no orthogonal adapters, and this one has init={about['init']}; export to "
+            "diffusers or comfyui")
     if (s.levels, s.exponent, s.factor, s.gate) != (None, 1, 1, 1) or s.kind not in ('paper', 'constant'):
         raise BadInput(f'the reference knows the schedule of the paper alone, this one is {s.to_dict()}; export to diffusers or comfyui')
     ranks = dict(rank=s.max_rank, min_rank=s.min_rank if s.kind == 'paper' else s.max_rank, tlora=s.kind == 'paper')
-    words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'), pretrained_model_name_or_path=without_private_paths(about.get('base')) or 'black-forest-labs/FLUX.1-dev')
+    words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'),
+        pretrained_model_name_or_path=without_private_paths(about.get('base')) or 'black-forest-labs/FLUX.1-dev')
     more = {k: about[k] for k in ('resolution', 'max_sequence_length') if k in about}
-    tensors = {f'{name}.{side}.weight': t.contiguous() for name,pair in reference_pairs(adapter).items() for side,t in zip(('down', 'up'), pair)}
+    tensors = {f'{name}.{side}.weight': t.contiguous() for name,pair in reference_pairs(adapter).items()
+        for side,t in zip(('down', 'up'), pair)}
     return tensors, yaml.safe_dump(ranks | words | more)

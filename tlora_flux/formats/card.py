@@ -64,7 +64,8 @@ def check_tool(
 ):
     "Raises `BadInput` for a tool that does not read adapters of the family in the names that we write."
     if to != 'diffusers' and family.transformer_class != 'FluxTransformer2DModel':
-        raise BadInput(f'{family.name} adapters are exported to diffusers alone, {to} was tried with FLUX.1; leave out --to, or use --to diffusers')
+        raise BadInput(f'{family.name} adapters are exported to diffusers alone, {to} was tried with FLUX.1; leave out --to, or use --to '
+            'diffusers')
 
 # %% ../../nbs/formats/card.ipynb #2852d6bd
 def settle_export(
@@ -74,15 +75,18 @@ def settle_export(
     adapter = read_adapter_file(cfg.run)
     about,name = adapter.about,export_name(adapter.file)
     folder = Path(cfg.output_dir or f'outputs/export_{name}_{cfg.to}')
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())): raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
     named = cfg.pretrained_model_name_or_path or about.get('base')
-    whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder, base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path))
+    whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder,
+        base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path))
     if cfg.to == 'reference' or cfg.unscheduled:
         family = FAMILIES.get(about.get('family'), FAMILIES['flux.1-dev'])
         check_tool(cfg.to, family)
         return Export(**whole, family=family, name=f'{name}-UNSCHEDULED' if cfg.unscheduled else name)
     if not named: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
-    return settle_bands(cfg, whole, name, BaseRef(named, None if cfg.pretrained_model_name_or_path and not cfg.revision else cfg.revision or about.get('revision'), cfg.cache_dir))
+    return settle_bands(cfg, whole, name, BaseRef(named, None if cfg.pretrained_model_name_or_path and not cfg.revision
+        else cfg.revision or about.get('revision'), cfg.cache_dir))
 
 # %% ../../nbs/formats/card.ipynb #0f01ebf4
 def settle_bands(
@@ -95,15 +99,18 @@ def settle_bands(
     from diffusers import FlowMatchEulerDiscreteScheduler
     base,about = ref.find(('scheduler',)),whole['adapter'].about
     family = base.family
-    if not family.takes(about.get('family', family.name)): raise BadInput(f"{cfg.run} was trained on {about['family']}, {ref.name} is {family.name}; name the base that it was trained on")
+    if not family.takes(about.get('family', family.name)):
+        raise BadInput(f"{cfg.run} was trained on {about['family']}, {ref.name} is {family.name}; name the base that it was trained on")
     check_tool(cfg.to, family)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(base.folder/'scheduler')
     side = about.get('resolution') or family.defaults['resolution']
     steps,height,width = cfg.steps or family.defaults['num_inference_steps'],cfg.height or side,cfg.width or side
     sigmas,own = sampler_sigmas(scheduler, family, steps, height, width),scheduler.config
     bands,error = plan_bands(whole['adapter'], sigmas[:-1], cfg.levels)
-    return Export(**whole, family=family, name=f'{name}-{steps}steps-{width}x{height}', sigmas=sigmas, height=height, width=width,
-        shift=(own.base_shift, own.max_shift) if own.use_dynamic_shifting else (0., 0.), bands=tuple(bands), error=error)
+    return Export(**whole, family=family, name=f'{name}-{steps}steps-{width}x{height}', sigmas=sigmas, height=height,
+        width=width,
+        shift=(own.base_shift, own.max_shift) if own.use_dynamic_shifting else (0., 0.), bands=tuple(bands),
+        error=error)
 
 # %% ../../nbs/formats/card.ipynb #174152b1
 def describe_export(
@@ -111,8 +118,12 @@ def describe_export(
 ) -> str: # one line
     "How many files, and how far from the adapter."
     if e.to == 'reference': return 'reference: lora.pt and hparams.yml, the whole schedule'
-    if e.unscheduled: return f'one file with all {e.adapter.schedule.max_rank} ranks at all noise levels: NOT what was trained; with many ranks at high noise it copies the photo'
-    off = 'the schedule exactly' if not e.error else f'a step is off by at most {e.error:.1%} of what the adapter adds there; --levels {len({*e.adapter.schedule(e.sigmas[:-1]).tolist()} - {0})} is exact'
+    if e.unscheduled:
+        return (f'one file with all {e.adapter.schedule.max_rank} ranks at all noise levels: NOT what was trained; with many ranks at '
+            'high noise it copies the photo')
+    off = ('the schedule exactly' if not e.error
+        else f'a step is off by at most {e.error:.1%} of what the adapter adds there; --levels '
+        f'{len({*e.adapter.schedule(e.sigmas[:-1]).tolist()} - {0})} is exact')
     return f'{len(e.bands)} bands for {e.steps} steps at {e.width} x {e.height}: {off}'
 
 # %% ../../nbs/formats/card.ipynb #b3d1485c
@@ -138,8 +149,10 @@ def plan_values(
 ) -> dict: # for JSON
     "Which file is live when."
     bands = [dict(file=file, below=band.below, ranks=[band.first, band.last]) for file,band in zip(e.files, e.bands)]
-    return dict(bands=bands, steps=e.steps, height=e.height, width=e.width, sampler='euler', sigmas=e.sigmas.tolist(), largest_error_of_a_step=e.error, schedule=e.adapter.schedule.to_dict(),
-        tlora={k: without_private_paths(v) for k,v in e.adapter.about.items() if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
+    return dict(bands=bands, steps=e.steps, height=e.height, width=e.width, sampler='euler', sigmas=e.sigmas.tolist(),
+        largest_error_of_a_step=e.error, schedule=e.adapter.schedule.to_dict(),
+        tlora={k: without_private_paths(v) for k,v in e.adapter.about.items()
+        if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
 
 # %% ../../nbs/formats/card.ipynb #9656c88e
 def write_bands(
@@ -164,7 +177,8 @@ def write_whole(
         atomic_write(e.folder/'lora.pt', lambda part: torch.save(tensors, part))
         atomic_write(e.folder/'hparams.yml', lambda part: part.write_text(text))
         return
-    tensors,header = (kohya_tensors if e.to == 'kohya' else diffusers_tensors)(e.adapter, Band(0, e.adapter.schedule.max_rank, 1.))
+    tensors,header = (kohya_tensors if e.to == 'kohya' else diffusers_tensors)(e.adapter,
+        Band(0, e.adapter.schedule.max_rank, 1.))
     atomic_write(e.folder/f'{e.name}.safetensors', lambda part: part.write_bytes(save(tensors, header)))
 
 # %% ../../nbs/formats/card.ipynb #65abdecb
@@ -179,14 +193,18 @@ def write_workflows(
     e:Export, # settled
 ) -> None:
     "Graphs for ComfyUI: in stages, the same without ManualSigmas where that is exact, and with hooks."
-    d = Drawing(e.name, e.files, list(e.bands), e.sigmas, e.height, e.width, f'a photo of a {trigger_of(e)}', e.shift, e.family.defaults['guidance_scale'], e.family.defaults['true_cfg_scale'],
-        {'flux.1-dev': 'flux1-dev.safetensors', 'flux.1-schnell': 'flux1-schnell.safetensors'}.get(e.family.name, f'{e.family.name}.safetensors'))
+    d = Drawing(e.name, e.files, list(e.bands), e.sigmas, e.height, e.width, f'a photo of a {trigger_of(e)}', e.shift,
+        e.family.defaults['guidance_scale'], e.family.defaults['true_cfg_scale'],
+        {'flux.1-dev': 'flux1-dev.safetensors', 'flux.1-schnell': 'flux1-schnell.safetensors'}.get(e.family.name,
+        f'{e.family.name}.safetensors'))
     graphs = {'workflow': chained_graph(d), 'hooks-experimental': hooked_graph(d)}
     if 10_000 % e.steps == 0: graphs['workflow-without-ManualSigmas'] = chained_graph(d, simple=True)
-    for kind,graph in graphs.items(): atomic_write(e.folder/f'{e.name}-{kind}.json', lambda part: part.write_text(json.dumps(graph, indent=1) + '\n'))
+    for kind,graph in graphs.items():
+        atomic_write(e.folder/f'{e.name}-{kind}.json', lambda part: part.write_text(json.dumps(graph, indent=1) + '\n'))
 
 # %% ../../nbs/formats/card.ipynb #63a53ee2
-LICENCES = {'flux.1-dev': 'the FLUX.1 [dev] Non-Commercial License', 'flux.1-schnell': 'Apache 2.0', 'micro-flux': 'Apache 2.0, as this package', 'flux.2-klein-base-4b': 'Apache 2.0', 'flux.2-klein-4b': 'Apache 2.0',
+LICENCES = {'flux.1-dev': 'the FLUX.1 [dev] Non-Commercial License', 'flux.1-schnell': 'Apache 2.0',
+    'micro-flux': 'Apache 2.0, as this package', 'flux.2-klein-base-4b': 'Apache 2.0', 'flux.2-klein-4b': 'Apache 2.0',
     'flux.2-klein-base-9b': 'the FLUX Non-Commercial License', 'flux.2-klein-9b': 'the FLUX Non-Commercial License'}
 
 # %% ../../nbs/formats/card.ipynb #9d31fcbd
@@ -203,9 +221,11 @@ def how_to_diffusers(
     e:Export, # settled
 ) -> str: # a section
     "What to paste."
-    settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e), max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']))
+    settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e),
+        max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']))
     call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
-    loading = "load_base('micro')  # from tlora_flux import load_base" if e.base == 'micro' else f"{e.family.pipeline_class}.from_pretrained('{e.base}')"
+    loading = ("load_base('micro')  # from tlora_flux import load_base" if e.base == 'micro'
+        else f"{e.family.pipeline_class}.from_pretrained('{e.base}')")
     return f"""## In diffusers
 
 ```python
@@ -227,7 +247,8 @@ def how_to_comfyui(
 ) -> str: # a section
     "What to copy where, what to open."
     simple = f'\n- `{e.name}-workflow-without-ManualSigmas.json` is the same for a ComfyUI that has no ManualSigmas node.' if 10_000 % e.steps == 0 else ''
-    micro = '\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width the graph draws what is drawn here.' if e.family.name == 'micro-flux' else ''
+    micro = ('\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width '
+        'the graph draws what is drawn here.' if e.family.name == 'micro-flux' else '')
     return f"""## In ComfyUI
 
 1. Copy the `*-band*.safetensors` into `models/loras`.
@@ -243,10 +264,15 @@ def how_to_others(
     e:Export, # settled
 ) -> str: # a section
     "kohya's names, the reference, and all ranks at once."
-    if e.to == 'reference': return "## In the reference implementation\n\n`lora.pt` and `hparams.yml`, as ControlGenAI/T-LoRA writes and reads them for FLUX; it masks the ranks itself."
-    if e.unscheduled: return (f'## One file, without the schedule\n\n`{e.name}.safetensors` is a plain LoRA with all {e.adapter.schedule.max_rank} ranks at all noise levels. **This is not what was trained**: it copies layout and background of the '
+    if e.to == 'reference':
+        return ("## In the reference implementation\n\n`lora.pt` and `hparams.yml`, as ControlGenAI/T-LoRA writes and reads them for "
+            "FLUX; it masks the ranks itself.")
+    if e.unscheduled:
+        return (f'## One file, without the schedule\n\n`{e.name}.safetensors` is a plain LoRA with all {e.adapter.schedule.max_rank} '
+            'ranks at all noise levels. **This is not what was trained**: it copies layout and background of the '
         'photos more, and at full strength may look burnt. Lower strengths help.')
-    return ("## In programs that read kohya's names\n\nThe bands have kohya's names, for Forge and sd-scripts. Load each file, and let it be live only where `below` of the JSON says; a program that cannot switch a LoRA by noise level or step "
+    return ("## In programs that read kohya's names\n\nThe bands have kohya's names, for Forge and sd-scripts. Load each file, and let "
+        "it be live only where `below` of the JSON says; a program that cannot switch a LoRA by noise level or step "
         'cannot run a T-LoRA: all bands at all steps is the adapter without its schedule.')
 
 # %% ../../nbs/formats/card.ipynb #25e908ec
@@ -255,9 +281,12 @@ def card_text(
 ) -> str: # Markdown
     "README.md of an export."
     s,about = e.adapter.schedule,e.adapter.about
-    live = '\n'.join(f'| `{o["file"]}` | {o["ranks"][0] + 1} to {o["ranks"][1]} | {o["below"]:.6g} |' for o in plan_values(e)['bands']) if e.bands else ''
-    table = f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live.replace("| ", "| ")}\n\n(up to and including the number; 1 is pure noise. `{e.name}.json` has all digits.)' if live else ''
-    how = how_to_diffusers(e) if e.bands and e.to == 'diffusers' else how_to_comfyui(e) if e.bands and e.to == 'comfyui' else how_to_others(e)
+    live = ('\n'.join(f'| `{o["file"]}` | {o["ranks"][0] + 1} to {o["ranks"][1]} | {o["below"]:.6g} |'
+        for o in plan_values(e)['bands']) if e.bands else '')
+    table = (f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live.replace("| ", "| ")}\n\n(up to and including the number; '
+        f'1 is pure noise. `{e.name}.json` has all digits.)' if live else '')
+    how = (how_to_diffusers(e) if e.bands and e.to == 'diffusers' else how_to_comfyui(e) if e.bands
+        and e.to == 'comfyui' else how_to_others(e))
     more = '\n\n' + how_to_diffusers(e) if e.bands and e.to == 'comfyui' else ''
     return f"""# {e.name}
 

@@ -50,8 +50,10 @@ def describe_limits(
     d:Drawing, # what is drawn
 ) -> str: # a few lines
     "What may be changed in a graph, and what not."
-    return (f'This graph is exact for {d.steps} steps at {d.width} x {d.height} with the sampler euler. You may change prompt, seed, guidance and the strength of all bands together.\n'
-        'Another sampler, another number of steps, another size or another shift needs another export: the bands would go live at the wrong noise levels, and no error would say so.\n'
+    return (f'This graph is exact for {d.steps} steps at {d.width} x {d.height} with the sampler euler. You may change prompt, seed, '
+        'guidance and the strength of all bands together.\n'
+        'Another sampler, another number of steps, another size or another shift needs another export: the bands would go live at the '
+        'wrong noise levels, and no error would say so.\n'
         f'Another set of steps: tlora export RUN --to comfyui --steps N --height H --width W')
 
 # %% ../../nbs/formats/workflow.ipynb #a57d2fb1
@@ -61,10 +63,14 @@ def begin_graph(
     "Base, words, empty latents and sampler."
     g = Graph()
     g.add('PrimitiveStringMultiline', 'READ ME: what breaks this graph', value=describe_limits(d))
-    model = g.add('ModelSamplingFlux', model=g.add('UNETLoader', 'base', unet_name=d.base, weight_dtype='default'), max_shift=d.shift[1], base_shift=d.shift[0], width=d.width, height=d.height)
+    model = g.add('ModelSamplingFlux', model=g.add('UNETLoader', 'base', unet_name=d.base, weight_dtype='default'),
+        max_shift=d.shift[1], base_shift=d.shift[0], width=d.width, height=d.height)
     clip = g.add('DualCLIPLoader', clip_name1='t5xxl_fp16.safetensors', clip_name2='clip_l.safetensors', type='flux')
-    def words(title, text): return g.add('FluxGuidance', conditioning=g.add('CLIPTextEncode', title, text=text, clip=clip), guidance=d.guidance_scale)
-    links = dict(model=model, positive=words('prompt', d.prompt), latent=g.add('EmptySD3LatentImage', width=d.width, height=d.height, batch_size=1), sampler=g.add('KSamplerSelect', sampler_name='euler'))
+    def words(title, text): return g.add('FluxGuidance',
+            conditioning=g.add('CLIPTextEncode', title, text=text, clip=clip), guidance=d.guidance_scale)
+    links = dict(model=model, positive=words('prompt', d.prompt),
+        latent=g.add('EmptySD3LatentImage', width=d.width, height=d.height, batch_size=1),
+        sampler=g.add('KSamplerSelect', sampler_name='euler'))
     if d.true_cfg_scale > 1: links['negative'] = words('negative prompt', '')
     return g, links
 
@@ -101,7 +107,8 @@ def finish_graph(
     latent:list, # link to the last latents
 ) -> dict: # for JSON
     "Decode and save."
-    g.add('SaveImage', images=g.add('VAEDecode', samples=latent, vae=g.add('VAELoader', vae_name='ae.safetensors')), filename_prefix=d.name)
+    g.add('SaveImage', images=g.add('VAEDecode', samples=latent, vae=g.add('VAELoader', vae_name='ae.safetensors')),
+        filename_prefix=d.name)
     return g.nodes
 
 # %% ../../nbs/formats/workflow.ipynb #e78f1c97
@@ -118,7 +125,9 @@ def all_sigmas(
 # %% ../../nbs/formats/workflow.ipynb #34d4ad71
 def chained_graph(
     d:Drawing, # what is drawn
-    simple:bool=False, # ComfyUI's own `simple` noise levels, for a version without ManualSigmas; they are ours where the number of steps divides 10,000
+    # ComfyUI's own `simple` noise levels, for a version without ManualSigmas; they are ours where the number of steps
+    # divides 10,000
+    simple:bool=False,
 ) -> dict: # for JSON
     "A stage for each run of steps with the same bands."
     g,links = begin_graph(d)
@@ -127,13 +136,15 @@ def chained_graph(
     for number,(count,length) in enumerate(stages):
         for i in range(loaded, count):
             band = d.bands[i]
-            model = g.add('LoraLoaderModelOnly', f'band {i + 1}: ranks {band.first + 1} to {band.last}', model=model, lora_name=d.files[i], strength_model=1.)
+            model = g.add('LoraLoaderModelOnly', f'band {i + 1}: ranks {band.first + 1} to {band.last}', model=model,
+                lora_name=d.files[i], strength_model=1.)
         loaded,sigmas = count,rest
         if number < len(stages) - 1:
             sigmas = g.add('SplitSigmas', sigmas=rest, step=length)
             rest = g.second(sigmas)
         noise = g.add('DisableNoise') if number else g.add('RandomNoise', 'seed', noise_seed=0)
-        latent = g.add('SamplerCustomAdvanced', f'stage {number + 1}: {length} steps with {count} bands', noise=noise, guider=guider(g, d, model, links), sampler=links['sampler'], sigmas=sigmas, latent_image=latent)
+        latent = g.add('SamplerCustomAdvanced', f'stage {number + 1}: {length} steps with {count} bands', noise=noise,
+            guider=guider(g, d, model, links), sampler=links['sampler'], sigmas=sigmas, latent_image=latent)
     return finish_graph(g, d, latent)
 
 # %% ../../nbs/formats/workflow.ipynb #4053127c
@@ -148,15 +159,26 @@ def percent_at(
 def hooked_graph(
     d:Drawing, # what is drawn
 ) -> dict: # for JSON
-    "One stage, with a hook for each band. Every conditioning gets them: on the positive one alone, the negative would be drawn by the base."
+    """One stage, with a hook for each band. Every conditioning gets them: on the positive one alone, the negative
+    would be drawn by the base."""
     g,links = begin_graph(d)
     mu,hooks = d.shift[0] + (d.shift[1] - d.shift[0])*(d.width*d.height/256 - 256)/(4096 - 256),[]
     for i,(file,band) in enumerate(zip(d.files, d.bands)):
-        frames = {} if band.below >= 1 else dict(prev_hook_kf=g.add('CreateHookKeyframe', strength_mult=0., start_percent=0.))
-        frame = g.add('CreateHookKeyframe', strength_mult=1., start_percent=percent_at(min(band.below + 1e-6, 1.), mu), **frames) # a hair more noise, against rounding
-        hooks.append(g.add('SetHookKeyframes', f'band {i + 1}', hooks=g.add('CreateHookLoraModelOnly', lora_name=file, strength_model=1.), hook_kf=frame))
-    while len(hooks) > 1: hooks = [g.add('CombineHooks8', **{f'hooks_{letter}': o for letter,o in zip('ABCDEFGH', hooks[:8])}), *hooks[8:]]
+        frames = ({} if band.below >= 1 else dict(prev_hook_kf=g.add('CreateHookKeyframe', strength_mult=0.,
+            start_percent=0.)))
+        # a hair more noise, against rounding
+        frame = g.add('CreateHookKeyframe', strength_mult=1., start_percent=percent_at(min(band.below + 1e-6, 1.), mu),
+            **frames)
+        hooks.append(g.add('SetHookKeyframes', f'band {i + 1}',
+            hooks=g.add('CreateHookLoraModelOnly', lora_name=file, strength_model=1.), hook_kf=frame))
+    while len(hooks) > 1:
+        hooks = [g.add('CombineHooks8', **{f'hooks_{letter}': o for letter,o in zip('ABCDEFGH', hooks[:8])}),
+            *hooks[8:]]
     for word in ('positive', 'negative'):
-        if word in links: links[word] = g.add('ConditioningSetProperties', cond_NEW=links[word], strength=1., set_cond_area='default', hooks=hooks[0])
-    latent = g.add('SamplerCustomAdvanced', noise=g.add('RandomNoise', 'seed', noise_seed=0), guider=guider(g, d, links['model'], links), sampler=links['sampler'], sigmas=all_sigmas(g, d, links['model'], False), latent_image=links['latent'])
+        if word in links:
+            links[word] = g.add('ConditioningSetProperties', cond_NEW=links[word], strength=1., set_cond_area='default',
+                hooks=hooks[0])
+    latent = g.add('SamplerCustomAdvanced', noise=g.add('RandomNoise', 'seed', noise_seed=0),
+        guider=guider(g, d, links['model'], links), sampler=links['sampler'],
+        sigmas=all_sigmas(g, d, links['model'], False), latent_image=links['latent'])
     return finish_graph(g, d, latent)

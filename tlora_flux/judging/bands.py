@@ -30,7 +30,8 @@ def held_out_examples(
     trained = list_examples(photos, cfg)
     if not cfg.random_flip: return [replace(o, flip=True) for o in trained]
     width = lambda o: (o.box[2] - o.box[0])/photos[o.photo].size[0]
-    other = replace(cfg, random_crop=True, crop_scale=min(cfg.crop_scale, .8), crop_count=max(cfg.crop_count, 64), seed=(cfg.seed + 1)%10**18)
+    other = replace(cfg, random_crop=True, crop_scale=min(cfg.crop_scale, .8), crop_count=max(cfg.crop_count, 64),
+        seed=(cfg.seed + 1)%10**18)
     widest = .9*max(map(width, trained))
     return [o for o in list_examples(photos, other) if width(o) <= widest and o not in trained]
 
@@ -51,16 +52,20 @@ def encode_held_out(
     device:torch.device|str='cpu', # where to encode
     draws:int=8, # cuts that will be looked at
 ) -> TrainingSet: # of so many examples
-    "The cuts that are not trained, through the autoencoder, with the captions that their photos have in training. Raises `BadInput` where there is none."
+    """The cuts that are not trained, through the autoencoder, with the captions that their photos have in training.
+    Raises `BadInput` where there is none."""
     cuts = held_out_examples(photos, cfg)
-    if not cuts: raise BadInput('every cut is too much like a trained one, or wider, so none can be held out; raise crop_count or crop_scale, or leave random_flip out')
+    if not cuts:
+        raise BadInput('every cut is too much like a trained one, or wider, so none can be held out; raise crop_count or crop_scale, or '
+            'leave random_flip out')
     own = list_examples(photos, cfg)
     rows = {o.photo: row for o, row in zip(own, data.rows.tolist())}
     chosen = [cuts[i] for i in spread_over(len(cuts), draws)]
     base = BaseRef.of(cfg)
     stamp = weights_stamp(base.find(('vae',)).folder, ('vae',))
     with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
-        latents, masks = recall_photos(shelf, family, photos, chosen, partial(base.load, 'vae', device, torch.float32), weights=stamp)
+        latents, masks = recall_photos(shelf, family, photos, chosen, partial(base.load, 'vae', device, torch.float32),
+            weights=stamp)
     return TrainingSet(latents, masks, data.embeds, torch.tensor([rows[o.photo] for o in chosen]))
 
 # %% ../../nbs/judging/bands.ipynb #4ee257e3
@@ -87,9 +92,11 @@ def draw_class(
     for k in range(draws):
         cell = settings | dict(prompt=captions[k%len(captions)], negative_prompt='', seed=k)
         image = denoise_cells(pipe, [cell], embeds, device)[0]
-        latents.append(family.encode_image(pipe.vae, pipe.image_processor.preprocess(image).to(device, pipe.vae.dtype), None)[0].float().cpu())
+        latents.append(family.encode_image(pipe.vae, pipe.image_processor.preprocess(image).to(device, pipe.vae.dtype),
+            None)[0].float().cpu())
     rows = torch.arange(draws)%len(captions)
-    return TrainingSet(latents, None, {k: torch.cat([embeds[o][k] for o in captions]) for k in embeds[captions[0]]}, rows)
+    return TrainingSet(latents, None, {k: torch.cat([embeds[o][k] for o in captions]) for k in embeds[captions[0]]},
+        rows)
 
 # %% ../../nbs/judging/bands.ipynb #cadffa5a
 BANDS = {'texture': (0., .25), 'detail': (.25, .5), 'shape': (.5, .75), 'layout': (.75, 1.)} # what is still open at this noise -> sigma
@@ -104,7 +111,8 @@ def band_draw(
 ): # `Batch` of four: one picture and one noise at four sigmas
     "The same for every checkpoint, and for every kind of pictures of the same size."
     example = spread_over(len(data.latents), draws)[draw]
-    one = replace(data, latents=data.latents[example:example + 1], rows=data.rows[example:example + 1], masks=data.masks and data.masks[example:example + 1])
+    one = replace(data, latents=data.latents[example:example + 1], rows=data.rows[example:example + 1], masks=data.masks
+        and data.masks[example:example + 1])
     batch = draw_batch(one, cfg, 0, range(len(BANDS)), len(BANDS), device)
     noise = torch.randn(batch.x0.shape[1:], generator=keyed_generator(0, 0, draw, 'bands')).to(device)
     sigma = torch.tensor([low + (high - low)*(draw + .5)/draws for low, high in BANDS.values()]).to(device)
@@ -122,7 +130,8 @@ def band_losses(
     "What an adapter makes of these pictures at noise that never changes."
     plain = replace(cfg, weighting_scheme='none')
     with torch.no_grad(), torch.compiler.set_stance('force_eager'):
-        return torch.stack([batch_loss(model, family, band_draw(data, plain, k, draws, device), plain).float().cpu() for k in range(draws)])
+        return torch.stack([batch_loss(model, family, band_draw(data, plain, k, draws, device), plain).float().cpu()
+            for k in range(draws)])
 
 # %% ../../nbs/judging/bands.ipynb #56d2249b
 def gap_of(
@@ -157,11 +166,16 @@ def describe_memorising(
     change = {name: o[-1].mean(0)/o[0].mean(0) - 1 for name, o in losses.items()}
     for band, (name, point) in enumerate(zip(BANDS, turning_points(steps, losses))):
         low, high = BANDS[name]
-        where, trained = f'{name} (sigma {low:g} to {high:g})', f"the loss on the photos is {change['trained'][band]:+.0%} against the base's"
+        where = f'{name} (sigma {low:g} to {high:g})'
+        trained = f"the loss on the photos is {change['trained'][band]:+.0%} against the base's"
         rise = losses['held out'][-1, :, band].mean()/losses['held out'][:, :, band].mean(1).min() - 1
         if point is None: lines.append(f'{where}: no sign of memorising up to step {last}; {trained}')
-        else: lines.append(f'{where}: memorising begins after step {point}: since then the loss on pictures that are not trained has risen by {rise:.0%}; {trained}')
-    if 'class' in losses: lines.append(f"the class without the trigger: loss {change['class'].mean():+.0%} against the base's, which is what the base has forgotten")
+        else:
+            lines.append(f'{where}: memorising begins after step {point}: since then the loss on pictures that are not trained has risen '
+                f'by {rise:.0%}; {trained}')
+    if 'class' in losses:
+        lines.append(f"the class without the trigger: loss {change['class'].mean():+.0%} against the base's, which is what the base has "
+            "forgotten")
     return lines
 
 # %% ../../nbs/judging/bands.ipynb #71c5f11b
@@ -177,10 +191,13 @@ class BandProbe:
     @classmethod
     def of(cls, cfg, family, photos, data, device='cpu', draws=8) -> 'BandProbe': # `data` is what the run is trained on
         held_out = encode_held_out(cfg, family, photos, data, device, draws)
-        return cls(family, cfg, class_captions(photos, cfg.placeholder_token), {'trained': data, 'held out': held_out}, draws)
+        return cls(family, cfg, class_captions(photos, cfg.placeholder_token), {'trained': data, 'held out': held_out},
+            draws)
 
     def add_class_(self, pipe, embeds, settings, device='cpu'): # as `draw_class` takes them
         self.sets['class'] = draw_class(pipe, self.family, embeds, self.captions, settings, device, self.draws)
 
     def measure(self, transformer, device='cpu') -> dict[str, list]: # kind of pictures -> (draws, 4) losses
-        return {name: [[float(f'{o:.4g}') for o in row] for row in band_losses(transformer, self.family, data, self.cfg, self.draws, device).tolist()] for name, data in self.sets.items()}
+        return {name: [[float(f'{o:.4g}') for o in row]
+            for row in band_losses(transformer, self.family, data, self.cfg, self.draws, device).tolist()] for name,
+            data in self.sets.items()}

@@ -90,10 +90,13 @@ def rows_of_table(
 ) -> list[Row]: # one a column
     "Every number with its interval."
     drawn = {name: resampled_means(values, rule.draws) for name, values in table.scores.items()}
-    scaled = {name: on_scale(table, name, o) if name in table.ends else o for name, o in drawn.items()} | {'gain': gains(table, rule)}
-    scaled |= {name: o - o[:, :1] + o[0, 0] for name, o in scaled.items() if name in table.ends and o is not None} # moves with the first column left out: it is the same for all
+    scaled = ({name: on_scale(table, name, o) if name in table.ends else o for name,
+        o in drawn.items()} | {'gain': gains(table, rule)})
+    # moves with the first column left out: it is the same for all
+    scaled |= {name: o - o[:, :1] + o[0, 0] for name, o in scaled.items() if name in table.ends and o is not None}
     vetoed = too_alike(drawn['sameness'], rule)
-    rows = [Row(step, **{name: interval_of(o[:, k]) for name, o in scaled.items() if o is not None}, vetoed=bool(vetoed[k])) for k, step in enumerate(table.steps)]
+    rows = [Row(step, **{name: interval_of(o[:, k]) for name, o in scaled.items() if o is not None},
+        vetoed=bool(vetoed[k])) for k, step in enumerate(table.steps)]
     known = [row for row in rows if row.fidelity and row.alignment]
     for row in known: row.front = is_on_front(known, row)
     return rows
@@ -137,7 +140,8 @@ def advise_single(
 ) -> Advice:
     "Of one checkpoint it can only be said what it is."
     said = (row is not rows[0] and figures_of(row, rows[0])) or f'its pictures are {100*row.sameness.value:.0f}% alike'
-    return Advice('unknown', row.step, f'step {row.step} is the only checkpoint that was drawn, so there is nothing to choose from: {said}', rows)
+    return Advice('unknown', row.step,
+        f'step {row.step} is the only checkpoint that was drawn, so there is nothing to choose from: {said}', rows)
 
 # %% ../../nbs/judging/choose.ipynb #bfda511b
 def advise_by_sameness(
@@ -147,9 +151,13 @@ def advise_by_sameness(
     "Where likeness and obedience are not known, the last checkpoint whose pictures still differ is named, and it is said that this is all."
     if all(row.vetoed for row in rows if row.step is not None): return Advice('none', None, why_none(rows), rows)
     varied = [row for row, taken in zip(rows, here) if taken and not row.vetoed]
-    if not varied: return Advice('unknown', None, 'the checkpoints whose pictures still differ are not in the run any more, so none can be recommended', rows)
+    if not varied:
+        return Advice('unknown', None,
+            'the checkpoints whose pictures still differ are not in the run any more, so none can be recommended', rows)
     row = varied[-1]
-    return Advice('unknown', row.step, f'neither likeness to the photos nor obedience to prompts was measured, so all that is known is that up to step {row.step} the pictures still differ from each other as those of the base do', rows)
+    return Advice('unknown', row.step,
+        f'neither likeness to the photos nor obedience to prompts was measured, so all that is known is that up to step {row.step} the '
+        'pictures still differ from each other as those of the base do', rows)
 
 # %% ../../nbs/judging/choose.ipynb #772a087a
 def advise_by_half(
@@ -172,16 +180,20 @@ def why_chosen(
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     behind = f', and the highest score, at step {best.step}, is only {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
-    return f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could be as good{behind}"
+    return (f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could "
+        f"be as good{behind}")
 
 # %% ../../nbs/judging/choose.ipynb #e0c7dc6a
 def why_none(
     rows:list[Row], # the base or first column, and the checkpoints
 ) -> str: # one sentence
     "Why nothing is recommended."
-    if all(row.vetoed for row in rows[1:]): return 'none of these is good: every checkpoint draws nearly the same picture whatever is asked; train for fewer steps or with a lower learning_rate'
+    if all(row.vetoed for row in rows[1:]):
+        return ('none of these is good: every checkpoint draws nearly the same picture whatever is asked; train for fewer steps or with '
+            'a lower learning_rate')
     best = max((row for row in rows[1:] if not row.vetoed), key=lambda row: row.gain.value)
-    return (f'none of these is good: the best, step {best.step}, scores {100*best.gain.value:.0f} points ({100*best.gain.low:.0f} to {100*best.gain.high:.0f}) over the base, '
+    return (f'none of these is good: the best, step {best.step}, scores {100*best.gain.value:.0f} points ({100*best.gain.low:.0f} to '
+        f'{100*best.gain.high:.0f}) over the base, '
             f'which could be nothing; train with other settings, or draw more prompts')
 
 # %% ../../nbs/judging/choose.ipynb #53f33a37
@@ -190,19 +202,26 @@ def recommend(
     rule:Rule=RULE, # every number that the answer hangs on
     present:set[int]|None=None, # steps that can be taken; None: all
 ) -> Advice:
-    "Choose a checkpoint. The first column is what the others are measured from: the base, or the first checkpoint where the base was not drawn."
+    """Choose a checkpoint. The first column is what the others are measured from: the base, or the first checkpoint
+    where the base was not drawn."""
     rows, drawn = rows_of_table(table, rule), gains(table, rule)
     here = [row.step is not None and (present is None or row.step in present) for row in rows]
-    if not any(here): return Advice('unknown', None, 'no checkpoint that was drawn is in the run any more, so none can be recommended', rows)
+    if not any(here):
+        return Advice('unknown', None, 'no checkpoint that was drawn is in the run any more, so none can be recommended', rows)
     if len(table.checkpoints) == 1: return advise_single(rows[-1], rows)
-    if table.pictures < rule.least_pictures: return Advice('unknown', None, f'{table.pictures} pictures of each checkpoint say too little; draw {rule.least_pictures} or more', rows)
-    if missing := unmeasured(table): return advise_by_sameness(rows, here) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
+    if table.pictures < rule.least_pictures:
+        return Advice('unknown', None,
+            f'{table.pictures} pictures of each checkpoint say too little; draw {rule.least_pictures} or more', rows)
+    if missing := unmeasured(table):
+        return advise_by_sameness(rows, here) if len(missing) == len(UNMEASURED) else advise_by_half(rows, missing[0])
     from_base = table.steps[0] is None
     good = np.array([row.step is not None and not row.vetoed and (not from_base or row.gain.low > 0) for row in rows])
     if not good.any(): return Advice('none', None, why_none(rows), rows)
     allowed = good & here
-    if not allowed.any(): return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
+    if not allowed.any():
+        return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
     found = not_surely_worse(drawn, allowed)
     chosen, best = rows[found[0]], rows[max(found, key=lambda k: drawn[0, k])]
     others = [rows[k] for k in found[1:]]
-    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows, [rows[k].step for k in found])
+    return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows,
+        [rows[k].step for k in found])

@@ -49,7 +49,8 @@ def world_scorers() -> tuple[Scorer, Scorer]: # for likeness, for words
     "The two that come with the package. They know rooms of the world, and nothing else."
     towers, stamp = load_towers()
     def likeness(pictures): return torch.cat(towers.likeness(pictures), 1)/2**.5
-    return Scorer('world', f'{stamp}-likeness', likeness), Scorer('world', f'{stamp}-words', towers.seen_facts, towers.said_facts)
+    return Scorer('world', f'{stamp}-likeness', likeness), Scorer('world', f'{stamp}-words', towers.seen_facts,
+        towers.said_facts)
 
 # %% ../../nbs/judging/scorers.ipynb #be790763
 PREPROCESSOR = table(dict(image_mean=rows_of(number(0, 1), 3, 3), image_std=rows_of(number(1e-6, 10), 3, 3)))
@@ -60,7 +61,8 @@ def to_network_pixels(
     said:dict, # preprocessor_config.json
 ) -> Tensor: # (n, 3, side, side)
     "Pictures as a network takes them: of each the square in its centre."
-    small = np.stack([np.asarray(ImageOps.fit(o.convert('RGB'), (side, side), Image.Resampling.BICUBIC), np.float32) for o in pictures])/255
+    small = np.stack([np.asarray(ImageOps.fit(o.convert('RGB'), (side, side), Image.Resampling.BICUBIC), np.float32)
+        for o in pictures])/255
     scaled = (small - np.array(said['image_mean'], np.float32))/np.array(said['image_std'], np.float32)
     return torch.from_numpy(scaled).permute(0, 3, 1, 2)
 
@@ -75,15 +77,18 @@ def stamp_of_model(
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 # %% ../../nbs/judging/scorers.ipynb #72c474c5
-MODEL_TYPES = {'dinov2': 'Dinov2Model', 'dinov2_with_registers': 'Dinov2WithRegistersModel', 'clip': 'CLIPModel', 'siglip': 'SiglipModel'} # as config.json has it -> class of transformers
+# as config.json has it -> class of transformers
+MODEL_TYPES = {'dinov2': 'Dinov2Model', 'dinov2_with_registers': 'Dinov2WithRegistersModel', 'clip': 'CLIPModel', 'siglip': 'SiglipModel'}
 
 def read_model_type(
     folder:Path, # of a network
     called:str, # as the person named it
 ) -> str: # one of `MODEL_TYPES`
     "Raises `BadInput` for what is no scorer."
-    found = read_json_file(folder/'config.json', table(dict(model_type=text(100))), 'give a DINOv2, CLIP or SigLIP', f'{called}: config.json')['model_type']
-    if found not in MODEL_TYPES: raise BadInput(f'{called} is a {found}, which is no scorer that is known here; give one of {", ".join(MODEL_TYPES)}')
+    found = read_json_file(folder/'config.json', table(dict(model_type=text(100))), 'give a DINOv2, CLIP or SigLIP',
+        f'{called}: config.json')['model_type']
+    if found not in MODEL_TYPES:
+        raise BadInput(f'{called} is a {found}, which is no scorer that is known here; give one of {", ".join(MODEL_TYPES)}')
     return found
 
 # %% ../../nbs/judging/scorers.ipynb #00f9c960
@@ -98,20 +103,29 @@ def load_network(
 ) -> Scorer:
     "A network of transformers as a scorer. Raises `BadInput` for a folder that is broken or no scorer."
     import transformers
-    kind, said = read_model_type(folder, called), read_json_file(folder/'preprocessor_config.json', PREPROCESSOR, 'fetch it again', f'{called}: preprocessor_config.json')
-    try: model = getattr(transformers, MODEL_TYPES[kind]).from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(default_device())
-    except (OSError, ValueError, RuntimeError) as e: raise BadInput(f'{called} cannot be loaded ({" ".join(str(e).split())[:200]}); fetch it again') from None
+    kind = read_model_type(folder, called)
+    said = read_json_file(folder/'preprocessor_config.json', PREPROCESSOR, 'fetch it again', f'{called}: preprocessor_config.json')
+    try:
+        model = getattr(transformers, MODEL_TYPES[kind]).from_pretrained(folder, local_files_only=True,
+            use_safetensors=True).eval().to(default_device())
+    except (OSError, ValueError, RuntimeError) as e:
+        raise BadInput(f'{called} cannot be loaded ({" ".join(str(e).split())[:200]}); fetch it again') from None
     side = getattr(model.config, 'vision_config', model.config).image_size if 'dino' not in kind else 224
     def unit(features): return F.normalize(features.float(), dim=1).cpu()
     def pixels(pictures): return to_network_pixels(pictures, side, said).to(model.device)
-    if 'dino' in kind: return Scorer(Path(called).name if os.path.isdir(called) else called, stamp_of_model(folder), lambda o: unit(model(pixels(o)).last_hidden_state[:, 0]))
+    if 'dino' in kind:
+        return Scorer(Path(called).name if os.path.isdir(called) else called, stamp_of_model(folder),
+            lambda o: unit(model(pixels(o)).last_hidden_state[:, 0]))
     tokens = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     length = model.config.text_config.max_position_embeddings
-    def said_words(prompts): return unit(pooled(model.get_text_features(**tokens(prompts, padding='max_length', truncation=True, max_length=length, return_tensors='pt').to(model.device))))
-    return Scorer(Path(called).name if os.path.isdir(called) else called, stamp_of_model(folder), lambda o: unit(pooled(model.get_image_features(pixel_values=pixels(o)))), said_words)
+    def said_words(prompts): return unit(pooled(model.get_text_features(**tokens(prompts, padding='max_length',
+            truncation=True, max_length=length, return_tensors='pt').to(model.device))))
+    return Scorer(Path(called).name if os.path.isdir(called) else called, stamp_of_model(folder),
+        lambda o: unit(pooled(model.get_image_features(pixel_values=pixels(o)))), said_words)
 
 # %% ../../nbs/judging/scorers.ipynb #088e2ae4
-SCORER_FILES = ('config.json', 'preprocessor_config.json', 'model*.safetensors*', 'tokenizer*', 'vocab*', 'merges.txt', 'special_tokens_map.json', 'spiece.model')
+SCORER_FILES = ('config.json', 'preprocessor_config.json', 'model*.safetensors*', 'tokenizer*', 'vocab*', 'merges.txt',
+    'special_tokens_map.json', 'spiece.model')
 
 def cached_network(
     name:str, # Hub id
@@ -119,7 +133,9 @@ def cached_network(
 ) -> Path|None: # its folder; None where it is not here, or not whole
     "What an earlier download left."
     from huggingface_hub import errors, snapshot_download
-    try: folder = Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES), local_files_only=True))
+    try:
+        folder = Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES),
+            local_files_only=True))
     except (errors.LocalEntryNotFoundError, errors.HFValidationError): return None
     return folder if all((folder/o).exists() for o in SCORER_FILES[:2]) and any(folder.glob('*.safetensors')) else None
 
@@ -137,8 +153,11 @@ def fetch_network(
     size = sum(size for file, (size, _) in answer.files.items() if any(fnmatch(file, o) for o in SCORER_FILES))
     logger.warning(f'{name} is fetched, {size/1e6:.0f} MB, once')
     try: return Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES)))
-    except (errors.HTTPError, errors.LocalEntryNotFoundError) as e: raise BadInput('{}; {}'.format(*describe_hub_error(name, e))) from None
-    except OSError as e: raise BadInput(f'{hub_cache(cache_dir)} cannot be written ({e.strerror or type(e).__name__}); set cache_dir to a folder on another disk') from None
+    except (errors.HTTPError, errors.LocalEntryNotFoundError) as e:
+        raise BadInput('{}; {}'.format(*describe_hub_error(name, e))) from None
+    except OSError as e:
+        raise BadInput(f'{hub_cache(cache_dir)} cannot be written ({e.strerror or type(e).__name__}); set cache_dir to a folder on '
+            'another disk') from None
 
 # %% ../../nbs/judging/scorers.ipynb #76eb76c6
 def find_network(
@@ -149,9 +168,12 @@ def find_network(
     "Raises `BadInput` for one that is not here and may not be fetched."
     folder = Path(name).expanduser()
     if folder.is_dir(): return folder
-    if folder.is_absolute() or name.startswith(('.', '~')): raise BadInput(f'there is no folder {name}; give a DINOv2, CLIP or SigLIP by Hub id or folder')
+    if folder.is_absolute() or name.startswith(('.', '~')):
+        raise BadInput(f'there is no folder {name}; give a DINOv2, CLIP or SigLIP by Hub id or folder')
     if found := cached_network(name, cache_dir): return found
-    if not download: raise BadInput(f'{name} is not on this machine; --download fetches it, and says its size first; or give one that is here by its folder')
+    if not download:
+        raise BadInput(f'{name} is not on this machine; --download fetches it, and says its size first; or give one that is here by its '
+            'folder')
     return fetch_network(name, cache_dir)
 
 # %% ../../nbs/judging/scorers.ipynb #50e45565
@@ -178,12 +200,16 @@ def open_scorers(
     download:bool=False, # fetch what is not here
 ) -> tuple[Scorer|None, Scorer|None, list[str]]: # for likeness, for words, each None where none is at hand; what has to be said
     "The scorers for a grid. Raises `BadInput` for one that was named and cannot be had."
-    if family == 'micro-flux': return open_named(image or 'world', 'image', cache_dir, download), open_named(text or 'world', 'text', cache_dir, download), []
+    if family == 'micro-flux':
+        return open_named(image or 'world', 'image', cache_dir, download), open_named(text or 'world', 'text',
+            cache_dir, download), []
     opened, notes = [], []
     for purpose, name in (('image', image), ('text', text)):
         there = name or download or cached_network(USUAL[purpose], cache_dir)
         opened.append(open_named(name or USUAL[purpose], purpose, cache_dir, download) if there else None)
-        if not there: notes.append(f'{USUAL[purpose]} is not on this machine, so {"likeness to the photos" if purpose == "image" else "obedience to prompts"} is not measured; --download fetches it')
+        if not there:
+            notes.append(f'{USUAL[purpose]} is not on this machine, so '
+                f'{"likeness to the photos" if purpose == "image" else "obedience to prompts"} is not measured; --download fetches it')
     return *opened, notes
 
 # %% ../../nbs/judging/scorers.ipynb #2ed4e3ab

@@ -104,7 +104,9 @@ def cut_to_mask(
     return ImageOps.pad(shown.crop((left, top, right, bottom)), (side, side), color=(128, 128, 128))
 
 # %% ../../nbs/judging/scores.ipynb #175f97d2
-CROPS = [(0, 0, 1, 1), (0, 0, .7, .7), (.3, 0, 1, .7), (0, .3, .7, 1), (.3, .3, 1, 1), (.15, .15, .85, .85), (.25, .25, .75, .75)] # left, top, right, bottom
+# left, top, right, bottom
+CROPS = [(0, 0, 1, 1), (0, 0, .7, .7), (.3, 0, 1, .7), (0, .3, .7, 1), (.3, .3, 1, 1), (.15, .15, .85, .85),
+    (.25, .25, .75, .75)]
 
 def views_of(
     photo:TrainedPhoto, # whose
@@ -168,9 +170,12 @@ def columns_to_judge(
     "The base, and each checkpoint once: at strength 1, or at the one that is nearest."
     reasons = [why_left_out(board, k) for k in range(len(board.columns))]
     own = [k for k, why in enumerate(reasons) if not why]
-    notes = [f'not judged, because {why}: {", ".join(c.label for c, o in zip(board.columns, reasons) if o == why)}' for why in dict.fromkeys(filter(None, reasons))]
+    notes = [f'not judged, because {why}: {", ".join(c.label for c, o in zip(board.columns, reasons) if o == why)}'
+        for why in dict.fromkeys(filter(None, reasons))]
     strengths = {board.columns[k].strength for k in own if not board.columns[k].is_base}
-    if not strengths: raise BadInput('; '.join([f'{board.folder.name} has no checkpoint in it that can be judged', *notes, 'draw some with `tlora sample`']))
+    if not strengths:
+        raise BadInput('; '.join([f'{board.folder.name} has no checkpoint in it that can be judged', *notes,
+            'draw some with `tlora sample`']))
     taken = min(strengths, key=lambda o: (abs(o - 1), o))
     if len(strengths) > 1: notes.append(f'the grid has {len(strengths)} strengths; strength {taken:g} is judged')
     return [k for k in own if board.columns[k].is_base or board.columns[k].strength == taken], notes
@@ -185,7 +190,8 @@ def mixed_rows(
     "Rows may differ from each other, columns of a row may not."
     drawn = {}
     for at, cell in board.cells.items():
-        if at[2] in places: drawn.setdefault(at[:2], []).append({k: v for k, v in cell.settings.items() if k not in COLUMN_FIELDS})
+        if at[2] in places:
+            drawn.setdefault(at[:2], []).append({k: v for k, v in cell.settings.items() if k not in COLUMN_FIELDS})
     mixed = {at for at, found in drawn.items() if any(o != found[0] for o in found)}
     kinds = [field for field in FIELDS if len({found[0].get(field) for found in drawn.values()}) > 1]
     notes = [f'prompts differ in {", ".join(kinds)}, each with the same for all checkpoints, so these are compared all the same'] if kinds else []
@@ -199,14 +205,20 @@ def pictures_of(
     "What can be judged. Raises `BadInput` where no checkpoint has a picture."
     places, notes = columns_to_judge(board)
     mixed, said = mixed_rows(board, places)
-    ready = {at: board.folder/cell.file for at, cell in board.cells.items() if at[2] in places and at[:2] not in mixed and read_settings(board.folder/cell.file) == cell.settings}
+    ready = {at: board.folder/cell.file for at, cell in board.cells.items() if at[2] in places and at[:2] not in mixed
+        and read_settings(board.folder/cell.file) == cell.settings}
     drawn = [k for k in places if any(at[2] == k for at in ready)]
-    if not any(not board.columns[k].is_base for k in drawn): raise BadInput(f'{board.folder.name} has no picture of a checkpoint yet; repeat its `tlora sample` command, or add --render')
+    if not any(not board.columns[k].is_base for k in drawn):
+        raise BadInput(f'{board.folder.name} has no picture of a checkpoint yet; repeat its `tlora sample` command, or add --render')
     notes += said + [f'{board.columns[k].label} has no picture and is left out' for k in places if k not in drawn]
     shared = set.intersection(*({at[:2] for at in ready if at[2] == k} for k in drawn))
-    if not shared: raise BadInput(f'{board.folder.name} has no prompt that was drawn with every checkpoint; repeat its `tlora sample` command, or add --render')
+    if not shared:
+        raise BadInput(f'{board.folder.name} has no prompt that was drawn with every checkpoint; repeat its `tlora sample` command, or '
+            'add --render')
     lost = len({at[:2] for at in board.cells} - mixed) - len(shared)
-    if lost: notes.append(f'{lost} of {lost + len(shared)} rows are left out, because a picture in them is missing, damaged or of other settings')
+    if lost:
+        notes.append(f'{lost} of {lost + len(shared)} rows are left out, because a picture in them is missing, damaged or of other '
+            'settings')
     files = {(n, *at): ready[*at, k] for n, k in enumerate(drawn) for at in sorted(shared)}
     return Pictures([board.columns[k].step for k in drawn], files, board.prompts, board.images, notes)
 
@@ -254,7 +266,8 @@ def photo_scores(
     whole = views[:, 0]
     own = np.einsum('pd,pvd->pv', whole, views[:, 2:]) # the first is itself, the second its mirror image
     others = (whole@whole.T)[~np.eye(len(whole), dtype=bool)]
-    return (features@whole.T).mean(1), (features@views.reshape(-1, views.shape[-1]).T).max(1), float(np.concatenate([own.ravel(), others]).mean())
+    return (features@whole.T).mean(1), (features@views.reshape(-1,
+        views.shape[-1]).T).max(1), float(np.concatenate([own.ravel(), others]).mean())
 
 # %% ../../nbs/judging/scores.ipynb #74512347
 def measure_likeness_(
@@ -274,8 +287,11 @@ def measure_likeness_(
     used = sorted({at[1] for at in pictures.files})
     silent = [p for p in used if words and not all(holds_word(pictures.prompts[p], o) for o in words)]
     fidelity[:, silent] = np.nan
-    if silent: table.notes.append(f'{len(silent)} of {len(used)} prompts do not name {" ".join(words)!r}, so likeness is not asked of their pictures')
-    if len(silent) == len(used): return table.notes.append('no prompt names the concept, so fidelity is not measured; write {} where trigger and class belong')
+    if silent:
+        table.notes.append(f'{len(silent)} of {len(used)} prompts do not name {" ".join(words)!r}, so likeness is not asked of their '
+            'pictures')
+    if len(silent) == len(used):
+        return table.notes.append('no prompt names the concept, so fidelity is not measured; write {} where trigger and class belong')
     low = float(np.nanmean(fidelity[0])) if table.steps[0] is None else float(np.nanmin(np.nanmean(fidelity, (1, 2))))
     table.scores['fidelity'], table.ends['fidelity'] = fidelity, (low, max(ceiling, low))
     table.scorers |= dict(fidelity=scorer.name, copying=scorer.name)
@@ -289,12 +305,17 @@ def measure_words_(
     keep:Path|None, # folder for what was seen
 ) -> None:
     "Alignment, where the first column has any."
-    if len({at[1] for at in pictures.files}) < 2: return table.notes.append('there is one prompt, and how much nearer a picture is to it than to others cannot be measured; draw two prompts or more')
+    if len({at[1] for at in pictures.files}) < 2:
+        return table.notes.append('there is one prompt, and how much nearer a picture is to it than to others cannot be measured; draw '
+            'two prompts or more')
     seen, said = features_of(scorer, named, keep), scorer.text(pictures.prompts).detach().numpy()
     alignment = unfold(pictures, alignment_of(pictures, seen, said))
     first = interval_of(resampled_means(alignment[:1])[:, 0])
-    if first.low <= 0: return table.notes.append(f'{scorer.name} sees no more of its own prompt than of the others in the first column ({first}), so alignment is left out')
-    table.scores['alignment'], table.ends['alignment'], table.scorers['alignment'] = alignment, (0., first.value), scorer.name
+    if first.low <= 0:
+        return table.notes.append(f'{scorer.name} sees no more of its own prompt than of the others in the first column ({first}), so '
+            'alignment is left out')
+    table.scores['alignment'], table.ends['alignment'], table.scorers['alignment'] = alignment, (0.,
+        first.value), scorer.name
 
 # %% ../../nbs/judging/scores.ipynb #9c7caf01
 def open_cell(file): return to_rgb(open_image(file)) # a cell's PNG, as RGB
@@ -310,9 +331,11 @@ def score_grid(
 ) -> ScoreTable:
     "Score every picture of a grid, each once: what was seen is kept beside it. Raises `BadInput` where no checkpoint has a picture."
     pictures, looks = pictures_of(board), likeness or COLOURS
-    named = [(hashlib.sha256(file.read_bytes()).hexdigest()[:24], partial(open_cell, file)) for file in pictures.files.values()]
+    named = [(hashlib.sha256(file.read_bytes()).hexdigest()[:24], partial(open_cell, file))
+        for file in pictures.files.values()]
     features = features_of(looks, named, board.folder)
-    table = ScoreTable(pictures.steps, dict(sameness=unfold(pictures, sameness_of(pictures, features))), scorers=dict(sameness=looks.name), notes=[*notes, *pictures.notes])
+    table = ScoreTable(pictures.steps, dict(sameness=unfold(pictures, sameness_of(pictures, features))),
+        scorers=dict(sameness=looks.name), notes=[*notes, *pictures.notes])
     if table.steps[0] is not None: table.notes.append('the base was not drawn, so checkpoints are measured from the first of them')
     if likeness and photos: measure_likeness_(table, pictures, photos, likeness, features, concept, board.folder)
     if words: measure_words_(table, pictures, named, words, board.folder)

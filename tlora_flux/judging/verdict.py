@@ -41,9 +41,12 @@ def draw_choice(
     for row in known:
         x, y, chosen = row.fidelity, row.alignment, row.step is not None and row.step == advice.step
         color = '#d62728' if chosen else '#7f7f7f' if row.step is None else '#1f77b4'
-        spans = dict(xerr=np.array([[x.value - x.low], [x.high - x.value]]).clip(0), yerr=np.array([[y.value - y.low], [y.high - y.value]]).clip(0))
-        axes.errorbar(x.value, y.value, **spans, fmt='o', ms=9 if chosen else 5, color=color, elinewidth=.8, alpha=.9, label='recommended' if chosen else None)
-        axes.annotate('base' if row.step is None else f'{row.step}', (x.value, y.value), (6, 6), textcoords='offset points', color=color)
+        spans = dict(xerr=np.array([[x.value - x.low], [x.high - x.value]]).clip(0),
+            yerr=np.array([[y.value - y.low], [y.high - y.value]]).clip(0))
+        axes.errorbar(x.value, y.value, **spans, fmt='o', ms=9 if chosen else 5, color=color, elinewidth=.8, alpha=.9,
+            label='recommended' if chosen else None)
+        axes.annotate('base' if row.step is None else f'{row.step}', (x.value, y.value), (6, 6),
+            textcoords='offset points', color=color)
     axes.set(xlabel='likeness to the photos (0 the base, 1 the photos)', ylabel='obedience to prompts (1 the base)')
     axes.legend(loc='best', frameon=False, fontsize=8)
     return figure
@@ -72,10 +75,12 @@ def table_lines(
     chosen:int|None, # the recommended step
 ) -> list[str]: # headings, then a line a row
     "A table for a terminal, in per cent, with the interval of nine in ten."
-    names = [o for o in ('fidelity', 'alignment', 'sameness', 'copying', 'gain') if any(getattr(row, o) for row in rows)]
+    names = [o for o in ('fidelity', 'alignment', 'sameness', 'copying', 'gain')
+        if any(getattr(row, o) for row in rows)]
     def cell(o): return f'{100*o.value:5.0f} ({100*o.low:.0f} to {100*o.high:.0f})' if o else ''
     def marks(row): return ' <- recommended' if row.step is not None and row.step == chosen else ' all alike' if row.vetoed else ''
-    lines = [''.join([f"{'base' if row.step is None else row.step!s:>6}", *(f'{cell(getattr(row, o)):>20}' for o in names), marks(row)]) for row in rows]
+    lines = [''.join([f"{'base' if row.step is None else row.step!s:>6}",
+        *(f'{cell(getattr(row, o)):>20}' for o in names), marks(row)]) for row in rows]
     return [''.join([f"{'step':>6}", *(f'{o:>20}' for o in names)]), *lines]
 
 # %% ../../nbs/judging/verdict.ipynb #e0981e23
@@ -84,21 +89,28 @@ def plain_judgement(
 ) -> dict: # plain values, no path
     "What `judge.json` holds: rows, answer, and every single score."
     table, advice = done.table, done.advice
-    rows = [{name: [round(o, 4) for o in value.values()] if isinstance(value, dict) else value for name, value in asdict(row).items()} for row in advice.rows]
-    scores = {name: [[[None if np.isnan(o) else round(float(o), 4) for o in images] for images in prompts] for prompts in values] for name, values in table.scores.items()}
-    return dict(version=__version__, run=(done.run or done.grid).resolve().name, grid=done.grid.name, scorers=table.scorers, rule=asdict(RULE), ends={k: [round(o, 4) for o in v] for k, v in table.ends.items()},
-                verdict=advice.verdict, step=advice.step, sentence=advice.sentence, candidates=advice.candidates, notes=table.notes, rows=rows, steps=table.steps, scores=scores)
+    rows = [{name: [round(o, 4) for o in value.values()] if isinstance(value, dict) else value for name,
+        value in asdict(row).items()} for row in advice.rows]
+    scores = {name: [[[None if np.isnan(o) else round(float(o), 4) for o in images] for images in prompts]
+        for prompts in values] for name, values in table.scores.items()}
+    return dict(version=__version__, run=(done.run or done.grid).resolve().name, grid=done.grid.name,
+        scorers=table.scorers, rule=asdict(RULE), ends={k: [round(o, 4) for o in v] for k, v in table.ends.items()},
+                verdict=advice.verdict, step=advice.step, sentence=advice.sentence, candidates=advice.candidates,
+                notes=table.notes, rows=rows, steps=table.steps, scores=scores)
 
 # %% ../../nbs/judging/verdict.ipynb #43793672
 def save_judgement(
     done:Judgement, # of a run
 ) -> Path: # `judge.json`
-    "Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older recommendation goes where none is good, and stays where nothing is known."
+    """Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older
+    recommendation goes where none is good, and stays where nothing is known."""
     home, advice = done.run or done.grid, done.advice
-    if advice.verdict == 'none' and (home/'recommended').exists(): done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
+    if advice.verdict == 'none' and (home/'recommended').exists():
+        done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
     text = json.dumps(plain_judgement(done), ensure_ascii=False, allow_nan=False)
     file = atomic_write(home/'judge.json', lambda part: part.write_text(text + '\n', encoding='utf-8'))
-    if any(row.fidelity and row.alignment for row in advice.rows): atomic_write(home/'judge.png', lambda part: draw_choice(advice).savefig(part, format='png', dpi=110))
+    if any(row.fidelity and row.alignment for row in advice.rows):
+        atomic_write(home/'judge.png', lambda part: draw_choice(advice).savefig(part, format='png', dpi=110))
     adapter = adapters_of(done.run).get(advice.step) if done.run and advice.step is not None else None
     if advice.verdict == 'none': remove_path(home/'recommended')
     if adapter:
@@ -113,16 +125,21 @@ def photos_of_run(
     about:dict, # header of one of its adapters
 ) -> tuple[list[TrainedPhoto], list[str]]: # none where they are not here; what has to be said
     "The training photos. Raises `BadInput` for a folder that was named and holds none."
-    if trained is None and not cfg.instance_data_dir: return [], ['the run has no config.yaml, so its photos are not known, and likeness is not measured; name their concept with --instance-data-dir']
+    if trained is None and not cfg.instance_data_dir:
+        return [], ['the run has no config.yaml, so its photos are not known, and likeness is not measured; name their concept with '
+            '--instance-data-dir']
     named = dict(instance_data_dir=cfg.instance_data_dir) if cfg.instance_data_dir else {}
     words = dict(class_name=about.get('class_name', 'photo'), placeholder_token=about.get('trigger', 'sks'))
-    wanted = load_config(None, TrainConfig, **dict(output_dir='outputs/judge', **words) | named) if trained is None else replace(trained, **named)
+    wanted = (load_config(None, TrainConfig, **dict(output_dir='outputs/judge', **words) | named) if trained is None
+        else replace(trained, **named))
     try: photos = read_photos(wanted)
     except BadInput:
         if cfg.instance_data_dir: raise
-        return [], ['the training photos are not here, so likeness is not measured; --instance-data-dir says where they are'] # no path: `judge.json` travels with the run
+        # no path: `judge.json` travels with the run
+        return [], ['the training photos are not here, so likeness is not measured; --instance-data-dir says where they are']
     changed = about.get('data') not in (None, concept_fingerprint(photos))
-    return [TrainedPhoto(o.path, o.mask) for o in photos], ['photos, captions or masks have changed since the training; the present photos are what is compared with']*changed
+    return ([TrainedPhoto(o.path, o.mask) for o in photos],
+        ['photos, captions or masks have changed since the training; the present photos are what is compared with']*changed)
 
 # %% ../../nbs/judging/verdict.ipynb #6f9f629c
 def grid_request(
@@ -131,10 +148,12 @@ def grid_request(
     "The grid that a run would be judged on. Raises `BadInput` where nobody says which prompts."
     run = Path(cfg.run)
     trained = trained_config(run)
-    if not cfg.prompts and trained is None: raise BadInput(f'{cfg.run} has no config.yaml, so its prompts are not known; name a file with --prompts')
+    if not cfg.prompts and trained is None:
+        raise BadInput(f'{cfg.run} has no config.yaml, so its prompts are not known; name a file with --prompts')
     prompts = cfg.prompts or concept_dir(trained.instance_data_dir)/'prompts.txt'
     if not cfg.prompts and not prompts.is_file(): raise BadInput(f'the concept of {cfg.run} has no prompts.txt; name a file with --prompts')
-    return SampleConfig(run=cfg.run, prompts=str(prompts), images=cfg.images, batch_size=cfg.batch_size, cache_dir=cfg.cache_dir)
+    return SampleConfig(run=cfg.run, prompts=str(prompts), images=cfg.images, batch_size=cfg.batch_size,
+        cache_dir=cfg.cache_dir)
 
 # %% ../../nbs/judging/verdict.ipynb #fb15d27c
 def drawing_time(
@@ -156,13 +175,15 @@ def offer_to_draw(
 ):
     "Raises `BadInput` with the command and the time."
     count, seconds = drawing_time(grid_request(cfg))
-    raise BadInput(f'{cfg.run} has no pictures of its checkpoints yet; `tlora judge {quote(cfg.run)} --render` draws {count} of them first, {duration_in_words(seconds)}')
+    raise BadInput(f'{cfg.run} has no pictures of its checkpoints yet; `tlora judge {quote(cfg.run)} --render` draws {count} of them '
+        f'first, {duration_in_words(seconds)}')
 
 # %% ../../nbs/judging/verdict.ipynb #d2c646ee
 def grid_of_run(
     run:Path, # run folder with checkpoints
 ) -> Board|None: # None where no grid shows one of them as it is now
-    "Of the grids of a run that which shows most of its present checkpoints; of equals no validation, then the most pictures, then the newest."
+    """Of the grids of a run that which shows most of its present checkpoints; of equals no validation, then the most
+    pictures, then the newest."""
     def worth(board):
         drawn = sum((board.folder/cell.file).is_file() for cell in board.cells.values())
         return len(steps_shown(board)), board.folder.name != 'validation', drawn
@@ -200,16 +221,20 @@ def judge(
     cfg:JudgeConfig|str|Path|None=None, # the request, or a run folder; None makes one of `options`
     **options, # fields of `JudgeConfig`
 ) -> Judgement: # also in `judge.json`, `judge.png` and `recommended/` of the run
-    "Say which checkpoint of a run to take, and why. Raises `BadInput` for a run without pictures, and for a scorer that was named and cannot be had."
-    if not isinstance(cfg, JudgeConfig): cfg = load_config(None, JudgeConfig, **({} if cfg is None else dict(run=cfg)) | options)
+    """Say which checkpoint of a run to take, and why. Raises `BadInput` for a run without pictures, and for a scorer
+    that was named and cannot be had."""
+    if not isinstance(cfg, JudgeConfig):
+        cfg = load_config(None, JudgeConfig, **({} if cfg is None else dict(run=cfg)) | options)
     board = board_to_judge(cfg)
     run = board.run
     trained, found = run and trained_config(run), [*adapters_of(run).values()]
     about = read_header(found[0]) if found else {}
     cell = next(iter(board.cells.values())).settings
-    likeness, words, notes = open_scorers(cell.get('family', ''), cfg.image_scorer, cfg.text_scorer, cfg.cache_dir or (trained and trained.cache_dir), cfg.download)
+    likeness, words, notes = open_scorers(cell.get('family', ''), cfg.image_scorer, cfg.text_scorer, cfg.cache_dir
+        or (trained and trained.cache_dir), cfg.download)
     photos, said = photos_of_run(cfg, trained, about) if likeness else ([], [])
-    table = score_grid(board, likeness, words, photos, [about['trigger']] if about.get('trigger') else [], [*notes, *said])
+    table = score_grid(board, likeness, words, photos, [about['trigger']] if about.get('trigger') else [],
+        [*notes, *said])
     present = {step for step in adapters_of(run) if step is not None} if run else None
     if run: table.notes += compare_steps(board, table, present)
     done = Judgement(run, board.folder, table, recommend(table, present=present))

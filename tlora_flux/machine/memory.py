@@ -38,18 +38,26 @@ class ModelSizes:
     single:int # blocks that treat both alike
     vae_channels:int # of the autoencoder's first, full-sized layer
     adapter:dict[str,int] # targets -> numbers trained for each rank
-    kept:dict[str,tuple[float,float]] # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
-    words:int # of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places, the output layer, and all of CLIP
+    # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
+    kept:dict[str,tuple[float,float]]
+# of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places,
+# the output layer, and all of CLIP
+    words:int
     forward:int # bytes in use inside a block, for each token and unit of width, when nothing is kept
 
 # %% ../../nbs/machine/memory.ipynb #f16ab1e2
-_DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38, vae_channels=128,
-               adapter={'attention':1_517_568, 'all-linear':4_085_760}, kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=254_658_816, forward=40)
-_KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20, vae_channels=128,
-                    adapter={'attention':829_440, 'all-linear':1_505_280}, kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
+_DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38,
+    vae_channels=128,
+               adapter={'attention':1_517_568, 'all-linear':4_085_760},
+               kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=254_658_816, forward=40)
+_KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20,
+    vae_channels=128,
+                    adapter={'attention':829_440, 'all-linear':1_505_280},
+                    kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
                     adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712)
-FIGURES = {'flux.1-dev': _DEV, 'flux.1-dev-de-distilled': replace(_DEV, transformer=11_891_178_560), 'flux.1-schnell': replace(_DEV, transformer=11_891_178_560), 'micro-flux': _DEV,
+FIGURES = {'flux.1-dev': _DEV, 'flux.1-dev-de-distilled': replace(_DEV, transformer=11_891_178_560),
+    'flux.1-schnell': replace(_DEV, transformer=11_891_178_560), 'micro-flux': _DEV,
            'flux.2-klein-base-4b': _KLEIN_4B, 'flux.2-klein-4b': _KLEIN_4B, 'flux.2-klein-base-9b': _KLEIN_9B, 'flux.2-klein-9b': _KLEIN_9B}
 
 # %% ../../nbs/machine/memory.ipynb #b626c8fc
@@ -74,7 +82,8 @@ def activations(
 ) -> float: # bytes
     "What a training step keeps from its forward pass."
     double,single = figures.kept.get(targets, figures.kept['all-linear'])
-    blocks = 2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double + single*figures.single
+    blocks = (2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double
+        + single*figures.single)
     return batch * tokens * figures.hidden * (blocks + figures.forward)
 
 # %% ../../nbs/machine/memory.ipynb #efaaa066
@@ -111,12 +120,18 @@ def memory_request(
     base:BaseRef, # and its storage
 ) -> MemoryRequest:
     "A config, its open options filled from the family's."
-    cfg,shared = fill_defaults(cfg, defaults),dict(base=base, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'])
+    cfg = fill_defaults(cfg, defaults)
+    shared = dict(base=base, text=defaults['max_sequence_length'], precision=defaults['mixed_precision'])
     if isinstance(cfg, SampleConfig):
         side = defaults['resolution']
-        return MemoryRequest(**shared | dict(text=cfg.max_sequence_length), output_dir=cfg.output_dir or 'outputs', trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload, saves=cfg.limit or 100)
-    return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision), output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
-                rank=cfg.rank, targets=cfg.targets, init=cfg.init, gradient_checkpointing=cfg.gradient_checkpointing, optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
+        return MemoryRequest(**shared | dict(text=cfg.max_sequence_length), output_dir=cfg.output_dir or 'outputs',
+            trains=False, height=cfg.height or side, width=cfg.width or side, batch=cfg.batch_size, offload=cfg.offload,
+            saves=cfg.limit or 100)
+    return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision),
+        output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
+                rank=cfg.rank, targets=cfg.targets, init=cfg.init, gradient_checkpointing=cfg.gradient_checkpointing,
+                optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last
+                or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 
 # %% ../../nbs/machine/memory.ipynb #a4385e96
 @dataclass(frozen=True)
@@ -139,8 +154,11 @@ def weight_bytes(
 ) -> dict[str,float]: # part -> bytes
     "What each part of the base takes, wherever it lies."
     size = 4 if want.precision=='no' else 2
-    def bytes_of(kind, count, plain=0): return STORAGE_KINDS[kind].bytes_per_weight*(count - plain) + size*plain if kind in STORAGE_KINDS else size*count
-    return {'text encoders': bytes_of(want.base.text_encoders, figures.text, figures.words), 'transformer': bytes_of(want.base.quantization, figures.transformer), 'autoencoder': size*figures.vae}
+    def bytes_of(kind, count,
+            plain=0): return STORAGE_KINDS[
+            kind].bytes_per_weight*(count - plain) + size*plain if kind in STORAGE_KINDS else size*count
+    return {'text encoders': bytes_of(want.base.text_encoders, figures.text, figures.words),
+        'transformer': bytes_of(want.base.quantization, figures.transformer), 'autoencoder': size*figures.vae}
 
 # %% ../../nbs/machine/memory.ipynb #af879201
 STATES = {'adamw':2, 'prodigy':4} # numbers that an optimizer keeps for each that is trained
@@ -153,7 +171,8 @@ def read_phase(
 ) -> Phase:
     "Text goes through its encoders first, and they go."
     text,on_cpu = weight_bytes(figures, want)['text encoders'],want.base.text_encoders=='cpu'
-    return Phase(task, name, ({} if on_cpu else {'text encoders': text}) | {'workspace': WORKSPACE}, text if on_cpu else 0.)
+    return Phase(task, name, ({} if on_cpu else {'text encoders': text}) | {'workspace': WORKSPACE}, text if on_cpu
+        else 0.)
 
 # %% ../../nbs/machine/memory.ipynb #45f3f728
 def validation_phase(
@@ -163,8 +182,10 @@ def validation_phase(
 ) -> Phase:
     "A picture of the training's size is drawn with all that training keeps; the autoencoder comes for the time being."
     size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
-    drawing = max(size/2*(pixels//256 + want.text)*figures.hidden*figures.forward, size*PIXEL*figures.vae_channels*pixels)
-    return Phase('training', 'draw validation pictures', steps | {'autoencoder': size*figures.vae, 'activations': drawing, 'workspace': WORKSPACE})
+    drawing = max(size/2*(pixels//256 + want.text)*figures.hidden*figures.forward,
+        size*PIXEL*figures.vae_channels*pixels)
+    return Phase('training', 'draw validation pictures',
+        steps | {'autoencoder': size*figures.vae, 'activations': drawing, 'workspace': WORKSPACE})
 
 # %% ../../nbs/machine/memory.ipynb #5e35575c
 def plan_training(
@@ -173,45 +194,65 @@ def plan_training(
 ) -> list[Phase]:
     "Captions, photos one by one, then the steps; validation pictures, one by one, between the steps."
     size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
-    steps = {'transformer': weight_bytes(figures, want)['transformer'], 'adapter and optimizer': 4*(1 + want.copies + STATES[want.optimizer])*adapter_parameters(figures, want.rank, want.targets),
-             'activations': size/2*activations(figures, pixels//256 + want.text, want.batch, want.targets, want.gradient_checkpointing)}
+    steps = {'transformer': weight_bytes(figures, want)['transformer'],
+        'adapter and optimizer': 4*(1 + want.copies + STATES[want.optimizer])*adapter_parameters(figures, want.rank,
+        want.targets),
+             'activations': size/2*activations(figures, pixels//256 + want.text, want.batch, want.targets,
+             want.gradient_checkpointing)}
     return [read_phase(figures, want, 'training', 'read the captions'),
-            Phase('training', 'encode the photos', {'autoencoder': 4*figures.vae, 'activations': 4*PIXEL*figures.vae_channels*pixels, 'workspace': WORKSPACE}),
-            Phase('training', 'take steps', steps | {'workspace': WORKSPACE}), *([validation_phase(figures, want, steps)] if want.validates else [])]
+            Phase('training', 'encode the photos',
+            {'autoencoder': 4*figures.vae, 'activations': 4*PIXEL*figures.vae_channels*pixels, 'workspace': WORKSPACE}),
+            Phase('training', 'take steps', steps | {'workspace': WORKSPACE}),
+            *([validation_phase(figures, want, steps)] if want.validates else [])]
 
 # %% ../../nbs/machine/memory.ipynb #373c6ebf
 def plan_sampling(
     figures:ModelSizes, # of the base
     want:MemoryRequest, # of the run
 ) -> list[Phase]:
-    "Prompts first, then pictures. `model` keeps on the GPU the one part that works; `group` and `sequential` one layer after another, with all weights in main memory."
-    size,tokens,weights = (4 if want.precision=='no' else 2),want.height*want.width//256 + want.text,weight_bytes(figures, want)
-    parts = {'transformer': weights['transformer'], 'adapter': 4*adapter_parameters(figures, want.rank, want.targets), 'autoencoder': weights['autoencoder']}
-    denoise,decode = size/2*want.batch*tokens*figures.hidden*figures.forward,size*PIXEL*figures.vae_channels*want.batch*want.height*want.width
-    resident = {'none': parts, 'model': {k: v for k,v in parts.items() if k!='autoencoder'}, 'group': {'a few layers': .05*sum(parts.values())}, 'sequential': {'a layer': .02*sum(parts.values())}}[want.offload]
+    """Prompts first, then pictures. `model` keeps on the GPU the one part that works; `group` and `sequential` one
+    layer after another, with all weights in main memory."""
+    size = 4 if want.precision=='no' else 2
+    tokens = want.height*want.width//256 + want.text
+    weights = weight_bytes(figures, want)
+    parts = {'transformer': weights['transformer'], 'adapter': 4*adapter_parameters(figures, want.rank, want.targets),
+        'autoencoder': weights['autoencoder']}
+    denoise = size/2*want.batch*tokens*figures.hidden*figures.forward
+    decode = size*PIXEL*figures.vae_channels*want.batch*want.height*want.width
+    resident = {'none': parts, 'model': {k: v for k,v in parts.items() if k!='autoencoder'},
+        'group': {'a few layers': .05*sum(parts.values())},
+        'sequential': {'a layer': .02*sum(parts.values())}}[want.offload]
     host = 0. if want.offload=='none' else sum(parts.values())
     return [read_phase(figures, want, 'sampling', 'read the prompts'),
             Phase('sampling', 'denoise', resident | {'activations': denoise, 'workspace': WORKSPACE}, host),
-            Phase('sampling', 'decode', ({'autoencoder': parts['autoencoder']} if want.offload!='none' else parts) | {'activations': decode, 'workspace': WORKSPACE}, host)]
+            Phase('sampling', 'decode', ({'autoencoder': parts['autoencoder']} if want.offload!='none'
+            else parts) | {'activations': decode, 'workspace': WORKSPACE}, host)]
 
 # %% ../../nbs/machine/memory.ipynb #61d9a9c3
 def figures_of(
     folder:Path, # of a diffusers pipeline
     family, # it belongs to
 ) -> ModelSizes:
-    "Count a base by the headers of its weight files; reads no weight. Raises `BadInput` for a damaged file, and for a config that lacks something."
+    """Count a base by the headers of its weight files; reads no weight. Raises `BadInput` for a damaged file, and
+    for a config that lacks something."""
     from tlora_flux.base.single_file import read_shapes
     config,vae = (read_json(folder, f'{part}/config.json') for part in ('transformer','vae'))
-    def shapes(part): return {name: shape for file in (folder/part).glob('*.safetensors') if is_loaded_file(f'{part}/{file.name}', (part,)) for name,(_,shape) in read_shapes(file).items()}
+    def shapes(part): return {name: shape for file in (folder/part).glob('*.safetensors')
+            if is_loaded_file(f'{part}/{file.name}', (part,)) for name,(_,shape) in read_shapes(file).items()}
     def numbers(*parts): return sum(math.prod(shape) for part in parts for shape in shapes(part).values())
-    linears = {name.removesuffix('.weight'): shape for name,shape in shapes('transformer').items() if name.endswith('.weight') and len(shape)==2}
-    adapter = {targets: sum(sum(shape) for name,shape in linears.items() if re.fullmatch(pattern, name)) for targets,pattern in family.targets.items()}
+    linears = {name.removesuffix('.weight'): shape for name,shape in shapes('transformer').items()
+        if name.endswith('.weight') and len(shape)==2}
+    adapter = {targets: sum(sum(shape) for name,shape in linears.items() if re.fullmatch(pattern, name))
+        for targets,pattern in family.targets.items()}
     stored = quantised_parts(family.parts['text'])
     words = sum(math.prod(shape) for part in family.parts['text'] for name,shape in shapes(part).items()
                 if part not in stored or re.search(r'(shared|embed_tokens|lm_head|relative_attention_bias)\.weight$', name))
-    try: sizes = dict(hidden=config['num_attention_heads']*config['attention_head_dim'], double=config['num_layers'], single=config['num_single_layers'], vae_channels=vae['block_out_channels'][0])
+    try:
+        sizes = dict(hidden=config['num_attention_heads']*config['attention_head_dim'], double=config['num_layers'],
+            single=config['num_single_layers'], vae_channels=vae['block_out_channels'][0])
     except KeyError as e: raise BadInput(f'{folder.name}: transformer/config.json or vae/config.json lacks {e}; fetch it again') from None
-    return ModelSizes(numbers(*family.parts['text']), numbers('vae'), numbers('transformer'), **sizes, adapter=adapter, kept=FIGURES[family.name].kept, words=words, forward=FIGURES[family.name].forward)
+    return ModelSizes(numbers(*family.parts['text']), numbers('vae'), numbers('transformer'), **sizes, adapter=adapter,
+        kept=FIGURES[family.name].kept, words=words, forward=FIGURES[family.name].forward)
 
 # %% ../../nbs/machine/memory.ipynb #1d24fd2c
 def figures_listed(
@@ -221,7 +262,8 @@ def figures_listed(
     "Correct a family's figures by the sizes of a repository's weights."
     folders,found = dict(text=('text_encoder','text_encoder_2'), vae=('vae',), transformer=('transformer',)),{}
     for part,names in folders.items():
-        size = sum(size for path,(size,_) in answer.files.items() if path.endswith('.safetensors') and is_loaded_file(path, names))
+        size = sum(size for path,(size,_) in answer.files.items() if path.endswith('.safetensors')
+            and is_loaded_file(path, names))
         if size: found[part] = min(size//2, size//4, key=lambda n: abs(math.log(n/getattr(figures, part))))
     return replace(figures, **found)
 
@@ -234,16 +276,22 @@ def figures_for(
 ) -> ModelSizes:
     "Counted where everything is on this disk, else listed, else as published. Raises `BadInput` for a damaged file."
     from tlora_flux.base.single_file import read_shapes
-    whole = folder and not file and not missing_files(folder, tuple(p for names in family.parts.values() for p in names))
+    whole = (folder and not file and not missing_files(folder, tuple(p for names in family.parts.values()
+        for p in names)))
     figures = figures_of(folder, family) if whole else figures_listed(FIGURES[family.name], answer)
-    return replace(figures, transformer=sum(math.prod(shape) for _,shape in read_shapes(file).values())) if file else figures
+    return (replace(figures, transformer=sum(math.prod(shape) for _,shape in read_shapes(file).values())) if file
+        else figures)
 
 # %% ../../nbs/machine/memory.ipynb #4845d960
-LADDER = (dict(gradient_checkpointing=True), dict(train_batch_size=1), dict(quantization='int8'), dict(quantization='nf4'), dict(text_encoders='int8'), dict(text_encoders='nf4'), dict(text_encoders='cpu'),
+LADDER = (dict(gradient_checkpointing=True), dict(train_batch_size=1), dict(quantization='int8'),
+    dict(quantization='nf4'), dict(text_encoders='int8'), dict(text_encoders='nf4'), dict(text_encoders='cpu'),
           dict(resolution=768), dict(resolution=512)) # of training
-DRAWING = (dict(batch_size=1), dict(offload='model'), dict(quantization='int8', offload='none'), dict(quantization='nf4', offload='none'), dict(text_encoders='int8'), dict(text_encoders='nf4'), dict(text_encoders='cpu'),
+DRAWING = (dict(batch_size=1), dict(offload='model'), dict(quantization='int8', offload='none'),
+    dict(quantization='nf4', offload='none'), dict(text_encoders='int8'), dict(text_encoders='nf4'),
+    dict(text_encoders='cpu'),
            dict(quantization='none', offload='group')) # of sampling
-OPTIONS = {'resolution':('height','width'), 'train_batch_size':('batch',), 'batch_size':('batch',)} # option -> fields of `MemoryRequest`, where their names differ
+# option -> fields of `MemoryRequest`, where their names differ
+OPTIONS = {'resolution':('height','width'), 'train_batch_size':('batch',), 'batch_size':('batch',)}
 STORED = ('quantization','text_encoders') # options that are fields of its `base`
 
 def apply_rung(
@@ -252,7 +300,9 @@ def apply_rung(
 ) -> MemoryRequest:
     "The same run with these options."
     stored = {option: value for option,value in rung.items() if option in STORED}
-    return replace(want, base=replace(want.base, **stored), **{field: value for option,value in rung.items() if option not in STORED for field in OPTIONS.get(option, (option,))})
+    return replace(want, base=replace(want.base, **stored),
+        **{field: value for option,value in rung.items() if option not in STORED
+        for field in OPTIONS.get(option, (option,))})
 
 # %% ../../nbs/machine/memory.ipynb #4254c6ba
 def descend(
@@ -268,7 +318,8 @@ def descend(
         if max(p.needs(gpu) for p in phases) <= room: break
         leaner = apply_rung(here, rung)
         after = plan(leaner)
-        if any(new.needs(gpu) < old.needs(gpu) for old,new in zip(phases, after) if old.needs(gpu) > room): here,phases,taken = leaner,after,taken | rung
+        if any(new.needs(gpu) < old.needs(gpu) for old,new in zip(phases, after) if old.needs(gpu) > room):
+            here,phases,taken = leaner,after,taken | rung
     return {option: value for option,value in taken.items() if apply_rung(want, {option:value})!=want}, phases
 
 # %% ../../nbs/machine/memory.ipynb #466de751
@@ -300,9 +351,12 @@ def apply_preset(
     room,start = preset_room(cfg.preset),NO_PRESET | dict(gradient_checkpointing=False)
     rungs = [rung for rung in LADDER if all(getattr(cfg, option) is None for option in rung)]
     plain = fill_defaults(cfg, start)
-    chosen,phases = descend(partial(plan_training, figures), memory_request(plain, family.defaults, BaseRef.of(plain)), room, rungs)
+    chosen,phases = descend(partial(plan_training, figures), memory_request(plain, family.defaults, BaseRef.of(plain)),
+        room, rungs)
     peak = max(p.total for p in phases)
-    if peak > room: raise BadInput(f'preset={cfg.preset} is too small: with these options {family.name} takes {in_gb(peak)} (computed) at its leanest; lower resolution, rank or train_batch_size, or take a smaller base')
+    if peak > room:
+        raise BadInput(f'preset={cfg.preset} is too small: with these options {family.name} takes {in_gb(peak)} (computed) at its '
+            'leanest; lower resolution, rank or train_batch_size, or take a smaller base')
     return fill_defaults(cfg, start | chosen)
 
 # %% ../../nbs/machine/memory.ipynb #d740c1ce
@@ -321,7 +375,8 @@ def presets_that_fit(
     figures:ModelSizes, # of the base
     memory:float, # of the GPU, bytes
 ) -> Iterator[tuple[str,float]]: # preset and the bytes that it takes, the largest first
-    "Presets for a card of this size. An L4 is sold with 24 GB and shows 23.6, so the name may promise a twentieth more than there is; what the run takes may not."
+    """Presets for a card of this size. An L4 is sold with 24 GB and shows 23.6, so the name may promise a twentieth
+    more than there is; what the run takes may not."""
     for preset in (p for p in PRESETS if 1e9*int(p[:-2]) <= 1.05*memory):
         try: takes = peak_of(apply_preset(replace(cfg, preset=preset), family, figures), family, figures)
         except BadInput: continue
@@ -354,7 +409,8 @@ def figures_of_base(
     base:Base, # with its configs here
 ) -> ModelSizes: # the same as `check` had
     "The sizes that a preset is chosen by."
-    return figures_for(base.family, base.folder, base.ref.file, hub_answers.get((base.ref.source, base.ref.revision)) or HubAnswer())
+    return figures_for(base.family, base.folder, base.ref.file, hub_answers.get((base.ref.source, base.ref.revision))
+        or HubAnswer())
 
 # %% ../../nbs/machine/memory.ipynb #1028f703
 @dataclass(frozen=True)
@@ -379,7 +435,8 @@ def group_limits(
     "Limits of memory on this process. What holds nothing but files that were read counts as left."
     found = []
     for _,kinds,path in (line.split(':', 2) for line in (own.read_text().splitlines() if own.exists() else [])):
-        base,limit,used = (root,'memory.max','memory.current') if not kinds else (root/kinds,'memory.limit_in_bytes','memory.usage_in_bytes')
+        base,limit,used = (root,'memory.max','memory.current') if not kinds else (
+            root/kinds,'memory.limit_in_bytes','memory.usage_in_bytes')
         group = base/path.strip('/')
         for folder in (f for f in (group, *group.parents) if f.is_relative_to(base) and (f/limit).exists()):
             if not (text := (folder/limit).read_text().strip()).isdigit(): continue
@@ -404,14 +461,16 @@ def this_machine() -> Machine:
     clear_device_cache(garbage_collection=True)
     file = Path('/proc/driver/nvidia/version')
     driver = re.search(r'\s(\d{3}\.\d+[.\d]*)', file.read_text())[1] if file.exists() else ''
-    about = dict(zip(('ram','ram_free'), main_memory()), driver=driver, torch=torch.__version__, cuda=torch.version.cuda or '')
+    about = dict(zip(('ram','ram_free'), main_memory()), driver=driver, torch=torch.__version__, cuda=torch.version.cuda
+        or '')
     if not torch.cuda.is_available(): return Machine(**about)
     card = default_device()
     try: free,total = torch.cuda.mem_get_info(card)
     except RuntimeError: free,total = 0,torch.cuda.get_device_properties(card).total_memory # so full that one cannot even ask
     own = torch.cuda.memory_allocated(card)
     free += torch.cuda.memory_reserved(card) - own
-    return Machine(**about, gpu=torch.cuda.get_device_name(card), vram=total, vram_free=free, vram_own=own, capability=torch.cuda.get_device_capability(card))
+    return Machine(**about, gpu=torch.cuda.get_device_name(card), vram=total, vram_free=free, vram_own=own,
+        capability=torch.cuda.get_device_capability(card))
 
 # %% ../../nbs/machine/memory.ipynb #55391370
 def read_speed(
@@ -421,7 +480,8 @@ def read_speed(
     "How fast the disk under a file is, now."
     with open(file, 'rb', buffering=0) as f:
         middle = f.seek(file.stat().st_size//2)
-        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), middle, size, os.POSIX_FADV_DONTNEED) # of these bytes only: what the system remembers of the rest saves minutes
+        # of these bytes only: what the system remembers of the rest saves minutes
+        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), middle, size, os.POSIX_FADV_DONTNEED)
         began,read = time.monotonic(),0
         while read < size and time.monotonic() - began < 1 and (piece := f.read(1_000_000)): read += len(piece)
         return read/(time.monotonic() - began)

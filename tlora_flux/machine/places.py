@@ -25,8 +25,10 @@ def to_fetch(
 ) -> int: # bytes
     "What is still to be downloaded."
     home = cache/f"models--{name.replace('/', '--')}"
-    def have(path, content): return any(os.path.exists(f) for f in (home/'blobs'/content, home/'snapshots'/str(answer.commit)/path))
-    return sum(size for path,(size,content) in answer.files.items() if is_loaded_file(path, parts) and not have(path, content))
+    def have(path, content): return any(os.path.exists(f)
+            for f in (home/'blobs'/content, home/'snapshots'/str(answer.commit)/path))
+    return sum(size for path,(size,content) in answer.files.items() if is_loaded_file(path, parts)
+        and not have(path, content))
 
 # %% ../../nbs/machine/places.ipynb #d5262c5d
 @dataclass(frozen=True)
@@ -50,31 +52,38 @@ def place_of(
     path = Path(path).expanduser().absolute()
     while not os.path.isdir(path): path = path.parent # nor can anything be seen in a folder that is closed to this user
     path = path.resolve()
-    above = [(disk.mountpoint,disk.fstype) for disk in psutil.disk_partitions(all=True) if path.is_relative_to(disk.mountpoint)]
-    mount,kind = max(reversed(above), key=lambda m: len(m[0]), default=(path.anchor, 'unknown')) # of two on one mount point the later hides the earlier
-    return Place(str(path), mount, kind, os.stat(path).st_dev, shutil.disk_usage(path).free, os.access(path, os.W_OK | os.X_OK))
+    above = [(disk.mountpoint,disk.fstype) for disk in psutil.disk_partitions(all=True)
+        if path.is_relative_to(disk.mountpoint)]
+    # of two on one mount point the later hides the earlier
+    mount,kind = max(reversed(above), key=lambda m: len(m[0]), default=(path.anchor, 'unknown'))
+    return Place(str(path), mount, kind, os.stat(path).st_dev, shutil.disk_usage(path).free,
+        os.access(path, os.W_OK | os.X_OK))
 
 # %% ../../nbs/machine/places.ipynb #2495faf5
 def places_with_room(
     limit:float=HUB_SECONDS, # seconds for each to answer
 ) -> list[Place]: # local ones first, by falling free space; then what is mounted, the working directory's before all others
     "Where a cache could go: one folder for each file system that answers. A rented box often has room on its network mount alone."
-    def holds_files(disk): return disk.fstype not in NO_DISK and not disk.mountpoint.startswith(('/boot','/proc','/sys','/dev'))
+    def holds_files(disk): return disk.fstype not in NO_DISK and not disk.mountpoint.startswith(
+            ('/boot','/proc','/sys','/dev'))
     def look(folder): return place_of(folder) if os.path.isdir(folder) else None
     mounts,found = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if holds_files(disk)],[]
     for later in [BackgroundCall(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *mounts)]:
         with suppress(TimeoutError, OSError): found.append(later.wait())
     usable = {p.device: p for p in reversed(found) if p and p.writable}
     here = next((p.device for p in found if p and p.path==os.path.realpath(os.getcwd())), None)
-    def rank(place): return bool(NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device!=here, -place.free
+    def rank(place): return bool(
+            NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device!=here, -place.free
     return sorted(usable.values(), key=rank)
 
 # %% ../../nbs/machine/places.ipynb #6d6e1dbb
 REST_OF_RUN = 'rest of the run' # what is still to be written of one that is resumed: it has its place
-CLOSED_MENDS = {'output':'set output_dir to a folder of your own', REST_OF_RUN:'make it writable again', 'cache':'set cache_latents: false, or cache_dir to a folder of your own'}
+CLOSED_MENDS = {'output':'set output_dir to a folder of your own', REST_OF_RUN:'make it writable again',
+    'cache':'set cache_latents: false, or cache_dir to a folder of your own'}
 
 # %% ../../nbs/machine/places.ipynb #3ffeb646
-ENCODED = 10 # photos and captions to make room for: a byte of latents for each pixel, and at most eight of text for each token and unit of width
+# photos and captions to make room for: a byte of latents for each pixel, and at most eight of text for each token and unit of width
+ENCODED = 10
 
 def disk_needs(
     figures:ModelSizes, # of the base
@@ -85,12 +94,17 @@ def disk_needs(
     from tlora_flux.photos.cache import cache_folder
     cache_dir = want.base.cache_dir
     needs = {'output' if want.begun is None else REST_OF_RUN: (place_of(want.output_dir), output_size(figures, want))}
-    if want.keeps: needs['cache' if want.trains else 'encoded prompts'] = place_of(cache_folder(cache_dir)),0 if want.begun is not None else ENCODED*(want.height*want.width + 8*want.text*figures.hidden)
+    if want.keeps:
+        needs['cache' if want.trains
+            else 'encoded prompts'] = place_of(
+            cache_folder(cache_dir)),0 if want.begun is not None else ENCODED*(want.height*want.width
+            + 8*want.text*figures.hidden)
     if not fetch: return needs
     from huggingface_hub import constants
     limit = os.environ.get('HF_XET_CHUNK_CACHE_SIZE_BYTES', '0')
     xet = (min(fetch, int(limit)) if limit.isdigit() else fetch) + int(1e8) # of a limit that is no plain number, the worst
-    return {'hub cache': (place_of(hub_cache(cache_dir)), fetch), 'xet cache': (place_of(cache_dir or constants.HF_XET_CACHE), xet),
+    return {'hub cache': (place_of(hub_cache(cache_dir)), fetch),
+        'xet cache': (place_of(cache_dir or constants.HF_XET_CACHE), xet),
             'TMPDIR': (place_of(cache_dir or tempfile.gettempdir()), int(5e8)), **needs}
 
 # %% ../../nbs/machine/places.ipynb #92639a61
@@ -98,13 +112,15 @@ def output_size(
     figures:ModelSizes, # of the base
     want:MemoryRequest, # of the run
 ) -> int: # bytes
-    "The checkpoints' weights and the final ones, and the optimizer's numbers beside the newest two; or pictures, as PNG hardly smaller than their pixels."
+    """The checkpoints' weights and the final ones, and the optimizer's numbers beside the newest two; or pictures,
+    as PNG hardly smaller than their pixels."""
     if not want.trains: return want.saves*3*want.height*want.width
     trained = 4*adapter_parameters(figures, want.rank, want.targets)
     weights = want.copies*trained
     state,there,saves = STATES[want.optimizer]*trained,want.begun or 0,want.saves
     if not saves: return 0
-    before,after = (min(2, there + n) - there for n in (saves - 1, saves)) # states that have come: a new one is written before an old one goes
+    # states that have come: a new one is written before an old one goes
+    before,after = (min(2, there + n) - there for n in (saves - 1, saves))
     return saves*weights + max(weights + after*state, (before + 1)*state)
 
 # %% ../../nbs/machine/places.ipynb #9ad38ca4
@@ -112,9 +128,11 @@ def remaining_saves(
     want:MemoryRequest, # of the whole run
     cfg:TrainConfig, # filled
 ) -> MemoryRequest: # the same where it begins at step 0
-    "Of a run that is resumed, what it has before it. It goes on from the last checkpoint with a trainer state; `keep_last` removes an old one after each new one."
+    """Of a run that is resumed, what it has before it. It goes on from the last checkpoint with a trainer state;
+    `keep_last` removes an old one after each new one."""
     there = checkpoint_folders(cfg.output_dir) if cfg.resume else []
     begun = [step for step,folder in there if (folder/STATE).exists()]
     if not begun: return want
-    left = -(-cfg.max_train_steps//cfg.checkpointing_steps) - begun[-1]//cfg.checkpointing_steps if begun[-1] < cfg.max_train_steps else 0
+    left = (-(-cfg.max_train_steps//cfg.checkpointing_steps) - begun[-1]//cfg.checkpointing_steps
+        if begun[-1] < cfg.max_train_steps else 0)
     return replace(want, begun=min(2, len(begun)), saves=min(left, 1 + max(0, (cfg.keep_last or 10**9) - len(there))))

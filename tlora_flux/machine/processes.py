@@ -29,7 +29,8 @@ def make_accelerator(
 ) -> Accelerator:
     "The engine of a run."
     AcceleratorState._reset_state() # an engine of somebody else in this process may have another precision
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='no', gradient_accumulation_steps=cfg.gradient_accumulation_steps,
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='no',
+        gradient_accumulation_steps=cfg.gradient_accumulation_steps,
                        log_with=None if cfg.report_to == 'none' else cfg.report_to, project_dir=cfg.output_dir)
 
 # %% ../../nbs/machine/processes.ipynb #0c44b322
@@ -38,12 +39,15 @@ class StopSignals:
     def __enter__(self):
         self.number, self.since, self.forced, self.before = None, 0., False, {} # told by, when, for the second time, handlers
         if threading.current_thread() is threading.main_thread(): # only there can handlers be set
-            for number in (getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)): # Windows has no SIGHUP
-                if signal.getsignal(number) is not signal.SIG_IGN: self.before[number] = signal.signal(number, self.note)
+            # Windows has no SIGHUP
+            for number in (getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self.note)
         return self
 
     def __exit__(self, *_):
-        for number, handler in self.before.items(): signal.signal(number, self.note_late if number == self.number else handler)
+        for number, handler in self.before.items():
+            signal.signal(number, self.note_late if number == self.number else handler)
 
     def repeats(self): return self.number is not None and time.monotonic() - self.since < 1
 
@@ -51,14 +55,16 @@ class StopSignals:
         if self.repeats(): return
         self.forced, self.number, self.since = self.number is not None, number, time.monotonic()
         if self.forced: raise KeyboardInterrupt
-        with suppress(OSError): os.write(2, b'\nstopping after this step; once more to stop at once\n') # print is not safe in a signal handler, and the terminal may be gone
+        # print is not safe in a signal handler, and the terminal may be gone
+        with suppress(OSError): os.write(2, b'\nstopping after this step; once more to stop at once\n')
 
     def note_late(self, number, frame): # on the way out
         if self.repeats(): return
         signal.signal(number, self.before[number])
         signal.raise_signal(number)
 
-    def leave(self): raise KeyboardInterrupt if self.number in (None, signal.SIGINT) else SystemExit(128 + self.number) # None: another process of the run was told
+    # None: another process of the run was told
+    def leave(self): raise KeyboardInterrupt if self.number in (None, signal.SIGINT) else SystemExit(128 + self.number)
 
 # %% ../../nbs/machine/processes.ipynb #a64c42a1
 @contextmanager
@@ -94,7 +100,9 @@ def close_group() -> None:
 # %% ../../nbs/machine/processes.ipynb #f9420002
 @contextmanager
 def joined_processes() -> Iterator[PartialState]: # this process among all
-    "Around all that processes do together. Who opens the connections closes them: inside another, this one does nothing. An error leaves them open, since somebody may be waiting in them. Raises `BadInput` as `check_launch` does."
+    """Around all that processes do together. Who opens the connections closes them: inside another, this one does
+    nothing. An error leaves them open, since somebody may be waiting in them. Raises `BadInput` as `check_launch`
+    does."""
     check_launch()
     was_open = group_is_open()
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
@@ -108,7 +116,8 @@ def describe_risk(
 ) -> str: # a line; empty where the last step can be saved
     "What is lost when one of several processes dies."
     if state.num_processes == 1 or state.backend == 'gloo': return ''
-    return (f'{state.num_processes} processes over {state.backend}: if one dies, the launcher ends all, and up to {every} steps are done again; '
+    return (f'{state.num_processes} processes over {state.backend}: if one dies, the launcher ends all, and up to {every} steps are done '
+        'again; '
             'a smaller checkpointing_steps loses less')
 
 # %% ../../nbs/machine/processes.ipynb #23890f27
@@ -140,14 +149,19 @@ def wait_for_peers(
     "Called by all processes before they end: the main process waits for the others."
     if accelerator.num_processes == 1: return
     here = torch.zeros(1, device=accelerator.device)
-    arrived = [torch.zeros_like(here) for _ in range(accelerator.num_processes)] if accelerator.is_main_process else None
-    torch.distributed.gather(here, arrived) # only the main process receives: after accelerate's own, in which all do, one that leaves at once can break off what another is still reading
-    torch.cat([here, *(arrived or [])]).tolist() # NCCL returns before it has sent or received: a process that left now would take along what another waits for
+    arrived = ([torch.zeros_like(here) for _ in range(accelerator.num_processes)] if accelerator.is_main_process
+        else None)
+# only the main process receives: after accelerate's own, in which all do, one that leaves at once can break off what
+# another is still reading
+    torch.distributed.gather(here, arrived)
+    # NCCL returns before it has sent or received: a process that left now would take along what another waits for
+    torch.cat([here, *(arrived or [])]).tolist()
 
 # %% ../../nbs/machine/processes.ipynb #db1eb470
 class Stopping:
     "Whether the run was told to stop, and leaving it then."
-    def __init__(self, accelerator:Accelerator, stop:StopSignals, save:Callable[[], Path|None], run:Path): # engine; open; what saves; run folder
+    # engine; open; what saves; run folder
+    def __init__(self, accelerator:Accelerator, stop:StopSignals, save:Callable[[], Path|None], run:Path):
         self.accelerator = accelerator
         self.stop = stop
         self.save = save
@@ -161,5 +175,6 @@ class Stopping:
         saved = self.save()
         wait_for_peers(self.accelerator)
         close_group()
-        logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved else f'stopped; {resume_hint(self.run)}')
+        logger.info(f'stopped; {saved.name} is saved, and the same command with --resume goes on from it' if saved
+            else f'stopped; {resume_hint(self.run)}')
         self.stop.leave()

@@ -59,7 +59,8 @@ class Report:
     def __repr__(self):
         lines = [self.title]
         for row in self.rows:
-            texts = [*textwrap.wrap(row.what, 100), *textwrap.wrap(row.mend and f'-> {row.mend}', 100, subsequent_indent='   ')]
+            texts = [*textwrap.wrap(row.what, 100),
+                *textwrap.wrap(row.mend and f'-> {row.mend}', 100, subsequent_indent='   ')]
             heads = [f"{row.state.upper() if row.state=='fail' else row.state:5} {row.topic:9} ", *[' '*16]*len(texts)]
             lines += [head + text for head,text in zip(heads, texts)]
         return '\n'.join(lines)
@@ -93,14 +94,20 @@ def disk_rows(
         moves = [{'cache_dir':cache}, {'output_dir':output}, {'cache_dir':cache, 'output_dir':output}]
         move = next((m for m in moves if need - sum(m.values()) + 1e9 <= place.free), moves[2])
         helps = need > stays and stays <= place.free
-        better = [p for p in (roomy() if helps else []) if p.device!=device and p.free > sum(move.values()) + total.get(p.device, 0) + 1e9]
-        fields = ' and '.join(f'{option}: {Path(better[0].path)/"tlora"/option.removesuffix("_dir")}' for option in move if move[option]) if better else ''
-        slow = f', on a {better[0].kind} mount: slower, but it has room' if better and NETWORK.fullmatch(better[0].kind) else ''
+        better = [p for p in (roomy() if helps else []) if p.device!=device and p.free > sum(move.values())
+            + total.get(p.device, 0) + 1e9]
+        fields = (' and '.join(f'{option}: {Path(better[0].path)/"tlora"/option.removesuffix("_dir")}'
+            for option in move if move[option]) if better else '')
+        slow = (f', on a {better[0].kind} mount: slower, but it has room' if better
+            and NETWORK.fullmatch(better[0].kind) else '')
         note = ', which moves hub cache, xet cache and TMPDIR there for this run' if move.get('cache_dir') else ''
-        mend = f'set {fields}{note}; {in_gb(better[0].free)} are free there{slow}' if better else f'free {in_gb(need + 1e9 - place.free)} on {place.mount}' + ('; no other writable disk has room' if helps else '')
+        mend = (f'set {fields}{note}; {in_gb(better[0].free)} are free there{slow}' if better
+            else f'free {in_gb(need + 1e9 - place.free)} on {place.mount}' + ('; no other writable disk has room' if helps else ''))
         rows.append(Finding('disk', 'warn' if need<=place.free else 'fail', what, mend))
-    closed = {place.path: use for use,(place,_) in reversed(needs.items()) if not place.writable} # what is to be fetched names its folder first
-    return rows + [Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there', CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')) for path,use in reversed(closed.items())]
+    # what is to be fetched names its folder first
+    closed = {place.path: use for use,(place,_) in reversed(needs.items()) if not place.writable}
+    return (rows + [Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there',
+        CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')) for path,use in reversed(closed.items())])
 
 # %% ../../nbs/machine/report.ipynb #9851fb23
 def who_takes_it(
@@ -108,7 +115,8 @@ def who_takes_it(
 ) -> str: # who has most of what is taken, and the mend
     "This program or the others."
     others = machine.vram - machine.vram_free - machine.vram_own
-    if machine.vram_own > others: return f'this program itself holds {in_gb(machine.vram_own)} of the GPU: let go of what it has loaded, or start it anew'
+    if machine.vram_own > others:
+        return f'this program itself holds {in_gb(machine.vram_own)} of the GPU: let go of what it has loaded, or start it anew'
     return f'other programs hold {in_gb(others)} of the GPU (nvidia-smi lists them): end them'
 
 # %% ../../nbs/machine/report.ipynb #adcaf12b
@@ -133,7 +141,8 @@ def memory_mend(
     if now <= machine.vram: return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
     if least <= room: return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
     card = next((c for c in CARDS if 1e9*c >= least), None)
-    return f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use ' + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size')
+    return (f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use '
+        + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size'))
 
 # %% ../../nbs/machine/report.ipynb #5aa34762
 def memory_rows(
@@ -144,18 +153,23 @@ def memory_rows(
 ) -> list[Finding]: # one a task, and one for main memory where it has to hold weights
     "Set the plan against the machine. For a training run, sampling after it is a warning only: its settings are chosen later."
     gpu,rows = bool(machine.gpu),[]
-    room,where = (machine.vram_free,f'{in_gb(machine.vram_free)} free on the {machine.gpu}') if gpu else (machine.ram_free,f'{in_gb(machine.ram_free)} free in main memory, and no GPU')
+    room,where = (machine.vram_free,f'{in_gb(machine.vram_free)} free on the {machine.gpu}') if gpu else (
+        machine.ram_free,f'{in_gb(machine.ram_free)} free in main memory, and no GPU')
     for trains in ([True,False] if want.trains else [False]):
         plan = partial(plan_training if trains else plan_sampling, figures)
         fullest,held = max(plan(want), key=lambda p: p.needs(gpu)),max(plan(want), key=lambda p: p.host)
         top = ', '.join(f'{part} {in_gb(size)}' for part,size in sorted(fullest.gpu.items(), key=lambda kv: -kv[1])[:3])
-        what,state = f'{fullest.task} takes {in_gb(fullest.needs(gpu))} (computed) at its peak ({fullest.name}: {top}); {where}','fail' if trains==want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
+        what = f'{fullest.task} takes {in_gb(fullest.needs(gpu))} (computed) at its peak ({fullest.name}: {top}); {where}'
+        state = 'fail' if trains==want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
         fits = fullest.needs(gpu) <= room
-        rows.append(Finding('memory', 'pass' if fits else state, what, '' if fits else memory_mend(plan, want, machine, preset if trains else '')))
+        rows.append(Finding('memory', 'pass' if fits else state, what, '' if fits
+            else memory_mend(plan, want, machine, preset if trains else '')))
         option = f'text_encoders={want.base.text_encoders}' if held.name.startswith('read') else f'offload={want.offload}'
         if gpu and held.host > machine.ram_free and trains==want.trains:
             rows.append(Finding('memory', 'fail', f'{option} keeps {in_gb(held.host)} (computed) of weights in main memory, {in_gb(machine.ram_free)} are free', f"set {'text_encoders: int8' if option.startswith('text') else 'offload: none'}, or use a machine with more memory"))
-    if not gpu and figures.transformer > 1e9: rows.append(Finding('memory', 'warn', 'without a GPU a step takes minutes', 'use a machine with a GPU, or the base micro, which is made for this'))
+    if not gpu and figures.transformer > 1e9:
+        rows.append(Finding('memory', 'warn', 'without a GPU a step takes minutes',
+            'use a machine with a GPU, or the base micro, which is made for this'))
     return rows
 
 # %% ../../nbs/machine/report.ipynb #fe1622d7
@@ -170,8 +184,10 @@ def version_rows(
     "Floors, what is newer than was tried, and a warning before a CUDA torch is replaced on a disk without room for it."
     rows = [Finding('software', 'fail', *problem.split('; ', 1)) for problem in problems]
     if machine.cuda and problems and room < TORCH_SIZE:
-        rows.append(Finding('software', 'warn', f'pip may replace torch {machine.torch} while it mends that, which takes {in_gb(TORCH_SIZE)}; {in_gb(room)} are free there',
-                        f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the other packages"))
+        rows.append(Finding('software', 'warn',
+            f'pip may replace torch {machine.torch} while it mends that, which takes {in_gb(TORCH_SIZE)}; {in_gb(room)} are free there',
+                        f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the "
+                        "other packages"))
     rows += [Finding('software', 'warn', *line.split('; ', 1)) for line in newer]
     return rows or [Finding('software', 'pass', f'all libraries are new enough; torch {machine.torch}')]
 
@@ -185,17 +201,27 @@ def software_rows(
 ) -> list[Finding]:
     "Driver, precision, and packages that only these settings need."
     rows = []
-    if machine.driver and not machine.cuda: rows.append(Finding('software', 'fail', f'torch {machine.torch} is built for the CPU, and there is a GPU with driver {machine.driver}', 'install a CUDA build: pip install --force-reinstall torch, from the index that pytorch.org names'))
-    elif machine.driver and not machine.gpu: rows.append(Finding('software', 'fail', f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}', f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
+    if machine.driver and not machine.cuda:
+        rows.append(Finding('software', 'fail',
+            f'torch {machine.torch} is built for the CPU, and there is a GPU with driver {machine.driver}',
+            'install a CUDA build: pip install --force-reinstall torch, from the index that pytorch.org names'))
+    elif machine.driver and not machine.gpu:
+        rows.append(Finding('software', 'fail',
+            f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}',
+            f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
     if machine.gpu and want.precision=='bf16' and machine.capability < (8,0):
         rows.append(Finding('software', 'warn', f"{machine.gpu} has compute capability {'.'.join(map(str, machine.capability))}; bfloat16 starts at 8.0 and is slow below", 'use an Ampere card or newer; float16 overflows in FLUX'))
     package = OPTIONAL.get(want.optimizer)
-    if want.trains and package and not installed(package): rows.append(Finding('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed', f'pip install {package}'))
-    for option,kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)): rows += as_finding('software', check_storage, kind, option, bool(machine.gpu))
+    if want.trains and package and not installed(package):
+        rows.append(Finding('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed',
+            f'pip install {package}'))
+    for option,kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)):
+        rows += as_finding('software', check_storage, kind, option, bool(machine.gpu))
     return rows
 
 # %% ../../nbs/machine/report.ipynb #8a541ae0
-SHARDED = {'DEEPSPEED':'DeepSpeed', 'FSDP':'FSDP', 'MEGATRON_LM':'Megatron-LM', 'XLA':'a TPU', 'TPU':'a TPU'} # accelerate's `distributed_type` -> what it means
+# accelerate's `distributed_type` -> what it means
+SHARDED = {'DEEPSPEED':'DeepSpeed', 'FSDP':'FSDP', 'MEGATRON_LM':'Megatron-LM', 'XLA':'a TPU', 'TPU':'a TPU'}
 
 def launcher_rows(
     folder:Path, # where accelerate keeps its answers
@@ -215,11 +241,19 @@ def storage_rows(
 ) -> list[Finding]:
     "Causes of a run that waits for its disk."
     rows,slow = [],speed is not None and speed < 2e8
-    if NETWORK.fullmatch(place.kind): rows.append(Finding('storage', 'warn', f'the model is on {place.mount}, a {place.kind} file system: reading {in_gb(largest)} of weights from it stalls when the network does', 'set cache_dir to a folder on a local disk'))
-    if slow: rows.append(Finding('storage', 'warn', f'{place.mount} reads {in_gb(speed)} a second: {largest/speed/60:.0f} minutes for {in_gb(largest)} of weights', 'set cache_dir to a folder on a faster disk'))
-    if machine.ram < largest: rows.append(Finding('storage', 'warn', f'main memory, {in_gb(machine.ram)}, is smaller than the {in_gb(largest)} of weights that pass through it: what was read is dropped and read again',
+    if NETWORK.fullmatch(place.kind):
+        rows.append(Finding('storage', 'warn',
+            f'the model is on {place.mount}, a {place.kind} file system: reading {in_gb(largest)} of weights from it stalls when the '
+            'network does', 'set cache_dir to a folder on a local disk'))
+    if slow:
+        rows.append(Finding('storage', 'warn', f'{place.mount} reads {in_gb(speed)} a second: {largest/speed/60:.0f} minutes for {in_gb(largest)} of weights', 'set cache_dir to a folder on a faster disk'))
+    if machine.ram < largest:
+        rows.append(Finding('storage', 'warn',
+            f'main memory, {in_gb(machine.ram)}, is smaller than the {in_gb(largest)} of weights that pass through it: what was read is '
+            'dropped and read again',
                                               'use a machine with more memory, or a local SSD and no offload at all'))
-    return rows or [Finding('storage', 'pass', f'the model is on {place.mount} ({place.kind})' + (f', {in_gb(speed)} a second' if speed else ''))]
+    return (rows or [Finding('storage', 'pass', f'the model is on {place.mount} ({place.kind})'
+        + (f', {in_gb(speed)} a second' if speed else ''))])
 
 # %% ../../nbs/machine/report.ipynb #7034bfbf
 @dataclass(frozen=True)
@@ -248,8 +282,10 @@ def report_on(
     rows = [*facts.access, *disk_rows(facts.needs, facts.roomy)]
     if figures:
         largest = (4 if want.precision=='no' else 2)*figures.transformer
-        rows += memory_rows(figures, want, machine, facts.preset) + storage_rows(facts.home, largest, machine, facts.speed)
-    rows += version_rows(facts.problems, machine, facts.packages.free, facts.newer) + software_rows(want, machine) + launcher_rows(Path(constants.HF_HOME)/'accelerate')
+        rows += (memory_rows(figures, want, machine, facts.preset)
+            + storage_rows(facts.home, largest, machine, facts.speed))
+    rows += (version_rows(facts.problems, machine, facts.packages.free, facts.newer) + software_rows(want, machine)
+        + launcher_rows(Path(constants.HF_HOME)/'accelerate'))
     phases = (plan_training(figures, want) if want.trains else []) + plan_sampling(figures, want) if figures else []
     return Report(f"tlora check: {want.base.name} on {machine.gpu or 'a machine without a GPU'}", rows, phases)
 
@@ -260,10 +296,14 @@ def access_rows(
     complete:bool, # are all files on this machine?
 ) -> list[Finding]:
     "A refusal is no matter where nothing has to be fetched; a repository without a pipeline is no base."
-    if answer.files and 'model_index.json' not in answer.files: return [Finding('access', 'fail', f'{name} has no model_index.json, so it is no diffusers pipeline', 'give the repository of the whole pipeline, such as black-forest-labs/FLUX.1-dev')]
-    if answer.error is None: return [Finding('access', 'pass', f'{name} is open to you' + (', and all its files are on this machine' if complete else ''))]
+    if answer.files and 'model_index.json' not in answer.files:
+        return [Finding('access', 'fail', f'{name} has no model_index.json, so it is no diffusers pipeline',
+            'give the repository of the whole pipeline, such as black-forest-labs/FLUX.1-dev')]
+    if answer.error is None:
+        return [Finding('access', 'pass', f'{name} is open to you' + (', and all its files are on this machine' if complete else ''))]
     what,mend = describe_hub_error(name, answer.error)
-    return [Finding('access', 'pass', f'{what}, but all files of {name} are on this machine')] if complete else [Finding('access', 'fail', what, mend)]
+    return ([Finding('access', 'pass', f'{what}, but all files of {name} are on this machine')] if complete
+        else [Finding('access', 'fail', what, mend)])
 
 # %% ../../nbs/machine/report.ipynb #c7e98db8
 def family_rows(
@@ -278,13 +318,20 @@ def family_rows(
     from tlora_flux.base.families import FAMILIES
     rows,known = [],', '.join(sorted({f.pipeline_class for f in FAMILIES.values()}))
     if folder:
-        try: family = check_other_parts(own, folder, name, 'the file') or own if own else base_family(folder, name, asked)
+        try:
+            family = (check_other_parts(own, folder, name, 'the file') or own if own
+                else base_family(folder, name, asked))
         except BadInput as e: return own,[Finding('access', 'fail', *str(e).split('; ', 1))]
     else:
-        named = [f for f in FAMILIES.values() if name in f.bases] or [f for f in FAMILIES.values() if f.pipeline_class==pipeline_class]
-        if pipeline_class and not named: return None,[Finding('access', 'fail', f'{name} is a {pipeline_class}', f'choose a base whose pipeline is one of: {known}')]
+        named = ([f for f in FAMILIES.values() if name in f.bases]
+            or [f for f in FAMILIES.values() if f.pipeline_class==pipeline_class])
+        if pipeline_class and not named:
+            return None,[Finding('access', 'fail', f'{name} is a {pipeline_class}', f'choose a base whose pipeline is one of: {known}')]
         family = own or (named[0] if named else None)
-        if not family: return None,[Finding('access', 'warn', f'what {name} is shows only when its config is fetched, so there is no plan for it', f'its pipeline should be one of: {known}')]
+        if not family:
+            return None,[Finding('access', 'warn',
+                f'what {name} is shows only when its config is fetched, so there is no plan for it',
+                f'its pipeline should be one of: {known}')]
     family = own or family
     if trains and family.not_trainable: rows.append(Finding('access', 'fail', *family.not_trainable.split('; ', 1)))
     return family,rows
@@ -300,7 +347,9 @@ def sizes_of(
 ) -> tuple[ModelSizes,int]: # of the base, and bytes to download
     "The base's figures, and what is still to come; a repository that nobody could list has its family's sizes."
     figures = figures_for(family, here, base.file, answer)
-    if answer.files and (lost or not answer.error): return figures, to_fetch(base.source, answer, parts, hub_cache(base.cache_dir)) # also where all is here: the branch may have moved since
+    # also where all is here: the branch may have moved since
+    if answer.files and (lost or not answer.error):
+        return figures, to_fetch(base.source, answer, parts, hub_cache(base.cache_dir))
     if not lost or local_base(base.source): return figures, 0
     return figures, 2*(figures.text + figures.vae + (0 if base.file else figures.transformer))
 
@@ -308,9 +357,12 @@ def sizes_of(
 def unwritten_places(
     cfg:TrainConfig, # perhaps read from a run's config.yaml
 ) -> list[Finding]: # a row each
-    "Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it: as a path they would be made anew."
-    lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../') and not (f.name == 'start_from' and cfg.resume)]
-    return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved', f'say where it is with --{name.replace("_", "-")}') for name,v in lost]
+    """Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it: as a
+    path they would be made anew."""
+    lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../')
+        and not (f.name == 'start_from' and cfg.resume)]
+    return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved',
+        f'say where it is with --{name.replace("_", "-")}') for name,v in lost]
 
 # %% ../../nbs/machine/report.ipynb #bad8db22
 def apply_and_check_options(
@@ -322,17 +374,22 @@ def apply_and_check_options(
 ): # the config, with what its preset chooses; rows about options; name of a preset that would fit
     "Options that can be judged before anything is fetched."
     rows = []
-    if base.file and base.quantization in STORAGE_KINDS: rows.append(Finding('config', 'fail', f'quantization={base.quantization} does not go with the single file {base.file.name}', 'give a diffusers folder or repository, or set quantization: none'))
+    if base.file and base.quantization in STORAGE_KINDS:
+        rows.append(Finding('config', 'fail',
+            f'quantization={base.quantization} does not go with the single file {base.file.name}',
+            'give a diffusers folder or repository, or set quantization: none'))
     if isinstance(cfg, SampleConfig): return cfg,rows,''
     rows += unwritten_places(cfg)
-    if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'): rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
+    if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'):
+        rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
     rows += as_finding('config', concept_dir, cfg.instance_data_dir) + as_finding('config', check_run, cfg)
     if cfg.targets not in family.targets:
         from tlora_flux.method.adapter import target_pattern
         rows += as_finding('config', target_pattern, None, cfg.targets)
     small = as_finding('memory', apply_preset, cfg, family, figures)
     if small: return replace(cfg, preset=None),rows + small,''
-    return apply_preset(cfg, family, figures),rows,preset_for_card(cfg, family, figures, machine.vram) if machine.gpu and not cfg.preset else ''
+    return apply_preset(cfg, family, figures),rows,preset_for_card(cfg, family, figures,
+        machine.vram) if machine.gpu and not cfg.preset else ''
 
 # %% ../../nbs/machine/report.ipynb #4740cb0b
 def survey(
@@ -353,14 +410,19 @@ def survey(
     lost = missing_files(here, parts) if here else list(parts)
     figures,fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
     if not local: rows = access_rows(source, answer, not lost and not fetch) + rows
-    elif lost: rows.insert(0, Finding('access', 'fail', f'{local} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
+    elif lost:
+        rows.insert(0, Finding('access', 'fail', f'{local} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
     else: rows.insert(0, Finding('access', 'pass', f'{base.name} is on this machine'))
     cfg,more,preset = apply_and_check_options(cfg, base, known, figures, machine)
     want = memory_request(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose
-    want,weights = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep),[base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
+    want = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep)
+    weights = [base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
     speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
-    return Survey(want=want, figures=family and figures, machine=machine, access=rows + more, home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
-                 roomy=places_with_room, problems=(problems := version_problems()), newer=[] if problems else untried_versions(), packages=place_of(Path(util.find_spec('torch').origin).parent), speed=next(iter(speeds), None), preset=preset)
+    return Survey(want=want, figures=family and figures, machine=machine, access=rows + more,
+        home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
+                 roomy=places_with_room, problems=(problems := version_problems()), newer=[] if problems
+                 else untried_versions(), packages=place_of(Path(util.find_spec('torch').origin).parent),
+                 speed=next(iter(speeds), None), preset=preset)
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(
@@ -374,7 +436,9 @@ def check(
     try: return report_on(survey(cfg, base, keep))
     except BadInput as e: rows = [Finding('access', 'fail', *str(e).split('; ', 1))]
     except ImportError as e: # an old library lacks what this version looks for
-        rows = [Finding('software', 'fail', *p.split('; ', 1)) for p in version_problems()] or [Finding('software', 'fail', f'{e.name} cannot be imported ({e.msg})', f'install it anew: pip install --force-reinstall {e.name}')]
+        rows = ([Finding('software', 'fail', *p.split('; ', 1)) for p in version_problems()]
+            or [Finding('software', 'fail', f'{e.name} cannot be imported ({e.msg})',
+            f'install it anew: pip install --force-reinstall {e.name}')])
     return Report(f'tlora check: {base.name}', rows)
 
 # %% ../../nbs/machine/report.ipynb #4e1b179d

@@ -40,7 +40,8 @@ def vitals(
         except (FileNotFoundError, ProcessLookupError): continue # it has just ended
     read = re.search(r'^read_bytes: (\d+)', (proc/'io').read_text(), re.M)
     swap = re.search(r'^VmSwap:\s+(\d+)', (proc/'status').read_text(), re.M)
-    return Vitals(time.monotonic(), ''.join(states), int(read[1]), int(after_name(proc/'stat')[9]), 1024*int(swap[1]) if swap else 0)
+    return Vitals(time.monotonic(), ''.join(states), int(read[1]), int(after_name(proc/'stat')[9]), 1024*int(swap[1])
+        if swap else 0)
 
 # %% ../../nbs/machine/stall.ipynb #7a22317b
 def diagnose(
@@ -50,14 +51,21 @@ def diagnose(
     "Read the difference between two looks at a process."
     seconds = after.seconds - before.seconds
     read,faults = (after.read_bytes - before.read_bytes)/seconds,(after.major_faults - before.major_faults)/seconds
-    seen = f'threads {"".join(sorted(set(before.states + after.states)))}, {read/1e6:.0f} MB/s read from disk, {faults:.0f} major faults/s, {after.swapped/1e9:.1f} GB in swap'
+    seen = (f'threads {"".join(sorted(set(before.states + after.states)))}, {read/1e6:.0f} MB/s read from disk, {faults:.0f} major '
+        f'faults/s, {after.swapped/1e9:.1f} GB in swap')
     if after.swapped > before.swapped + 1e8 or after.swapped > 1e9 and faults > 10:
-        return f'memory is short and the system swaps ({seen}): use a smaller batch or resolution, offload=none, or a machine with more memory'
-    if faults > 10: return f'weights are read from disk again while they are used ({seen}): main memory is smaller than the model; use offload=none or group, never sequential, and a local disk'
-    if read > 1e6: return f'it reads from disk ({seen}): a first load goes on by itself; otherwise put the model on a faster disk with cache_dir'
+        return (f'memory is short and the system swaps ({seen}): use a smaller batch or resolution, offload=none, or a machine with more '
+            'memory')
+    if faults > 10:
+        return (f'weights are read from disk again while they are used ({seen}): main memory is smaller than the model; use offload=none '
+            'or group, never sequential, and a local disk')
+    if read > 1e6:
+        return f'it reads from disk ({seen}): a first load goes on by itself; otherwise put the model on a faster disk with cache_dir'
     if 'D' in before.states and 'D' in after.states:
-        return f'a thread waits for a device that gives nothing ({seen}): a network file system that hangs, or a failing disk; put the model on a local disk with cache_dir'
-    if 'R' in before.states or 'R' in after.states: return f'it computes ({seen}): another program may hold the GPU or the processor (nvidia-smi, top)'
+        return (f'a thread waits for a device that gives nothing ({seen}): a network file system that hangs, or a failing disk; put the '
+            'model on a local disk with cache_dir')
+    if 'R' in before.states or 'R' in after.states:
+        return f'it computes ({seen}): another program may hold the GPU or the processor (nvidia-smi, top)'
     return f'it sleeps and reads nothing ({seen}): it waits for the GPU, a lock, or another process'
 
 # %% ../../nbs/machine/stall.ipynb #d433f2b6
@@ -86,7 +94,8 @@ class StallWatch:
             if limit is None or told==began or time.monotonic() - began < limit: continue
             told,before = began,vitals(besides=me)
             if before is None or self.over.wait(self.least/4): continue
-            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {diagnose(before, vitals(besides=me))}')
+            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: '
+                f'{diagnose(before, vitals(besides=me))}')
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.watch, daemon=True)

@@ -44,9 +44,11 @@ def exact_sigma_for(
 ) -> Tensor: # (b,) float32 on the device of `timestep`
     "The exact noise level of a call. Raises `BadInput` if it is not the given one before rounding."
     if callable(exact): exact = exact()
-    if exact.shape not in (torch.Size(), timestep.shape): raise BadInput(f'exact sigma has shape {tuple(exact.shape)} for a batch of {len(timestep)}; pass one per sample')
+    if exact.shape not in (torch.Size(), timestep.shape):
+        raise BadInput(f'exact sigma has shape {tuple(exact.shape)} for a batch of {len(timestep)}; pass one per sample')
     exact = exact.to(timestep.device, torch.float32).expand_as(timestep)
-    require_everywhere(((exact - timestep).abs() < .01).all(), 'exact sigma less the timestep of its call must be rounding, within 0.01', exact - timestep)
+    require_everywhere(((exact - timestep).abs() < .01).all(),
+        'exact sigma less the timestep of its call must be rounding, within 0.01', exact - timestep)
     return exact
 
 # %% ../../nbs/method/adapter.ipynb #2e1ad0b2
@@ -125,7 +127,8 @@ class LoRAWeights(nn.Module):
 
     def add_(self, name, *parts):
         self.names[name] = PARTS[:len(parts)]
-        for part,value in zip(PARTS, parts): self.register_parameter(f'lora_{part}_{name}', nn.Parameter(value, part in TRAINED))
+        for part,value in zip(PARTS, parts):
+            self.register_parameter(f'lora_{part}_{name}', nn.Parameter(value, part in TRAINED))
 
     def drop_(self, name):
         for part in self.names.pop(name): delattr(self, f'lora_{part}_{name}')
@@ -189,7 +192,9 @@ def target_pattern(
     "What a set of targets means for this class. Raises `BadInput` for a class that has no such set, or a broken expression."
     if targets in ('attention', 'all-linear'):
         sets = TARGETS.get(type(transformer).__name__)
-        if sets is None: raise BadInput(f'targets={targets!r} is not known for {type(transformer).__name__}; pass a regular expression over its module paths')
+        if sets is None:
+            raise BadInput(f'targets={targets!r} is not known for {type(transformer).__name__}; pass a regular expression over its '
+                'module paths')
         targets = sets[targets]
     try: return regex.compile(targets)
     except regex.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
@@ -208,8 +213,12 @@ def target_paths(
         for path,module in transformer.named_modules():
             part = paths and path.startswith(paths[-1] + '.')
             if not part and hasattr(module, 'in_features') and pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
-    except TimeoutError: raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; write it without a repetition inside a repetition') from None
-    if not paths: raise BadInput(f'targets={targets!r} matches no linear of {type(transformer).__name__}; a whole path looks like transformer_blocks.0.attn.to_q')
+    except TimeoutError:
+        raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; write it without a repetition inside a '
+            'repetition') from None
+    if not paths:
+        raise BadInput(f'targets={targets!r} matches no linear of {type(transformer).__name__}; a whole path looks like '
+            'transformer_blocks.0.attn.to_q')
     return paths
 
 # %% ../../nbs/method/adapter.ipynb #b6e556e7
@@ -266,7 +275,8 @@ def plain_weight(
     "The base's weight as plain numbers."
     while hasattr(layer, 'base_layer'): layer = layer.base_layer
     weight = getattr(layer, 'weight', None)
-    plain = isinstance(weight, Tensor) and type(weight.data) is Tensor and not weight.is_meta and weight.is_floating_point()
+    plain = (isinstance(weight, Tensor) and type(weight.data) is Tensor and not weight.is_meta
+        and weight.is_floating_point())
     return weight.detach() if plain else None
 
 # %% ../../nbs/method/adapter.ipynb #b1d8f879
@@ -337,9 +347,12 @@ def check_attachable(
 ):
     "Raises `BadInput` if layers can no longer be exchanged."
     for module in transformer.modules():
-        if '_orig_mod' in module._modules or module._compiled_call_impl: raise BadInput('the transformer is compiled; attach the T-LoRA first, then compile')
+        if '_orig_mod' in module._modules or module._compiled_call_impl:
+            raise BadInput('the transformer is compiled; attach the T-LoRA first, then compile')
         if is_offloaded(module): raise BadInput('the transformer is offloaded; attach the T-LoRA first, then enable offloading')
-        if getattr(module, 'fused_projections', False): raise BadInput('the projections are fused, so the layers that a T-LoRA would be put around are not called; unfuse_qkv_projections() first')
+        if getattr(module, 'fused_projections', False):
+            raise BadInput('the projections are fused, so the layers that a T-LoRA would be put around are not called; '
+                'unfuse_qkv_projections() first')
 
 # %% ../../nbs/method/adapter.ipynb #be52ccc3
 def refuse_peft(*args, **kwargs): # in place of `add_adapter` and `load_lora_adapter`
@@ -361,7 +374,8 @@ def attach_state_(
         transformer.add_adapter = transformer.load_lora_adapter = refuse_peft
         transformer.fuse_qkv_projections = refuse_fusing
         kept = getattr(transformer, '_keep_in_fp32_modules', None) or []
-        transformer._keep_in_fp32_modules = [*kept, *(f'lora_{part}_' for part in PARTS)] # parts of names that diffusers leaves out of `dtype`
+        # parts of names that diffusers leaves out of `dtype`
+        transformer._keep_in_fp32_modules = [*kept, *(f'lora_{part}_' for part in PARTS)]
     return transformer._tlora
 
 # %% ../../nbs/method/adapter.ipynb #5fc41bf6
@@ -385,9 +399,11 @@ def check_start(
     "Raises `BadInput` for a rank that a linear cannot have, or a start from weights that are not at hand."
     for path in paths:
         layer = transformer.get_submodule(path)
-        if rank > (most := min(layer.in_features, layer.out_features)): raise BadInput(f'rank={rank} is more than {path} can have; choose at most {most}, or other targets')
+        if rank > (most := min(layer.in_features, layer.out_features)):
+            raise BadInput(f'rank={rank} is more than {path} can have; choose at most {most}, or other targets')
         if init.startswith('weight_') and plain_weight(layer) is None:
-            raise BadInput(f'init={init} takes {path} apart, whose weight is quantised or not in memory; load the base with quantization=none, or start from a random matrix with init={init.replace("weight", "ortho")}')
+            raise BadInput(f'init={init} takes {path} apart, whose weight is quantised or not in memory; load the base with '
+                f'quantization=none, or start from a random matrix with init={init.replace("weight", "ortho")}')
 
 # %% ../../nbs/method/adapter.ipynb #8757c7d0
 def freeze_base_(
@@ -422,7 +438,8 @@ def add_tlora_(
         layer = transformer.get_submodule(path)
         if not isinstance(layer, TLoRALinear): transformer.set_submodule(path, layer := TLoRALinear(layer, state))
         begin = weights[path] if weights else INITS[init](layer.base_layer, schedule.max_rank, generator)
-        layer.add_(name, *(w.to(device, torch.float32, copy=True, memory_format=torch.contiguous_format) for w in begin))
+        layer.add_(name, *(w.to(device, torch.float32, copy=True, memory_format=torch.contiguous_format)
+            for w in begin))
     state.adapters[name] = Adapter(schedule, targets, init)
     return transformer
 
@@ -436,7 +453,8 @@ def remove_tlora_(
     for attached in adapter_names(transformer) if name is None else [name]: detach_layers_(transformer, attached)
     if hasattr(transformer, '_tlora') and not transformer._tlora.adapters:
         for hook in transformer._tlora_hooks: hook.remove()
-        for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections', '_keep_in_fp32_modules'): delattr(transformer, own)
+        for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections', '_keep_in_fp32_modules'):
+            delattr(transformer, own)
     return transformer
 
 # %% ../../nbs/method/adapter.ipynb #2652cd15
@@ -451,7 +469,8 @@ def check_strength(
     value:float, # factor of what an adapter adds
 ) -> float: # the same
     "Raises `BadInput` unless it is finite."
-    if not isinstance(value, Real) or not math.isfinite(value): raise BadInput(f'strength={value!r} must be a finite number')
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise BadInput(f'strength={value!r} must be a finite number')
     return float(value)
 
 # %% ../../nbs/method/adapter.ipynb #065b0863
@@ -460,9 +479,11 @@ def set_strength_(
     value:float, # factor of what the adapter adds: 1 as trained, 0 off; any finite number
     name:str|None=None, # which adapter; None sets all
 ) -> nn.Module: # the same transformer
-    "Turn an adapter up or down from the next forward on; only on and off are two programs. Raises `BadInput` for an unknown name or a value that is not finite."
+    """Turn an adapter up or down from the next forward on; only on and off are two programs. Raises `BadInput` for
+    an unknown name or a value that is not finite."""
     state = get_state(transformer, name)
-    for attached in state.adapters if name is None else [name]: state.adapters[attached].strength = check_strength(value)
+    for attached in state.adapters if name is None else [name]:
+        state.adapters[attached].strength = check_strength(value)
     return transformer
 
 # %% ../../nbs/method/adapter.ipynb #e47acb63
@@ -493,7 +514,8 @@ def scheduler_sigma(
     scheduler, # a flow-matching scheduler of diffusers, in use by a pipeline
 ) -> Callable[[], Tensor]: # the noise level () of the step that runs, for `exact_sigma`
     "What the scheduler itself computes with, in float32; before the first step, where the pipeline told it to begin."
-    return lambda: scheduler.sigmas[(scheduler.begin_index or 0) if scheduler.step_index is None else scheduler.step_index]
+    return lambda: scheduler.sigmas[(scheduler.begin_index or 0) if scheduler.step_index is None
+        else scheduler.step_index]
 
 # %% ../../nbs/method/adapter.ipynb #a5cc69e1
 def check_no_dropout(
@@ -502,7 +524,8 @@ def check_no_dropout(
     "Raises `BadInput` for a part that draws random numbers in training."
     for path,module in transformer.named_modules():
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-            raise BadInput(f'{path} has dropout of {module.p:g}, and gradient checkpointing would drop other numbers the second time; set its p to 0')
+            raise BadInput(f'{path} has dropout of {module.p:g}, and gradient checkpointing would drop other numbers the second time; '
+                'set its p to 0')
 
 # %% ../../nbs/method/adapter.ipynb #c9dfce1a
 def checkpointing_func(

@@ -80,7 +80,9 @@ def sample_sigmas(
     "Random noise levels for training. Raises `BadInput` for another kind, and for a band that is hardly ever met."
     check_choice('sigma_sampling', kind, SIGMA_SAMPLING)
     share = sigma_share(high, kind, mu, logit_mean, logit_std) - sigma_share(low, kind, mu, logit_mean, logit_std)
-    if share < .001: raise BadInput(f'sigma_low={low:g} to sigma_high={high:g} is met by {share:.1g} of the draws of sigma_sampling={kind}, and .001 is the least; widen the band, or choose another sigma_sampling')
+    if share < .001:
+        raise BadInput(f'sigma_low={low:g} to sigma_high={high:g} is met by {share:.1g} of the draws of sigma_sampling={kind}, and .001 '
+            'is the least; widen the band, or choose another sigma_sampling')
     def draw(n):
         scheme = 'logit_normal' if kind == 'logit_normal' else 'none'
         sigma = .001 + .999*compute_density_for_timestep_sampling(scheme, n, logit_mean, logit_std, generator=generator)

@@ -28,7 +28,8 @@ def check_sigma(
     sigma:Tensor, # noise levels, any shape
 ) -> Tensor: # the same
     "Raises `BadInput` unless every noise level lies in [0, 1]; NaN does not."
-    require_everywhere(((sigma >= 0) & (sigma <= 1)).all(), 'sigma must lie in [0, 1], a timestep divided by 1000', sigma)
+    require_everywhere(((sigma >= 0) & (sigma <= 1)).all(), 'sigma must lie in [0, 1], a timestep divided by 1000',
+        sigma)
     return sigma
 
 # %% ../../nbs/method/schedule.ipynb #066e55eb
@@ -69,13 +70,18 @@ def check_ranks(
         if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
     if s.max_rank < 1: raise BadInput(f'rank={s.max_rank} must be at least 1')
     if not 0 <= s.min_rank <= s.max_rank: raise BadInput(f'min_rank={s.min_rank} must lie between 0 and rank={s.max_rank}')
-    if s.factor < 1 or s.max_rank % s.factor or s.min_rank % s.factor: raise BadInput(f'factor={s.factor} must divide rank={s.max_rank} and min_rank={s.min_rank}')
-    if type(s.exponent) not in (int, float) or not 0 < s.exponent < math.inf: raise BadInput(f'exponent={s.exponent!r} must be a number above 0')
-    if type(s.gate) not in (int, float) or not 0 < s.gate <= 1: raise BadInput(f'gate={s.gate!r} must be a noise level above 0, 1 at the most')
-    if type(s.mu) not in (int, float) or not abs(s.mu) <= 10: raise BadInput(f'mu={s.mu!r} must be a number from -10 to 10')
+    if s.factor < 1 or s.max_rank % s.factor or s.min_rank % s.factor:
+        raise BadInput(f'factor={s.factor} must divide rank={s.max_rank} and min_rank={s.min_rank}')
+    if type(s.exponent) not in (int, float) or not 0 < s.exponent < math.inf:
+        raise BadInput(f'exponent={s.exponent!r} must be a number above 0')
+    if type(s.gate) not in (int, float) or not 0 < s.gate <= 1:
+        raise BadInput(f'gate={s.gate!r} must be a noise level above 0, 1 at the most')
+    if type(s.mu) not in (int, float) or not abs(s.mu) <= 10:
+        raise BadInput(f'mu={s.mu!r} must be a number from -10 to 10')
     most = (s.max_rank - s.min_rank)//s.factor + 1
     if s.levels is not None and (type(s.levels) is not int or not 2 <= s.levels <= most):
-        raise BadInput(f'rank_levels={s.levels!r} must be a whole number from 2 to the {most} ranks that there are from min_rank={s.min_rank} to rank={s.max_rank}')
+        raise BadInput(f'rank_levels={s.levels!r} must be a whole number from 2 to the {most} ranks that there are from '
+            f'min_rank={s.min_rank} to rank={s.max_rank}')
 
 # %% ../../nbs/method/schedule.ipynb #9806581e
 @dataclass(frozen=True)
@@ -97,14 +103,17 @@ class RankSchedule:
     ) -> int|Tensor: # live rank; int64 of the same shape for a tensor
         "How many ranks are live."
         sigma_32 = check_sigma(torch.as_tensor(sigma, dtype=torch.float32))
-        if sigma_32.ndim and not isinstance(sigma, Tensor): raise BadInput(f'sigma={sigma} must be a number or a tensor')
-        fraction,free = RANK_SHAPES[self.kind](sigma_32, self.mu) ** self.exponent,(self.max_rank - self.min_rank)//self.factor
+        if sigma_32.ndim and not isinstance(sigma, Tensor):
+            raise BadInput(f'sigma={sigma} must be a number or a tensor')
+        fraction = RANK_SHAPES[self.kind](sigma_32, self.mu) ** self.exponent
+        free = (self.max_rank - self.min_rank)//self.factor
         groups = torch.floor(free*fraction).long() if self.levels is None else level_of(fraction, free, self.levels)
         live = (self.factor*groups + self.min_rank) * (sigma_32 <= self.gate)
         return live if isinstance(sigma, Tensor) else live.item()
 
     def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank)
-        if not isinstance(sigma, Tensor) or sigma.ndim != 1: raise BadInput(f'sigma={sigma} must be a tensor with one noise level per sample')
+        if not isinstance(sigma, Tensor) or sigma.ndim != 1:
+            raise BadInput(f'sigma={sigma} must be a tensor with one noise level per sample')
         return rank_mask(self(sigma), self.max_rank)
 
     def plot(self, sigmas:Tensor|None=None): return plot_ranks(self, sigmas)
@@ -123,7 +132,9 @@ def plot_ranks(
     grid = torch.linspace(0, 1, 2001)
     ax.step(grid, schedule(grid), where='post', lw=1.2)
     if sigmas is not None: ax.plot(sigmas, schedule(sigmas), 'o', ms=4)
-    ax.set(xlim=(1.02,-.02), ylim=(0,schedule.max_rank*1.04), xlabel='sigma, from noise to picture', ylabel='live rank', title=f"{schedule.kind}, {schedule.min_rank} to {schedule.max_rank} ranks{f' in {schedule.levels} levels' if schedule.levels else ''}")
+    ax.set(xlim=(1.02,-.02), ylim=(0,schedule.max_rank*1.04), xlabel='sigma, from noise to picture', ylabel='live rank',
+        title=f"{schedule.kind}, {schedule.min_rank} to {schedule.max_rank} "
+        f"ranks{f' in {schedule.levels} levels' if schedule.levels else ''}")
     plt.close(fig)
     return fig
 
@@ -141,7 +152,8 @@ def schedule_values(
     schedule, # a `RankSchedule`
 ) -> dict: # for JSON
     "The three values that every schedule has, and the others where they are not their defaults."
-    return {f.name: value for f in fields(schedule) if (value := getattr(schedule, f.name)) != f.default or f.name == 'kind'}
+    return {f.name: value for f in fields(schedule) if (value := getattr(schedule, f.name)) != f.default
+        or f.name == 'kind'}
 
 # %% ../../nbs/method/schedule.ipynb #4224ac42
 def schedule_of(
@@ -150,5 +162,6 @@ def schedule_of(
 ): # the schedule
     "Raises `BadInput` for a value too few or too many."
     known = {f.name for f in fields(cls)}
-    if not {'max_rank', 'min_rank', 'kind'} <= values.keys() <= known: raise BadInput(f'schedule={values} needs max_rank, min_rank and kind, and knows {", ".join(sorted(known))} alone')
+    if not {'max_rank', 'min_rank', 'kind'} <= values.keys() <= known:
+        raise BadInput(f'schedule={values} needs max_rank, min_rank and kind, and knows {", ".join(sorted(known))} alone')
     return cls(**values)

@@ -23,7 +23,8 @@ from .world import Scene, shown_facts, SIZES, TRAINED_MATERIALS, TRAINED_OBJECTS
 from .reader import load_reader, read_all, through_vae, to_reader_pixels
 
 # %% ../../nbs/micro/fidelity.ipynb #61173a8e
-SPOTS = [(x, y, height) for x in np.linspace(.24, .76, 27) for y in (.855, .87, .885) for height in (.29, .32, .35, .40, .46, .51, .535, .56, .585, .61)]
+SPOTS = [(x, y, height) for x in np.linspace(.24, .76, 27) for y in (.855, .87, .885)
+    for height in (.29, .32, .35, .40, .46, .51, .535, .56, .585, .61)]
 ABOVE = 42 # rows of 64 above the horizon
 
 def stand(
@@ -75,7 +76,8 @@ class Found(NamedTuple):
 # %% ../../nbs/micro/fidelity.ipynb #a635604c
 def grow(mask, pixels): # negative shrinks
     "A mask with a rim added or taken off."
-    grown = F.max_pool2d(torch.from_numpy(mask ^ (pixels < 0))[None, None].float(), 2*abs(pixels) + 1, 1, abs(pixels))[0, 0].numpy() > 0
+    grown = F.max_pool2d(torch.from_numpy(mask ^ (pixels < 0))[None, None].float(), 2*abs(pixels) + 1, 1,
+        abs(pixels))[0, 0].numpy() > 0
     return grown ^ (pixels < 0)
 
 # %% ../../nbs/micro/fidelity.ipynb #419b2448
@@ -101,8 +103,10 @@ def find_object(
     return Found(next((o for o in rims if o.sum() >= 300), lit), outline, readable)
 
 # %% ../../nbs/micro/fidelity.ipynb #7e1c6fda
-TO_CONES = np.array([[.4122214708, .5363325363, .0514459929], [.2119034982, .6806995451, .1073969566], [.0883024619, .2817188376, .6299787005]])
-TO_LAB = np.array([[.2104542553, .7936177850, -.0040720468], [1.9779984951, -2.4285922050, .4505937099], [.0259040371, .7827717662, -.8086757660]])
+TO_CONES = np.array([[.4122214708, .5363325363, .0514459929], [.2119034982, .6806995451, .1073969566],
+    [.0883024619, .2817188376, .6299787005]])
+TO_LAB = np.array([[.2104542553, .7936177850, -.0040720468], [1.9779984951, -2.4285922050, .4505937099],
+    [.0259040371, .7827717662, -.8086757660]])
 
 def to_oklab(
     rgb:np.ndarray, # (..., 3) sRGB in [0, 1]
@@ -152,7 +156,8 @@ def band_shape(
     inside = band[mask]
     size = inside.square().mean().sqrt() + 1e-3
     steps = [(band - band.roll(1, axis))[mask & mask.roll(1, axis)].square().mean() + 1e-6 for axis in (1, 0)]
-    return torch.stack([(inside/size).pow(3).mean().clamp(-3, 3), 4*inside.abs().mean()/size, (steps[0]/steps[1]).log()])
+    return torch.stack([(inside/size).pow(3).mean().clamp(-3, 3), 4*inside.abs().mean()/size,
+        (steps[0]/steps[1]).log()])
 
 # %% ../../nbs/micro/fidelity.ipynb #9d2f8154
 def texture_of(
@@ -181,7 +186,8 @@ def shape_of(
     edge[80:] = False
     steep = np.hypot(*np.gradient(difference))[edge].mean() if edge.any() else 0.
     inside = difference[found.outline & (difference > 0)]
-    return np.array([overlap_with(name, seen)[0] for name in OBJECTS]), float(np.log((steep + 1e-4)/(inside.mean() + 1e-2 if len(inside) else 1)))
+    return np.array([overlap_with(name, seen)[0] for name in OBJECTS]), float(np.log((steep + 1e-4)/(inside.mean()
+        + 1e-2 if len(inside) else 1)))
 
 # %% ../../nbs/micro/fidelity.ipynb #fc063676
 @torch.no_grad()
@@ -215,7 +221,8 @@ def whitening(
     names:list, # n: what each shows
 ) -> np.ndarray: # (d, d): values @ it have about unit variation within each name
     "The turn and scale after which pictures of one thing vary alike in every direction (as in Fisher's discriminant)."
-    within = np.concatenate([values[rows] - values[rows].mean(0) for name in dict.fromkeys(names) if any(rows := np.array(names) == name)])
+    within = np.concatenate([values[rows] - values[rows].mean(0) for name in dict.fromkeys(names)
+        if any(rows := np.array(names) == name)])
     covariance = np.cov(within.T)
     covariance = .9*covariance + np.diag(.1*np.diag(covariance) + 1e-6*np.trace(covariance)/len(covariance))
     size, direction = np.linalg.eigh(covariance)
@@ -238,7 +245,9 @@ def distances(
     "How far each picture is from the concept, group by group."
     far = {}
     for group, turn in ruler['turns'].items():
-        if group in seen: far[group] = np.sqrt(bounded((seen[group] - ruler['centres'][group][concept])@np.array(turn), BOUNDS[group]).mean(1))
+        if group in seen:
+            far[group] = np.sqrt(bounded((seen[group] - ruler['centres'][group][concept])@np.array(turn),
+                BOUNDS[group]).mean(1))
     mean, spread = ruler['details'][concept]
     if 'shape' not in seen: far['soft'] = np.sqrt(bounded(np.maximum(mean - seen['detail'], 0)/spread, BOUNDS['soft']))
     weights = {group: WEIGHTS[group] for group in far}
@@ -248,7 +257,8 @@ def distances(
 DROPPED = dict(herringbone='the autoencoder blurs its zigzag, and plain wood scores nearly as much',
                rust='its patches are of every size: neither a smaller pattern nor a blur is told from it',
                scales='the autoencoder leaves them as soft as a blur does',
-               camouflage='its patches are of every size: a smaller pattern scores no less') # concept -> why it is not measured; see the study
+               # concept -> why it is not measured; see the study
+               camouflage='its patches are of every size: a smaller pattern scores no less')
 CONCEPTS = [*HELD_OUT_MATERIALS, *HELD_OUT_OBJECTS]
 FACTS = ('background', 'place', 'size', 'object', 'material')
 CLASS_WORDS = dict(brick='red brick') # what the prompts call a concept, where it is not its name
@@ -285,7 +295,8 @@ def draw_prompts(
     "A picture for each prompt, without guidance."
     noise = [torch.Generator().manual_seed(seed + k) for k in range(len(prompts))]
     pipe.set_progress_bar_config(disable=True)
-    drawn = [pipe(prompts[k:k + 10], num_inference_steps=steps, height=128, width=128, max_sequence_length=32, guidance_scale=0., generator=noise[k:k + 10]).images for k in range(0, len(prompts), 10)]
+    drawn = [pipe(prompts[k:k + 10], num_inference_steps=steps, height=128, width=128, max_sequence_length=32,
+        guidance_scale=0., generator=noise[k:k + 10]).images for k in range(0, len(prompts), 10)]
     return np.stack([np.asarray(image) for batch in drawn for image in batch])
 
 # %% ../../nbs/micro/fidelity.ipynb #c243ff1b
@@ -307,7 +318,8 @@ def spread_scenes() -> tuple: # scenes, sigma of the blur of each
         for number in range(18):
             rng = np.random.default_rng([77, number, k])
             thing, wall, place = (str(rng.choice(list(names))) for names in (OBJECTS, BACKGROUNDS, PLACES))
-            scenes.append(Scene(thing, material, wall, place, 'small' if number % 6 == 5 else 'large', int(rng.integers(2**31))))
+            scenes.append(Scene(thing, material, wall, place, 'small' if number % 6 == 5 else 'large',
+                int(rng.integers(2**31))))
             blurs.append(float(rng.uniform(.4, 1.2)) if number % 2 else 0.)
     return scenes, blurs
 
@@ -339,7 +351,8 @@ def calibration_pictures(
     for concept in tqdm(CONCEPTS, desc='ceilings and floors'):
         asked = [calibration_scene(concept, k) for k in range(20)]
         found |= kept(folder/f'{concept}.npz', lambda: {f'{concept} ceiling': through_vae(pipe.vae, paint_all(asked)),
-                                                        f'{concept} floor': draw_prompts(pipe, [concept_prompt(concept, s) for s in asked], 500)})
+                                                        f'{concept} floor': draw_prompts(pipe,
+                                                        [concept_prompt(concept, s) for s in asked], 500)})
     return found
 
 # %% ../../nbs/micro/fidelity.ipynb #de91bd34
@@ -355,7 +368,8 @@ def learn_spread(
         seen = measure_pictures(pictures, scenes, shapes)
         for group in seen.keys() - {'detail'}:
             turns[group] = whitening(seen[group][large], np.array(names)[large].tolist()).tolist()
-            centres[group] = {name: seen[group][large & (np.array(names) == name)].mean(0).tolist() for name in dict.fromkeys(names)}
+            centres[group] = {name: seen[group][large & (np.array(names) == name)].mean(0).tolist()
+                for name in dict.fromkeys(names)}
     return dict(turns=turns, centres=centres, details={}, ends={}, others={}, errors={})
 
 # %% ../../nbs/micro/fidelity.ipynb #fe1ac73c
@@ -389,18 +403,22 @@ def compare_with_others_(
         large = np.array([scene.size == 'large' for scene in scenes])
         far = distances(seen[shapes], concept, ruler)
         ceiling, floor = ruler['ends'][concept]['large']['all']
-        scores = {str(name): float((floor - far['all'][large & (names == name)].mean())/(floor - ceiling)) for name in set(names.tolist()) - {concept}}
+        scores = {str(name): float((floor - far['all'][large & (names == name)].mean())/(floor - ceiling))
+            for name in set(names.tolist()) - {concept}}
         nearest = max(scores, key=scores.get)
-        ruler['others'][concept] = {group: float(o[large & (names != concept)].mean()) for group, o in far.items()} | dict(nearest=nearest, score=scores[nearest])
+        ruler['others'][concept] = ({group: float(o[large & (names != concept)].mean()) for group,
+            o in far.items()} | dict(nearest=nearest, score=scores[nearest]))
 
 # %% ../../nbs/micro/fidelity.ipynb #4f39566d
 def reader_errors(
     pictures:dict, # of `calibration_pictures`
 ) -> dict: # fact -> share read wrongly
     "How often the oracles misread true renders of the concepts after the autoencoder, large ones."
-    scenes = [(concept, k, scene) for concept in CONCEPTS for k in range(20) if (scene := calibration_scene(concept, k)).size == 'large']
+    scenes = [(concept, k, scene) for concept in CONCEPTS for k in range(20)
+        if (scene := calibration_scene(concept, k)).size == 'large']
     readings = read_all([Image.fromarray(pictures[f'{concept} ceiling'][k]) for concept, k, _ in scenes])
-    return {fact: float(np.mean([read[fact] != getattr(scene, fact) for read, (*_, scene) in zip(readings, scenes)])) for fact in FACTS}
+    return {fact: float(np.mean([read[fact] != getattr(scene, fact) for read, (*_, scene) in zip(readings, scenes)]))
+        for fact in FACTS}
 
 # %% ../../nbs/micro/fidelity.ipynb #08d3b45f
 def rounded(value, digits=5): # numbers, lists and dicts of them
@@ -431,24 +449,30 @@ def measure_fidelity(
     ruler = load_ruler()
     seen = measure_pictures(images, scenes, concept in HELD_OUT_OBJECTS)
     far, others = distances(seen, concept, ruler), ruler['others'][concept]
-    ends = [ruler['ends'][concept]['small' if scene.size == 'small' and scene.object != 'swatch' else 'large'] for scene in scenes]
+    ends = [ruler['ends'][concept]['small' if scene.size == 'small' and scene.object != 'swatch' else 'large']
+        for scene in scenes]
     ceiling = {group: np.array([end[group][0] for end in ends]) for group in far}
     floor = np.array([end['all'][1] for end in ends])
-    single = {group: (others[group] - far[group])/(others[group] - ceiling[group]) for group in far if group not in ('all', 'soft')}
-    return dict(score=(floor - far['all'])/(floor - ceiling['all']), **single, detail=np.exp(seen['detail'] - ruler['details'][concept][0]))
+    single = {group: (others[group] - far[group])/(others[group] - ceiling[group]) for group in far
+        if group not in ('all', 'soft')}
+    return dict(score=(floor - far['all'])/(floor - ceiling['all']), **single,
+        detail=np.exp(seen['detail'] - ruler['details'][concept][0]))
 
 # %% ../../nbs/micro/fidelity.ipynb #53e6586f
 def share_leaked(
     images, # PIL images of 128 px
     scenes:list, # the `Scene` that each prompt asks for
     photo:Scene, # what the training photo shows
-) -> dict: # fact -> dict(right, leaked, error), shares; leaked is None where no prompt asks for anything else, or the photo does not show it
+# fact -> dict(right, leaked, error), shares; leaked is None where no prompt asks for anything else, or the photo does
+# not show it
+) -> dict:
     "How often each fact is the prompt's, and how often the photo's in its place."
     readings, shown, table = read_all(images), shown_facts(photo), {}
     for fact in (o for o in FACTS if o != ('object' if photo.object in HELD_OUT_OBJECTS else 'material')):
         read, asked = [o[fact] for o in readings], [getattr(scene, fact) for scene in scenes]
         elsewhere = [r == shown[fact] for r, a in zip(read, asked) if fact in shown and a != shown[fact]]
-        table[fact] = dict(right=float(np.mean([r == a for r, a in zip(read, asked)])), leaked=float(np.mean(elsewhere)) if elsewhere else None, error=load_ruler()['errors'][fact])
+        table[fact] = dict(right=float(np.mean([r == a for r, a in zip(read, asked)])), leaked=float(np.mean(elsewhere))
+            if elsewhere else None, error=load_ruler()['errors'][fact])
     return table
 
 # %% ../../nbs/micro/fidelity.ipynb #49bfa29c
@@ -463,5 +487,7 @@ def make_ruler(
     ruler = learn_spread(pictures['spread'])
     for concept in CONCEPTS: calibrate_(ruler, concept, pictures)
     ruler['errors'] = reader_errors(pictures)
-    compare_with_others_(ruler, {shapes: measure_pictures(pictures['spread'], spread_scenes()[0], shapes) for shapes in (False, True)})
-    (out or ruler_file()).write_text(json.dumps(rounded(ruler), indent=None, separators=(',', ':')).replace('},"', '},\n"') + '\n')
+    compare_with_others_(ruler, {shapes: measure_pictures(pictures['spread'], spread_scenes()[0], shapes)
+        for shapes in (False, True)})
+    (out or ruler_file()).write_text(json.dumps(rounded(ruler), indent=None, separators=(',', ':')).replace('},"',
+        '},\n"') + '\n')

@@ -29,8 +29,10 @@ def build_vae() -> AutoencoderKL:
     "An untrained autoencoder: 8 pixels to a latent, 16 channels, as FLUX.1's, and much thinner."
     return AutoencoderKL(
         down_block_types=['DownEncoderBlock2D']*4, up_block_types=['UpDecoderBlock2D']*4,
-        block_out_channels=(16, 32, 64, 96), layers_per_block=1, latent_channels=16, norm_num_groups=8, sample_size=RESOLUTION,
-        mid_block_add_attention=False, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1., shift_factor=0.)
+        block_out_channels=(16, 32, 64, 96), layers_per_block=1, latent_channels=16, norm_num_groups=8,
+        sample_size=RESOLUTION,
+        mid_block_add_attention=False, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1.,
+        shift_factor=0.)
 
 # %% ../../nbs/micro/making.ipynb #844d4ed1
 def build_transformer() -> FluxTransformer2DModel:

@@ -30,7 +30,8 @@ def any_scene(
     pick = lambda names: str(rng.choice(list(names)))
     thing, stuff = pick(ANSWERS['object'][:-1]), pick(ANSWERS['material'][:-1])
     if rng.random() < 1/12: thing = stuff = 'nothing'
-    return Scene(thing, any_patterned(rng) if stuff == 'patterned' else stuff, pick(BACKGROUNDS), pick(PLACES), pick(SIZES), int(rng.integers(2**31)))
+    return Scene(thing, any_patterned(rng) if stuff == 'patterned' else stuff, pick(BACKGROUNDS), pick(PLACES),
+        pick(SIZES), int(rng.integers(2**31)))
 
 # %% ../../nbs/micro/reader.ipynb #209d159b
 def empty_scene(
@@ -42,7 +43,8 @@ def empty_scene(
     y, x = ((np.mgrid[0:resolution, 0:resolution] + .5)/resolution).astype(np.float32)
     if rng.random() < .6: return paint_room(scene, x, y, (rng.random(), .87, .001), .7 + .02*rng.uniform(-1, 1))
     coarse = rng.random((3, *rng.choice([1, 2, 4, 8, 16, 128], 2)), dtype=np.float32)
-    return F.interpolate(torch.from_numpy(coarse)[None], (resolution, resolution), mode='bilinear')[0].permute(1, 2, 0).numpy()
+    return F.interpolate(torch.from_numpy(coarse)[None], (resolution, resolution), mode='bilinear')[0].permute(1, 2,
+        0).numpy()
 
 # %% ../../nbs/micro/reader.ipynb #c5bead60
 def facts_of(scene):
@@ -61,9 +63,11 @@ class Reader(torch.nn.Module):
     def __init__(self):
         super().__init__()
         widths, strides = (3, 24, 48, 96, 128, 160), (2, 2, 1, 2, 2)
-        self.body = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, s, 1), torch.nn.BatchNorm2d(b), torch.nn.ReLU())
+        self.body = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, s, 1), torch.nn.BatchNorm2d(b),
+            torch.nn.ReLU())
                                           for a, b, s in zip(widths, widths[1:], strides)])
-        self.object, self.material = (torch.nn.Linear(2*widths[-1], len(ANSWERS[fact])) for fact in ('object', 'material'))
+        self.object, self.material = (torch.nn.Linear(2*widths[-1], len(ANSWERS[fact]))
+            for fact in ('object', 'material'))
 
     def features(self, pixels):
         "Mean and maximum over the picture, (b, 320), of pixels (b, 3, 128, 128) in [-1, 1]."
@@ -80,7 +84,8 @@ def to_reader_pixels(
     images, # PIL images of 128 px, or an (n, 128, 128, 3) uint8 array
 ) -> torch.Tensor: # (n, 3, 128, 128) in [-1, 1]
     "Images as a network takes them."
-    array = images if isinstance(images, np.ndarray) else np.stack([np.asarray(image.convert('RGB')) for image in images])
+    array = (images if isinstance(images, np.ndarray)
+        else np.stack([np.asarray(image.convert('RGB')) for image in images]))
     return torch.from_numpy(array).permute(0, 3, 1, 2).float()/127.5 - 1
 
 # %% ../../nbs/micro/reader.ipynb #3dcd7e7a
@@ -133,16 +138,19 @@ def train_reader(
     "Train the reader from nothing, seeds fixed; ten minutes on two cores."
     torch.manual_seed(2)
     (pictures, *answers), reader = reader_data(folder, vae, scenes), Reader().to(memory_format=torch.channels_last)
-    optimizer, generator = torch.optim.AdamW(reader.parameters(), learning_rate, weight_decay=.02), torch.Generator().manual_seed(3)
+    optimizer = torch.optim.AdamW(reader.parameters(), learning_rate, weight_decay=.02)
+    generator = torch.Generator().manual_seed(3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
     for _ in (bar := tqdm(range(steps), desc='reader')):
         picks = torch.randint(scenes, (64,), generator=generator)
         pixels = roughen(to_reader_pixels(pictures[picks.numpy()]), generator).to(memory_format=torch.channels_last)
         with torch.autocast('cpu', torch.bfloat16): logits = reader(pixels)
-        loss = sum(F.cross_entropy(found.float(), right[picks], label_smoothing=.02) for found, right in zip(logits, answers))
+        loss = sum(F.cross_entropy(found.float(), right[picks], label_smoothing=.02) for found,
+            right in zip(logits, answers))
         optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
         bar.set_postfix(loss=f'{loss.item():.3f}')
-    save_file({name: weight.contiguous() for name, weight in reader.eval().state_dict().items()}, Path(folder)/'reader.safetensors')
+    save_file({name: weight.contiguous() for name, weight in reader.eval().state_dict().items()},
+        Path(folder)/'reader.safetensors')
     return reader
 
 # %% ../../nbs/micro/reader.ipynb #5d6be5e4
@@ -164,9 +172,11 @@ def read_things(
 ) -> list: # a dict for each: object, material: a name or None
     "What each picture shows and what that is made of."
     reader = reader or load_reader()
-    found = [torch.cat(parts).softmax(1).max(1) for parts in zip(*[reader(batch) for batch in to_reader_pixels(images).split(64)])]
+    found = [torch.cat(parts).softmax(1).max(1) for parts in zip(*[reader(batch)
+        for batch in to_reader_pixels(images).split(64)])]
     name = lambda fact, p, k: ANSWERS[fact][k] if p >= sure and ANSWERS[fact][k] != 'nothing' else None
-    columns = [[name(fact, p, k) for p, k in zip(answer.values.tolist(), answer.indices.tolist())] for fact, answer in zip(ANSWERS, found)]
+    columns = [[name(fact, p, k) for p, k in zip(answer.values.tolist(), answer.indices.tolist())] for fact,
+        answer in zip(ANSWERS, found)]
     return [dict(zip(ANSWERS, row)) for row in zip(*columns)]
 
 # %% ../../nbs/micro/reader.ipynb #0b0ed91b
@@ -183,8 +193,10 @@ def share_right(
     scenes:list, # `Scene`s, what should be seen
 ) -> dict: # fact -> share in [0, 1]
     "How often each fact is read as the scene has it, over the scenes that show it."
-    pairs = [(fact, read[fact] == ('patterned' if ' and ' in word else word)) for read, scene in zip(readings, scenes) for fact, word in shown_facts(scene).items()]
-    return {fact: float(np.mean([right for name, right in pairs if name == fact])) for fact in ('background', 'place', 'size', 'object', 'material')}
+    pairs = [(fact, read[fact] == ('patterned' if ' and ' in word else word)) for read, scene in zip(readings, scenes)
+        for fact, word in shown_facts(scene).items()]
+    return {fact: float(np.mean([right for name, right in pairs if name == fact]))
+        for fact in ('background', 'place', 'size', 'object', 'material')}
 
 # %% ../../nbs/micro/reader.ipynb #84f44f34
 def oracle_accuracy(
@@ -195,4 +207,5 @@ def oracle_accuracy(
     "How far the oracles can be trusted on what micro-FLUX is asked for: trained objects and materials, combined as never in training."
     scenes = [sample_scene(k, seed=9, kept_back=True) for k in range(count)]
     pictures = np.stack([draw_for_reader(scene) for scene in scenes])
-    return tuple(share_right(read_all([Image.fromarray(p) for p in drawn], **kwargs), scenes) for drawn in (pictures, through_vae(vae, pictures)))
+    return tuple(share_right(read_all([Image.fromarray(p) for p in drawn], **kwargs), scenes)
+        for drawn in (pictures, through_vae(vae, pictures)))

@@ -65,10 +65,12 @@ def group_scenes(
     "Eight things of eight materials."
     rng = np.random.default_rng([seed, index])
     pick = lambda names, n: [str(o) for o in rng.choice(list(names), n, replace=False)]
-    stuffs = pick(TRAINED_MATERIALS, 3) + [any_patterned(rng) for _ in range(2)] + [made_up_material(rng) for _ in range(3)]
+    stuffs = (pick(TRAINED_MATERIALS, 3) + [any_patterned(rng) for _ in range(2)]
+        + [made_up_material(rng) for _ in range(3)])
     things = ['swatch'] + pick(TRAINED_OBJECTS, 4) + [made_up_shape(rng) for _ in range(3)]
     one = lambda names: str(rng.choice(list(names)))
-    return [Scene(thing, stuff, one(BACKGROUNDS), one(PLACES), one(SIZES), int(rng.integers(2**31))) for thing in things for stuff in stuffs]
+    return [Scene(thing, stuff, one(BACKGROUNDS), one(PLACES), one(SIZES), int(rng.integers(2**31))) for thing in things
+        for stuff in stuffs]
 
 # %% ../../nbs/micro/scorer.ipynb #194a0f9b
 def wall_leaks(index): # number of a group
@@ -87,7 +89,8 @@ def draw_for_scorer(
 
 # %% ../../nbs/micro/scorer.ipynb #cc7bfe32
 FACTS = ('object', 'material', 'background', 'place', 'size')
-SHORT = ['a {object}', '{background} background', 'a {background} wall', 'in the {place}', 'on the {place}', 'a {size} thing', 'a thing made of {material}']
+SHORT = ['a {object}', '{background} background', 'a {background} wall', 'in the {place}', 'on the {place}',
+    'a {size} thing', 'a thing made of {material}']
 
 def shown_by(
     scene:Scene, # what is drawn
@@ -114,7 +117,8 @@ def any_caption(
 
 # %% ../../nbs/micro/scorer.ipynb #1b0760a4
 NOT_WORDS = {'object', 'material', 'place', 'size'} # places in the phrases
-ALL_WORDS = [*PHRASES, *SWATCH_PHRASES, *SHORT, *BACKGROUNDS, *PLACES, *SIZES, *COLORS, *PATTERNS, *TRAINED_MATERIALS, *TRAINED_OBJECTS]
+ALL_WORDS = [*PHRASES, *SWATCH_PHRASES, *SHORT, *BACKGROUNDS, *PLACES, *SIZES, *COLORS, *PATTERNS, *TRAINED_MATERIALS,
+    *TRAINED_OBJECTS]
 VOCABULARY = {*re.findall('[a-z]+', ' '.join(ALL_WORDS))} - NOT_WORDS
 BUCKETS = 2048 # rows of the table of words and pairs
 
@@ -131,7 +135,8 @@ class Towers(torch.nn.Module):
     def __init__(self):
         super().__init__()
         widths, strides = (3, 24, 48, 96, 128, 160), (2, 2, 2, 2, 1)
-        self.body = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, s, 1), torch.nn.BatchNorm2d(b), torch.nn.ReLU()) for a, b, s in zip(widths, widths[1:], strides)])
+        self.body = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, s, 1), torch.nn.BatchNorm2d(b),
+            torch.nn.ReLU()) for a, b, s in zip(widths, widths[1:], strides)])
         head = lambda a, b: torch.nn.Sequential(torch.nn.Linear(a, b), torch.nn.ReLU(), torch.nn.Linear(b, 64))
         self.material, self.shape, self.seen = head(320, 160), head(320, 160), head(320 + 16*160, 96)
         self.words = torch.nn.EmbeddingBag(BUCKETS, 64, mode='sum')
@@ -184,8 +189,10 @@ def shares_shown(
     return torch.tensor(right.sum(2)/np.where(named.any(1), named.sum(1), np.nan), dtype=torch.float32)
 
 # %% ../../nbs/micro/scorer.ipynb #68179229
-CHOICES = dict(object=('a {}', TRAINED_OBJECTS), material=('a thing made of {}', TRAINED_MATERIALS), background=('{} background', [*BACKGROUNDS]),
-               place=('in the {}', [*PLACES]), size=('a {} thing', [*SIZES])) # fact -> a sentence that names nothing else, and the words for it
+CHOICES = dict(object=('a {}', TRAINED_OBJECTS), material=('a thing made of {}', TRAINED_MATERIALS),
+    background=('{} background', [*BACKGROUNDS]),
+               # fact -> a sentence that names nothing else, and the words for it
+               place=('in the {}', [*PLACES]), size=('a {} thing', [*SIZES]))
 HEAT = 1/16 # of the choice
 
 def choice_loss(
@@ -196,7 +203,8 @@ def choice_loss(
     "Cross entropy of the word for each fact that has one."
     total = 0
     for fact, (form, words) in CHOICES.items():
-        right = [(k, words.index(row[FACTS.index(fact)])) for k, row in enumerate(shown) if row[FACTS.index(fact)] in words]
+        right = [(k, words.index(row[FACTS.index(fact)])) for k, row in enumerate(shown)
+            if row[FACTS.index(fact)] in words]
         rows, answers = (torch.tensor(o) for o in zip(*right))
         total = total + F.cross_entropy(seen[rows]@towers.said_facts([form.format(o) for o in words]).T/HEAT, answers)
     return total/len(CHOICES)
@@ -222,13 +230,16 @@ def scorer_loss(
     generator:torch.Generator, # roughens
 ) -> Tensor: # ()
     "Material, shape, and words."
-    n, blurred = len(scenes), hazy(pixels[rng.choice(len(scenes), len(scenes)//8, replace=False)], int(rng.integers(2, 7)))
-    material, shape, seen = towers(roughen(torch.cat([pixels, blurred]), generator).to(memory_format=torch.channels_last))
+    n = len(scenes)
+    blurred = hazy(pixels[rng.choice(len(scenes), len(scenes)//8, replace=False)], int(rng.integers(2, 7)))
+    material, shape, seen = towers(roughen(torch.cat([pixels, blurred]),
+        generator).to(memory_format=torch.channels_last))
     words, told = zip(*[any_caption(scene, rng) for scene in scenes])
     shown = [shown_by(scene, leak) for scene, leak in zip(scenes, leaks)]
     wanted = shares_shown(told, shown)
     fits = towers.scale[0]*seen[:n]@towers.said_facts(words).T + towers.scale[1]
-    alike = contrast(material[:n], kinds_of([o.material for o in scenes]), material[n:]) + contrast(shape[:n], kinds_of([o.object for o in scenes]), shape[:0])
+    alike = (contrast(material[:n], kinds_of([o.material for o in scenes]), material[n:])
+        + contrast(shape[:n], kinds_of([o.object for o in scenes]), shape[:0]))
     return .3*alike + 5*(fits - wanted)[~wanted.isnan()].square().mean() + choice_loss(towers, seen[:n], shown)
 
 # %% ../../nbs/micro/scorer.ipynb #623153d2
@@ -239,7 +250,8 @@ def pick_batch(
     "Four things of each of two groups, the swatch always among them."
     picks = []
     for group in rng.choice(groups, 2, replace=False):
-        picks += [(int(group), int(8*thing + stuff)) for thing in (0, *rng.choice(np.arange(1, 8), 3, replace=False)) for stuff in range(8)]
+        picks += [(int(group), int(8*thing + stuff)) for thing in (0, *rng.choice(np.arange(1, 8), 3, replace=False))
+            for stuff in range(8)]
     return picks
 
 # %% ../../nbs/micro/scorer.ipynb #746343e0
@@ -250,15 +262,19 @@ def train_towers(
 ) -> Towers:
     "Train the scorer from nothing, seeds fixed."
     torch.manual_seed(5)
-    rng, generator, towers = np.random.default_rng(5), torch.Generator().manual_seed(5), Towers().to(memory_format=torch.channels_last)
+    rng = np.random.default_rng(5)
+    generator = torch.Generator().manual_seed(5)
+    towers = Towers().to(memory_format=torch.channels_last)
     scenes, leaks = [group_scenes(k) for k in range(groups)], [wall_leaks(k) for k in range(groups)]
-    drawn = [np.stack([draw_for_scorer(*o) for o in zip(*pair)]) for pair in tqdm(zip(scenes, leaks), 'drawing', groups)]
+    drawn = [np.stack([draw_for_scorer(*o) for o in zip(*pair)])
+        for pair in tqdm(zip(scenes, leaks), 'drawing', groups)]
     optimizer = torch.optim.AdamW(towers.parameters(), learning_rate, weight_decay=.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
     for _ in (bar := tqdm(range(steps), desc='scorer')):
         picks = pick_batch(groups, rng)
         pixels = to_reader_pixels(np.stack([drawn[g][k] for g, k in picks]))
-        loss = scorer_loss(towers, pixels, [scenes[g][k] for g, k in picks], [leaks[g][k] for g, k in picks], rng, generator)
+        loss = scorer_loss(towers, pixels, [scenes[g][k] for g, k in picks], [leaks[g][k] for g, k in picks], rng,
+            generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -275,7 +291,8 @@ def save_towers(
     path:Path, # to write
 ) -> None:
     "Half precision: features change in the fourth digit."
-    save_file({name: weight.half().contiguous() if weight.is_floating_point() else weight for name, weight in towers.state_dict().items()}, path)
+    save_file({name: weight.half().contiguous() if weight.is_floating_point() else weight for name,
+        weight in towers.state_dict().items()}, path)
 
 # %% ../../nbs/micro/scorer.ipynb #de29732a
 @lru_cache
@@ -284,7 +301,8 @@ def load_towers(
 ) -> tuple[Towers, str]: # in evaluation; a stamp of its weights
     "A trained scorer."
     path, towers = path or scorer_file(), Towers()
-    towers.load_state_dict({name: weight.float() if weight.is_floating_point() else weight for name, weight in load_file(path).items()})
+    towers.load_state_dict({name: weight.float() if weight.is_floating_point() else weight for name,
+        weight in load_file(path).items()})
     return towers.eval().requires_grad_(False), sha256(path.read_bytes()).hexdigest()[:16]
 
 # %% ../../nbs/micro/scorer.ipynb #5d488644

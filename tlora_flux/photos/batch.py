@@ -35,7 +35,8 @@ def step_examples(
     global_batch:int, # samples of an optimizer step
     seed:int, # the run's
 ) -> list[int]: # which examples, all of one shape
-    "Shuffled passes over the examples decide each step's bucket, and shuffled passes over the bucket its samples: in as many steps as there are examples, each is seen as often as any other."
+    """Shuffled passes over the examples decide each step's bucket, and shuffled passes over the bucket its samples:
+    in as many steps as there are examples, each is seen as often as any other."""
     shapes = [tuple(o.shape) for o in data.latents]
     turn, place = divmod(step, len(shapes))
     order = torch.randperm(len(shapes), generator=keyed_generator(seed, turn, 0, 'order')).tolist()
@@ -69,7 +70,8 @@ def draw_batch(
     draw = lambda purpose, f: torch.stack([f(keyed_generator(cfg.seed, step, i, purpose)) for i in indices]).to(device)
     x0 = torch.stack([data.latents[i] for i in which]).to(device)
     noise = draw('noise', lambda g: torch.randn(x0.shape[1:], generator=g))
-    sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low, cfg.sigma_high)[0])
+    sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std,
+        cfg.sigma_low, cfg.sigma_high)[0])
     words = lambda known: None if known is None else {k: v[data.rows[which]].to(device) for k, v in known.items()}
     batch = Batch(x0, noise, sigma, words(data.embeds), None, words(data.class_embeds))
     if data.masks is None: return batch
@@ -100,7 +102,8 @@ def batch_loss(
 ) -> Tensor: # (b,), float32
     "Flow-matching loss of each sample."
     weighting = loss_weighting(batch.sigma, cfg.weighting_scheme)
-    return flow_loss(predict(model, family, batch, batch.embeds, cfg), velocity_target(batch.x0, batch.noise), weighting, batch.mask)
+    return flow_loss(predict(model, family, batch, batch.embeds, cfg), velocity_target(batch.x0, batch.noise),
+        weighting, batch.mask)
 
 # %% ../../nbs/photos/batch.ipynb #8911a4a3
 def preservation_loss(

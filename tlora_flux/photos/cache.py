@@ -33,7 +33,8 @@ class TrainingSet:
     masks:list[Tensor]|None # each (1, h, w), float32 in [0, 1]; None when no photo has a mask
     embeds:dict[str, Tensor] # each (m, ...), one row a caption
     rows:Tensor # (n,), int64, the caption's row of each example
-    class_embeds:dict[str, Tensor]|None=None # as `embeds`, of each caption with the class in place of the trigger; None where none is preserved
+    # as `embeds`, of each caption with the class in place of the trigger; None where none is preserved
+    class_embeds:dict[str, Tensor]|None=None
 
 # %% ../../nbs/photos/cache.ipynb #2626cbd1
 def encode_examples(
@@ -42,13 +43,15 @@ def encode_examples(
     photos:list[Photo], # of the concept
     examples:list[Example], # grouped by photo
 ) -> tuple[list[Tensor], list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), float32 on the CPU
-    "Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."
+    """Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once
+    are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."""
     latents, masks, of_photo = {}, {}, [{} for _ in photos]
     for e in examples: of_photo[e.photo][e] = None
     for i, o in tqdm(enumerate(photos), 'encoding photos', len(photos), delay=2):
         image, grey = to_rgb(open_image(o.path)), read_mask(o.mask) if o.mask else None
         own = list(of_photo[i]) # each once, and of one size, that of the photo
-        for e in tqdm(own, 'encoding crops', delay=2, leave=False): latents[e] = family.encode_image(vae, to_pixels(cut_photo(image, e, e.size))[None], None)[0].float().cpu()
+        for e in tqdm(own, 'encoding crops', delay=2, leave=False):
+            latents[e] = family.encode_image(vae, to_pixels(cut_photo(image, e, e.size))[None], None)[0].float().cpu()
         masks |= {e: cut_mask(grey, e, latents[e].shape[:0:-1]) for e in own}
     return [latents[e] for e in examples], [masks[e] for e in examples] if any(o.mask for o in photos) else None
 
@@ -80,7 +83,8 @@ def weights_stamp(
     seen = []
     for file in sorted(f for part in parts for f in (folder/part).rglob('*') if f.is_file()):
         content,stat = file.resolve(),file.stat()
-        seen.append([file.relative_to(folder).as_posix(), content.name if content.parent.name=='blobs' else [stat.st_size, stat.st_mtime_ns]])
+        seen.append([file.relative_to(folder).as_posix(), content.name if content.parent.name=='blobs'
+            else [stat.st_size, stat.st_mtime_ns]])
     return blake2b(json.dumps(seen).encode(), digest_size=16).hexdigest()
 
 # %% ../../nbs/photos/cache.ipynb #6c607505
@@ -97,7 +101,8 @@ def read_entry(
 ) -> dict[str,Tensor]: # on the CPU
     "One encoding. Raises `BadInput` for a damaged file."
     try: return load_file(file)
-    except (SafetensorError, OSError) as e: raise BadInput(f'{file} is damaged ({str(e).splitlines()[0]}); delete it, and it will be made again') from None
+    except (SafetensorError, OSError) as e:
+        raise BadInput(f'{file} is damaged ({str(e).splitlines()[0]}); delete it, and it will be made again') from None
 
 # %% ../../nbs/photos/cache.ipynb #58d2ff28
 @contextmanager
@@ -106,7 +111,9 @@ def cache_write_errors(
 ) -> Iterator[None]:
     "Raises `BadInput` where the disk refuses within the `with`."
     try: yield
-    except OSError as e: raise BadInput(f'{folder} cannot be written ({e.strerror}), and the cache goes there; set cache_dir to another folder, or in training cache_latents: false') from None
+    except OSError as e:
+        raise BadInput(f'{folder} cannot be written ({e.strerror}), and the cache goes there; set cache_dir to another folder, or in '
+            'training cache_latents: false') from None
 
 # %% ../../nbs/photos/cache.ipynb #5845b23a
 def keep_entry(
@@ -123,7 +130,8 @@ def recall_or_encode(
     keys:list[str], # from `cache_key`, one for each thing that is wanted
     encode:Callable[[list[int]], Iterator[dict[str,Tensor]]], # given positions in `keys`, encodes these one after the other
 ) -> list[dict[str,Tensor]]: # one for each key, on the CPU
-    "What the cache has, and what it has not, encoded by one call, each kept as it comes. Raises `BadInput` for a damaged file, and for a folder that cannot be written."
+    """What the cache has, and what it has not, encoded by one call, each kept as it comes. Raises `BadInput` for a
+    damaged file, and for a folder that cannot be written."""
     missing = [i for i,key in enumerate(keys) if not (folder/f'{key}.safetensors').is_file()]
     if missing:
         with cache_write_errors(folder):
@@ -131,7 +139,8 @@ def recall_or_encode(
             tempfile.TemporaryFile(dir=folder).close()
             sweep_litter(folder)
         with memory_given_back():
-            for i,tensors in zip(missing, encode(missing), strict=True): keep_entry(folder/f'{keys[i]}.safetensors', tensors)
+            for i,tensors in zip(missing, encode(missing), strict=True):
+                keep_entry(folder/f'{keys[i]}.safetensors', tensors)
     return [read_entry(folder/f'{key}.safetensors') for key in keys]
 
 # %% ../../nbs/photos/cache.ipynb #ac8d6f27
@@ -147,8 +156,10 @@ def recall_prompts(
     def encode(which):
         with memory_for('while reading prompts', 'set text_encoders to int8 or cpu'):
             pipe = load()
-            for i in tqdm(which, 'reading prompts', delay=2): yield {k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()}
-    return recall_or_encode(folder, [cache_key(family=family.name, text=t, max_sequence_length=max_sequence_length, **about) for t in texts], encode)
+            for i in tqdm(which, 'reading prompts', delay=2):
+                yield {k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()}
+    return recall_or_encode(folder, [cache_key(family=family.name, text=t, max_sequence_length=max_sequence_length,
+        **about) for t in texts], encode)
 
 # %% ../../nbs/photos/cache.ipynb #7e25c8cd
 def recall_photos(
@@ -171,7 +182,8 @@ def recall_photos(
                 latents,masks = encode_examples(family, vae, [photos[i]], own[i])
                 yield {name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts}
     crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
-    entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about, **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
+    entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about,
+        **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
     latents = [t for e in entries for t in e['latents']]
     if not masked: return latents, None
     return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]))]

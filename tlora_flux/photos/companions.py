@@ -43,8 +43,10 @@ def kind_of(
     kind = KINDS.get(path.suffix.lower(), 'photo')
     if PICTURE.match(head): return 'raw' if kind == 'raw' else 'photo'
     if FILM.match(head): return 'film'
-    if path.name.lower() in ('icon\r', 'picasa.ini', 'lock', 'license', 'readme', 'license.txt', 'readme.txt', 'credits.txt', 'source.txt'): return 'notes'
-    return 'table' if path.name.lower().startswith(('metadata.', 'captions.', 'meta_cap', 'meta_lat')) and kind != 'photo' else kind
+    if path.name.lower() in ('icon\r', 'picasa.ini', 'lock', 'license', 'readme', 'license.txt', 'readme.txt', 'credits.txt', 'source.txt'):
+        return 'notes'
+    return ('table' if path.name.lower().startswith(('metadata.', 'captions.', 'meta_cap', 'meta_lat'))
+        and kind != 'photo' else kind)
 
 # %% ../../nbs/photos/companions.ipynb #0e5eb02d
 @dataclass
@@ -70,7 +72,8 @@ def sort_folder(
 
 # %% ../../nbs/photos/companions.ipynb #d192ca89
 MASK = re.compile(r'(?i)(?P<name>.+)(?:-masklabel|[-_. ](?:mask|matte))|mask[-_. ](?P<other>.+)')
-CONTROL = re.compile(r'(?i)(?P<name>.+)(?:-condlabel|[-_. ](?:cond|control|canny|depth|depthmap|edges?|lineart|normals?|openpose|scribble|segmentation))')
+CONTROL = re.compile(r'(?i)(?P<name>.+)(?:-condlabel|[-_. '
+    r'](?:cond|control|canny|depth|depthmap|edges?|lineart|normals?|openpose|scribble|segmentation))')
 
 # %% ../../nbs/photos/companions.ipynb #289fa5de
 def masked_name(
@@ -96,12 +99,17 @@ def take_companions_(
     "Masks that lie beside their photo leave the photos. Raises `BadInput` for one in colours, and for control pictures."
     for name, path in [*shelf.photos.items()]:
         photo = shelf.photos.get(masked_name(name))
-        if photo and not is_grey(path): raise BadInput(f'{path} is named as the mask of {photo.name}, but has colours; move it to {path.parent.parent/"masks"/photo.stem}{path.suffix} if it is one, or rename it')
-        if photo and (other := shelf.masks.get(masked_name(name))): raise BadInput(f'{photo} has two masks, {other.name} and {path.name}; remove one')
+        if photo and not is_grey(path):
+            raise BadInput(f'{path} is named as the mask of {photo.name}, but has colours; move it to '
+                f'{path.parent.parent/"masks"/photo.stem}{path.suffix} if it is one, or rename it')
+        if photo and (other := shelf.masks.get(masked_name(name))):
+            raise BadInput(f'{photo} has two masks, {other.name} and {path.name}; remove one')
         if photo: shelf.masks[masked_name(name)] = shelf.photos.pop(name)
         found = CONTROL.fullmatch(name)
         if not found or found['name'] not in shelf.photos: continue
-        if not name.lower().endswith('-condlabel'): raise BadInput(f'{path} is named as a control picture of {shelf.photos[found["name"]].name}; take it out of the folder, or rename it if it is a photo')
+        if not name.lower().endswith('-condlabel'):
+            raise BadInput(f'{path} is named as a control picture of {shelf.photos[found["name"]].name}; take it out of the folder, or '
+                'rename it if it is a photo')
         shelf.left_out.append(shelf.photos.pop(name))
 
 # %% ../../nbs/photos/companions.ipynb #77123ec7
@@ -112,7 +120,8 @@ def words_in_json(
     words = read_text(path)
     try: data = load_json(words)
     except ValueError: raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
-    found = [data[o] for o in ('caption', 'text', 'prompt') if isinstance(data.get(o), str)] if isinstance(data, dict) else []
+    found = ([data[o] for o in ('caption', 'text', 'prompt') if isinstance(data.get(o), str)] if isinstance(data, dict)
+        else [])
     return list(dict.fromkeys(o.strip() for o in found if o.strip()))
 
 # %% ../../nbs/photos/companions.ipynb #d712dd60
@@ -127,11 +136,14 @@ def take_words_(
         name = name if name in shelf.photos else full.get(name)
         if kind_of(path) == 'sidecar':
             words = words_in_json(path) if name else []
-            if len(words) > 1: raise BadInput(f'{path} holds several captions; write the one that is meant into {shelf.photos[name].stem}.txt, and take {path.name} out')
+            if len(words) > 1:
+                raise BadInput(f'{path} holds several captions; write the one that is meant into {shelf.photos[name].stem}.txt, and take '
+                    f'{path.name} out')
             if not words: shelf.left_out.append(path)
             if not words: continue
         if not name: shelf.orphans.append(path)
-        elif name in shelf.captions: raise BadInput(f'{shelf.photos[name]} has two captions, {shelf.captions[name].name} and {path.name}; remove one')
+        elif name in shelf.captions:
+            raise BadInput(f'{shelf.photos[name]} has two captions, {shelf.captions[name].name} and {path.name}; remove one')
         else: shelf.captions[name] = path
 
 # %% ../../nbs/photos/companions.ipynb #ad87c07d
@@ -154,7 +166,9 @@ def refuse_table(
     "Raises `BadInput` for captions in a form that is not read."
     photo = photos.get(as_seen(path.stem))
     if photo: raise BadInput(f'{path} is not read; save the caption of {photo.name} as plain text in {photo.stem}.txt')
-    if kind_of(path) == 'table': raise BadInput(f'{path} is not read; write each caption into a .txt file of its photo\'s name, or all into metadata.csv or metadata.jsonl with the columns file_name and text')
+    if kind_of(path) == 'table':
+        raise BadInput(f'{path} is not read; write each caption into a .txt file of its photo\'s name, or all into metadata.csv or '
+            'metadata.jsonl with the columns file_name and text')
 
 # %% ../../nbs/photos/companions.ipynb #aa2428ed
 def sort_files(
@@ -165,13 +179,15 @@ def sort_files(
     shelf, found = Shelf(), {kind: [] for kind in ('folder', 'film', 'photo', *SUFFIXES)}
     for path in paths:
         if path.name in ('metadata.jsonl', 'metadata.csv'): continue
-        is_folder = os.path.isdir(path) and KINDS.get(path.suffix.lower()) != 'caption' # a caption that is a folder is said where captions are read
+        # a caption that is a folder is said where captions are read
+        is_folder = os.path.isdir(path) and KINDS.get(path.suffix.lower()) != 'caption'
         if is_folder: sort_folder(path)
         found['folder' if is_folder else kind_of(path)].append(path)
     take_photos_(shelf, found['photo'] + found['raw'] + found['film'])
     take_companions_(shelf)
     shelf.photos = dict(sorted(shelf.photos.items(), key=lambda row: row[1]))
-    captions = [path for path in found['notes'] if path.suffix.lower() == '.txt' and as_seen(path.stem) in shelf.photos] # source.txt beside source.png
+    # source.txt beside source.png
+    captions = [path for path in found['notes'] if path.suffix.lower() == '.txt' and as_seen(path.stem) in shelf.photos]
     found['notes'] = [path for path in found['notes'] if path not in captions]
     take_words_(shelf, found['caption'] + captions + found['sidecar'])
     for path in found['table'] + found['document']: refuse_table(path, shelf.photos)

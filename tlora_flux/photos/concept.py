@@ -63,15 +63,20 @@ def metadata_rows(
     if file.suffix == '.csv':
         words = read_text(file)
         table = csv.DictReader(io.StringIO(words), delimiter=';' if ';' in words.split('\n')[0] else ',')
-        if 'file_name' not in (table.fieldnames or []): raise BadInput(f'{file} line 1: there is no column file_name; write file_name,text there')
+        if 'file_name' not in (table.fieldnames or []):
+            raise BadInput(f'{file} line 1: there is no column file_name; write file_name,text there')
         for row in table:
-            if None in row: raise BadInput(f'{file} line {table.line_num} has more values than columns; put a caption with a {table.reader.dialect.delimiter} in quotes')
-            yield table.line_num, {k: int(v) if k == 'repeats' and v.isdecimal() else v for k, v in row.items() if k and v}
+            if None in row:
+                raise BadInput(f'{file} line {table.line_num} has more values than columns; put a caption with a '
+                    f'{table.reader.dialect.delimiter} in quotes')
+            yield table.line_num, {k: int(v) if k == 'repeats' and v.isdecimal() else v for k, v in row.items() if k
+                and v}
         return
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip(): continue
         try: row = load_json(line); row['file_name']
-        except (ValueError, KeyError, TypeError, RecursionError): raise BadInput(f'{file} line {number} is no {{"file_name": ..., "text": ...}}; write one JSON object a photo') from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise BadInput(f'{file} line {number} is no {{"file_name": ..., "text": ...}}; write one JSON object a photo') from None
         yield number, row
 
 # %% ../../nbs/photos/concept.ipynb #aa704000
@@ -85,12 +90,15 @@ def read_metadata(
     file, photos = found[0], {as_seen(o.name): o.name for o in list_images(folder).values()}
     for number, row in metadata_rows(file):
         name = row['file_name']
-        if not isinstance(name, str) or as_seen(name) not in photos: raise BadInput(f'{file} line {number}: there is no photo {name}; write its name as it stands in the folder, or remove the line')
+        if not isinstance(name, str) or as_seen(name) not in photos:
+            raise BadInput(f'{file} line {number}: there is no photo {name}; write its name as it stands in the folder, or remove the line')
         name = photos[as_seen(name)]
         if name in rows: raise BadInput(f'{file} line {number}: {name} has a line already; remove one')
         text, repeats = row.get('text', 'x'), row.get('repeats', 1)
-        if not isinstance(text, str) or not text.strip(): raise BadInput(f'{file} line {number}: text={text!r} is no caption; write one, or leave text out to use instance_prompt')
-        if type(repeats) is not int or not 1 <= repeats <= 1000: raise BadInput(f'{file} line {number}: repeats={repeats!r} must be a whole number, 1 to 1000')
+        if not isinstance(text, str) or not text.strip():
+            raise BadInput(f'{file} line {number}: text={text!r} is no caption; write one, or leave text out to use instance_prompt')
+        if type(repeats) is not int or not 1 <= repeats <= 1000:
+            raise BadInput(f'{file} line {number}: repeats={repeats!r} must be a whole number, 1 to 1000')
         rows[name] = row
     return rows
 
@@ -114,7 +122,9 @@ def caption_of(
     "What is told to the model about a photo. Raises `BadInput` for a caption that is empty or no text, and for two of them."
     row = (read_metadata(path.parent) if rows is None else rows).get(path.name, {})
     file = (sort_files(path.parent) if shelf is None else shelf).captions.get(as_seen(path.stem))
-    if not file: return fill_words(' '.join(row.get('text', cfg.instance_prompt).split()), cfg, path.name if 'text' in row else 'instance_prompt')
+    if not file:
+        return fill_words(' '.join(row.get('text', cfg.instance_prompt).split()), cfg, path.name if 'text' in row
+            else 'instance_prompt')
     if 'text' in row: raise BadInput(f'{path} has two captions, {file.name} and a line in the metadata; remove one')
     return fill_words(words_of(file), cfg, file)
 
@@ -130,7 +140,8 @@ def class_caption(
         if holds_word(plain, words): plain = word_pattern(words).sub(lambda _: name, plain)
     if plain != caption: return plain
     why = f'the trigger {trigger!r} is the class' if trigger == name else f'it does not hold the trigger {trigger!r}'
-    raise BadInput(f'preservation_weight={cfg.preservation_weight:g} holds the adapter to the base on the class alone, and the caption "{caption[:60]}" cannot be told from its own: {why}; put {{}} into it, or leave preservation_weight out')
+    raise BadInput(f'preservation_weight={cfg.preservation_weight:g} holds the adapter to the base on the class alone, and the caption '
+        f'"{caption[:60]}" cannot be told from its own: {why}; put {{}} into it, or leave preservation_weight out')
 
 # %% ../../nbs/photos/concept.ipynb #6b6781c7
 logger = plain_logger('tlora_flux.data')
@@ -151,15 +162,18 @@ def check_places(
     folder:Path, # concept folder
     shelf:Shelf, # of its images
 ) -> None:
-    "Raises `BadInput` for a caption without its photo, and for words and masks that lie where nothing looks for them; says which pictures are not trained."
+    """Raises `BadInput` for a caption without its photo, and for words and masks that lie where nothing looks for
+    them; says which pictures are not trained."""
     for path in sorted(folder.iterdir()):
         if path.name in ('metadata.jsonl', 'metadata.csv') or path.suffix.lower() in ('.txt', '.caption') and as_seen(path.stem) in shelf.photos: raise BadInput(f'{path} is not read there; move it into {folder}/images')
         if path.is_dir() and path.name.lower() in ('caption', 'captions', 'mask', 'masks') and path.name != 'masks':
-            raise BadInput(f'{path} is not read; ' + ('rename it to masks' if path.name[0] in 'mM' else f'move the captions into {folder}/images'))
+            raise BadInput(f'{path} is not read; '
+                + ('rename it to masks' if path.name[0] in 'mM' else f'move the captions into {folder}/images'))
     for path in shelf.orphans:
         like = [o.stem for name, o in shelf.photos.items() if name.casefold() == as_seen(path.stem).casefold()]
         raise BadInput(f'{path} has no photo of that name; ' + (f'rename it to {like[0]}.txt' if like else 'rename or remove it'))
-    if (folder/'masks').exists() and not (folder/'masks').is_dir(): raise BadInput(f'{folder}/masks is a file; make it a folder, with a mask of the same name for each photo that has one')
+    if (folder/'masks').exists() and not (folder/'masks').is_dir():
+        raise BadInput(f'{folder}/masks is a file; make it a folder, with a mask of the same name for each photo that has one')
 
 # %% ../../nbs/photos/concept.ipynb #670cab10
 def find_masks(
@@ -190,7 +204,8 @@ def read_photo(
     for note in opened.notes: logger.warning(note)
     if is_transparent(image): say_transparent(path, image)
     if (frames := frame_count(path)) > 1: logger.warning(f'{path.name} has {frames} frames; only the first is used')
-    if not holds_word(caption, cfg.placeholder_token): logger.warning(f'the caption of {path.name} does not hold the trigger {cfg.placeholder_token!r}: "{caption[:60]}"')
+    if not holds_word(caption, cfg.placeholder_token):
+        logger.warning(f'the caption of {path.name} does not hold the trigger {cfg.placeholder_token!r}: "{caption[:60]}"')
     if mask: check_mask(mask, image.size)
     return Photo(path, caption, mask, image.size, rows.get(path.name, {}).get('repeats', 1), opened.colours)
 
@@ -200,15 +215,19 @@ def say_transparent(
     image:Image.Image, # RGBA
 ) -> None:
     "Transparent parts become white. Raises `BadInput` where that is all of the photo."
-    seen = sum(level*count for level, count in enumerate(image.getchannel('A').histogram()))/255/image.width/image.height
-    if seen < .01: raise BadInput(f'{path} is transparent in {100 - 100*seen:.1f} % of it, so next to nothing would be trained; save it without transparency')
+    seen = sum(level*count for level,
+        count in enumerate(image.getchannel('A').histogram()))/255/image.width/image.height
+    if seen < .01:
+        raise BadInput(f'{path} is transparent in {100 - 100*seen:.1f} % of it, so next to nothing would be trained; save it without '
+            'transparency')
     logger.warning(f'{path.name} is transparent in places; they become white. To keep them out of training, put a mask into masks/')
 
 # %% ../../nbs/photos/concept.ipynb #f9d10745
 def frame_count(
     path:Path, # image file
 ) -> int: # 1 for a still image
-    "Frames of an animation, or pages. The second picture of a phone's MPO is for its own use, and the layers of PSD are in the first. Raises `BadInput` where a later one is cut short."
+    """Frames of an animation, or pages. The second picture of a phone's MPO is for its own use, and the layers of
+    PSD are in the first. Raises `BadInput` where a later one is cut short."""
     with open_photo_file(path) as image: return 1 if image.format in ('MPO', 'PSD') else getattr(image, 'n_frames', 1)
 
 # %% ../../nbs/photos/concept.ipynb #8338d948
@@ -240,15 +259,20 @@ def where_photos_are(
     def count(o): return len(list_images(o)) if o.is_dir() else 0
     try: children = [o for o in sorted(folder.iterdir()) if o.is_dir() and not o.name.startswith('.')]
     except OSError: children = []
-    if folder.resolve().name == 'images' and count(folder): return f"it is the photos' own folder; give its parent, {folder.parent if folder.name == 'images' else folder.resolve().parent.name}"
-    if inside := [str(o) for o in children if (o/'images').is_dir()]: return f"give {inside[0]}" if len(inside) == 1 else f"give one of {', '.join(inside[:9])}"
+    if folder.resolve().name == 'images' and count(folder):
+        return ("it is the photos' own folder; give its parent, "
+            f"{folder.parent if folder.name == 'images' else folder.resolve().parent.name}")
+    if inside := [str(o) for o in children if (o/'images').is_dir()]:
+        return f"give {inside[0]}" if len(inside) == 1 else f"give one of {', '.join(inside[:9])}"
     if (folder.parent/'images').is_dir() and folder.name == 'masks': return f'give its parent, {folder.parent}'
     if any(o.suffix.lower() in Image.registered_extensions() for o in folder.iterdir()):
         return f'its {count(folder)} photo(s) lie in it directly; make {folder/"images"} and move them there, each with its caption'
     for o in children:
         if o.name.lower() == 'images': return f'rename {o} to images'
         repeats = re.match(r'(\d+)_', o.name)
-        if count(o): return f'{count(o)} photo(s) lie in {o}; rename it to images' + (f' (for its {repeats[1]} repeats write metadata.csv with the columns file_name and repeats)' if repeats else '')
+        if count(o):
+            return f'{count(o)} photo(s) lie in {o}; rename it to images' + (f' (for its {repeats[1]} repeats write metadata.csv with '
+                'the columns file_name and repeats)' if repeats else '')
     return 'make it and move the photos there'
 
 # %% ../../nbs/photos/concept.ipynb #78b7c288
@@ -260,7 +284,8 @@ def say_left_out(
     few = lambda paths: ', '.join(o.name for o in paths[:5]) + f' and {len(paths) - 5} more'*(len(paths) > 5)
     if shelf.left_out: logger.warning(f'{len(shelf.left_out)} file(s) in images are no photos and are left out: {few(shelf.left_out)}')
     if shelf.masks: logger.warning(f'{few([*shelf.masks.values()])}: read as the mask of {few([shelf.photos[o] for o in shelf.masks])}')
-    beside = [o for o in sorted(folder.iterdir()) if o.suffix.lower() in ('.jpg', '.jpeg', '.png', '.webp', '.heic') and o.is_file() and not o.name.startswith(('.', 'preview'))]
+    beside = [o for o in sorted(folder.iterdir()) if o.suffix.lower() in ('.jpg', '.jpeg', '.png', '.webp', '.heic')
+        and o.is_file() and not o.name.startswith(('.', 'preview'))]
     if beside: logger.warning(f'{len(beside)} picture(s) lie beside images/ and are not trained: {few(beside)}')
 
 # %% ../../nbs/photos/concept.ipynb #52fd55cb
@@ -277,11 +302,15 @@ def read_photos(
     masks = find_masks(folder, shelf)
     rows = read_metadata(folder/'images')
     named = [(name, k) for name, row in rows.items() for k in ('caption', 'prompt') if k in row and 'text' not in row]
-    if named and any('repeats' in rows[name] for name,_ in named): raise BadInput(f'the metadata calls the caption of {named[0][0]} {named[0][1]!r}; call that column text')
+    if named and any('repeats' in rows[name] for name,_ in named):
+        raise BadInput(f'the metadata calls the caption of {named[0][0]} {named[0][1]!r}; call that column text')
     bare = [name for name, row in rows.items() if not {'text', 'repeats'} & row.keys()]
-    if bare: logger.warning(f'{len(bare)} line(s) of the metadata, the first for {bare[0]}, have neither text nor repeats and say nothing; a caption is in the column text')
+    if bare:
+        logger.warning(f'{len(bare)} line(s) of the metadata, the first for {bare[0]}, have neither text nor repeats and say nothing; a '
+            'caption is in the column text')
     say_left_out(folder, shelf)
-    return [read_photo(path, masks.get(name), cfg, rows, shelf) for name, path in tqdm(shelf.photos.items(), 'reading photos', delay=2)]
+    return [read_photo(path, masks.get(name), cfg, rows, shelf) for name,
+        path in tqdm(shelf.photos.items(), 'reading photos', delay=2)]
 
 # %% ../../nbs/photos/concept.ipynb #ef76d10a
 def concept_fingerprint(

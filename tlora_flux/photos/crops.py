@@ -27,7 +27,8 @@ logger = plain_logger('tlora_flux.data')
 def bucket_sizes(
     resolution:int, # side of the square, pixels
 ) -> list[tuple[int, int]]: # width and height, from tall to wide
-    "The shapes: widths in 16ths of the square, at least 16 px apart, each with the height that comes nearest to the square's area; and the same lying down."
+    """The shapes: widths in 16ths of the square, at least 16 px apart, each with the height that comes nearest to
+    the square's area; and the same lying down."""
     step = max(16, resolution//16//16*16)
     tall = [(w, h) for w in range(step, resolution + 1, step) if (h := round(resolution**2/w/step)*step) <= 2*w]
     return tall + [(h, w) for w, h in reversed(tall) if w < h]
@@ -87,13 +88,17 @@ def list_examples(
     photos:list[Photo], # of the concept
     cfg:TrainConfig, # `random_crop`, `crop_scale`, `crop_count`, `random_flip`, `resolution`, `aspect_ratio_buckets`, `seed`
 ) -> list[Example]: # grouped by photo
-    "Everything there is to train on: the centre of each photo, or `crop_count` random crops shared among them, at least one each; mirrored too, or each by chance. All that of a photo as often as it repeats."
+    """Everything there is to train on: the centre of each photo, or `crop_count` random crops shared among them, at
+    least one each; mirrored too, or each by chance. All that of a photo as often as it repeats."""
     sizes, each = [train_size(o.size, cfg) for o in photos], math.ceil(cfg.crop_count/len(photos))
-    if not cfg.random_crop: return [Example(i, centre_box(o.size, sizes[i]), sizes[i], flip) for i, o in enumerate(photos) for _ in range(o.repeats) for flip in ((False, True) if cfg.random_flip else (False,))]
+    if not cfg.random_crop:
+        return [Example(i, centre_box(o.size, sizes[i]), sizes[i], flip) for i, o in enumerate(photos)
+            for _ in range(o.repeats) for flip in ((False, True) if cfg.random_flip else (False,))]
     key = lambda i, k, purpose: keyed_generator(cfg.seed, 0, i*each + k, purpose)
     box = lambda i, k: random_box(photos[i].size, cfg.crop_scale, key(i, k, 'crop'), sizes[i])
     flipped = lambda i, k: cfg.random_flip and torch.rand((), generator=key(i, k, 'flip')).item() < .5
-    return [Example(i, box(i, k), sizes[i], flipped(i, k)) for i, o in enumerate(photos) for k in range(each) for _ in range(o.repeats)]
+    return [Example(i, box(i, k), sizes[i], flipped(i, k)) for i, o in enumerate(photos) for k in range(each)
+        for _ in range(o.repeats)]
 
 # %% ../../nbs/photos/crops.ipynb #7022e39e
 def cut_photo(
@@ -114,7 +119,8 @@ def cut_mask(
 ) -> Tensor: # (1, h, w), float32 in [0, 1]
     "How much of each latent counts."
     if grey is None: return torch.ones(1, size[1], size[0])
-    return torch.from_numpy(np.asarray(cut_photo(grey, example, size, Image.Resampling.BOX)).astype(np.float32)/255)[None]
+    return torch.from_numpy(np.asarray(cut_photo(grey, example, size,
+        Image.Resampling.BOX)).astype(np.float32)/255)[None]
 
 # %% ../../nbs/photos/crops.ipynb #2a3e217e
 def to_pixels(
@@ -129,21 +135,29 @@ def check_cuts(
     examples:list[Example], # its crops
     background:float=0., # weight of what the mask leaves out
 ) -> int: # crops without white
-    "Raises `BadInput` where no crop has any white, not even in one of its 16 x 16 pixels; warns where some have none and nothing else counts."
+    """Raises `BadInput` where no crop has any white, not even in one of its 16 x 16 pixels; warns where some have
+    none and nothing else counts."""
     grey, crops = read_mask(photo.mask), list(dict.fromkeys(examples))
-    black = sum(not cut_mask(grey, o, (o.size[0]//16, o.size[1]//16)).any() for o in tqdm(crops, 'cutting masks', delay=2))
-    if black == len(crops): raise BadInput(f'{photo.mask} is black in {"each" if black > 1 else "the only"} crop of {photo.path.name}, so nothing of what it shows would be trained; use random_crop, aspect_ratio_buckets, a larger crop_scale, or another mask')
-    if black and not background: logger.warning(f'{photo.mask.name} is black in {black} of the {len(crops)} crops of {photo.path.name}, and nothing is learned from those; use a larger crop_scale or a larger mask')
+    black = sum(not cut_mask(grey, o, (o.size[0]//16, o.size[1]//16)).any()
+        for o in tqdm(crops, 'cutting masks', delay=2))
+    if black == len(crops):
+        raise BadInput(f'{photo.mask} is black in {"each" if black > 1 else "the only"} crop of {photo.path.name}, so nothing of what it '
+            'shows would be trained; use random_crop, aspect_ratio_buckets, a larger crop_scale, or another mask')
+    if black and not background:
+        logger.warning(f'{photo.mask.name} is black in {black} of the {len(crops)} crops of {photo.path.name}, and nothing is learned '
+            'from those; use a larger crop_scale or a larger mask')
     return black
 
 # %% ../../nbs/photos/crops.ipynb #1e2af781
 def read_concept(
     cfg:TrainConfig, # `instance_data_dir`, the words, `resolution`, crops, `background_weight`, `preservation_weight`
 ) -> list[Photo]: # sorted by name
-    "The photos of a concept, every one checked. Raises `BadInput`; warns of photos that must be enlarged, and of crops that a mask leaves black."
+    """The photos of a concept, every one checked. Raises `BadInput`; warns of photos that must be enlarged, and of
+    crops that a mask leaves black."""
     photos = read_photos(cfg)
     if cfg.background_weight and not any(o.mask for o in photos):
-        raise BadInput(f'background_weight={cfg.background_weight:g} does nothing without a mask; put masks of the photos\' names into {cfg.instance_data_dir}/masks, or leave background_weight out')
+        raise BadInput(f'background_weight={cfg.background_weight:g} does nothing without a mask; put masks of the photos\' names into '
+            f'{cfg.instance_data_dir}/masks, or leave background_weight out')
     examples = list_examples(photos, cfg)
     for i, o in enumerate(photos):
         say_if_enlarged(o, cfg)
@@ -160,7 +174,8 @@ def say_if_enlarged(
     (width, height), trained = photo.size, train_size(photo.size, cfg)
     factor = trained[0]/(widest_box(photo.size, trained)[0]*cfg.crop_scale)
     if factor > 1:
-        logger.warning(f'{photo.path.name} is {width} x {height}, so its crops are enlarged up to {factor:.1f} times for resolution={cfg.resolution}: '
+        logger.warning(f'{photo.path.name} is {width} x {height}, so its crops are enlarged up to {factor:.1f} times for '
+            f'resolution={cfg.resolution}: '
                        f'expect blur; use a larger photo, or resolution={max(16, int(cfg.resolution/factor)//16*16)}')
     return factor
 
@@ -185,7 +200,8 @@ def crop_tile(
     shown = cut_photo(to_rgb(open_image(photo.path)), example, example.size).resize(size, Image.Resampling.BICUBIC)
     if photo.mask:
         mask = cut_photo(read_mask(photo.mask), example, size, Image.Resampling.BOX)
-        shown = Image.composite(shown, Image.blend(shown.convert('L').convert('RGB'), Image.new('RGB', shown.size, 'white'), .7), mask)
+        shown = Image.composite(shown, Image.blend(shown.convert('L').convert('RGB'),
+            Image.new('RGB', shown.size, 'white'), .7), mask)
     out = Image.new('RGB', (side, side + 48), 'white')
     out.paste(shown, ((side - size[0])//2, (side - size[1])//2))
     lines = textwrap.wrap(photo.caption, 34, max_lines=3, placeholder=' ...')

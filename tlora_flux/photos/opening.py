@@ -26,11 +26,13 @@ FOREIGN = [ # first bytes, what they begin, and how to come to a photo
     (rb'\xff\x0a|\0\0\0\x0cJXL ', 'JPEG XL', 'save it as JPEG or PNG (djxl does that)'),
     (rb'%PDF', 'a PDF', 'export its pages as JPEG or PNG'),
     (rb'(\xef\xbb\xbf)?\s*<(\?xml|svg)', 'a drawing in SVG or other XML', 'export it as JPEG or PNG'),
-    (rb'(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head)', 'a web page, as a download that was refused leaves it', 'download the photo itself'),
+    (rb'(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head)', 'a web page, as a download that was refused leaves it',
+    'download the photo itself'),
     (rb'version https://git-lfs', 'a pointer of Git LFS in place of the photo', 'run git lfs pull'),
     (rb'PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b', 'an archive', 'unpack it'),
     (rb'v/1\x01|#\?RADIANCE', 'a picture of light beyond white (EXR, HDR)', 'develop it, and save it as JPEG or PNG'),
-    (rb'II\*\0|MM\0\*|II\+\0|MM\0\+', 'a TIFF of a kind that Pillow cannot read, as with 32 bits or many channels', 'save it as 8-bit or 16-bit PNG'),
+    (rb'II\*\0|MM\0\*|II\+\0|MM\0\+', 'a TIFF of a kind that Pillow cannot read, as with 32 bits or many channels',
+    'save it as 8-bit or 16-bit PNG'),
     (rb'8BPS', 'a Photoshop file of a kind that Pillow cannot read', 'save a copy as JPEG or PNG'),
 ]
 
@@ -64,10 +66,12 @@ def open_photo_file(
         with open(path, 'rb') as file: what = what_is_foreign(file.read(64))
         if what: raise BadInput(f'{path} is no image that can be read here: {what}') from None
         raise BadInput(f'{path} is no image; take it out of the folder, or save it as JPEG or PNG') from None
-    except Image.DecompressionBombError: raise BadInput(f'{path} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller') from None
+    except Image.DecompressionBombError:
+        raise BadInput(f'{path} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller') from None
     except MemoryError: raise
     except Exception as e:
-        if getattr(e, 'strerror', None): raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
+        if getattr(e, 'strerror', None):
+            raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
         raise BadInput(f"{path} is damaged or cut short ({' '.join(str(e).split()) or type(e).__name__}); replace it") from None
 
 # %% ../../nbs/photos/opening.ipynb #bf5d05a4
@@ -95,7 +99,8 @@ def to_eight_bits(
     grey = ((numbers*255 + white//2)//white).clip(max=255).astype(np.uint8)
     if tags.get(262) == 0: grey = 255 - grey
     grey, clear = Image.fromarray(grey), stored.info.get('transparency')
-    return grey if clear is None else Image.merge('LA', (grey, Image.fromarray(np.where(numbers == clear, 0, 255).astype(np.uint8))))
+    return (grey if clear is None else Image.merge('LA', (grey, Image.fromarray(np.where(numbers == clear, 0,
+        255).astype(np.uint8)))))
 
 # %% ../../nbs/photos/opening.ipynb #3fabae46
 def open_stored(
@@ -110,8 +115,10 @@ def open_stored(
 D65 = .3127, .3290 # where white lies, x and y of CIE 1931
 SRGB_CURVE = 2.4, 1/1.055, .055/1.055, 1/12.92, .04045 # exponent, then slope and offset above the fifth, slope below it
 SPACES = { # white, red, green, blue, each x and y; number of H.273
-    1: (*D65, .64, .33, .30, .60, .15, .06), 5: (*D65, .64, .33, .29, .60, .15, .06), 6: (*D65, .63, .34, .31, .595, .155, .07),
-    9: (*D65, .708, .292, .17, .797, .131, .046), 11: (.314, .351, .68, .32, .265, .69, .15, .06), 12: (*D65, .68, .32, .265, .69, .15, .06)}
+    1: (*D65, .64, .33, .30, .60, .15, .06), 5: (*D65, .64, .33, .29, .60, .15, .06),
+    6: (*D65, .63, .34, .31, .595, .155, .07),
+    9: (*D65, .708, .292, .17, .797, .131, .046), 11: (.314, .351, .68, .32, .265, .69, .15, .06),
+    12: (*D65, .68, .32, .265, .69, .15, .06)}
 ADOBE_RGB = (2.19921875,), (*D65, .64, .33, .21, .71, .15, .06)
 
 # %% ../../nbs/photos/opening.ipynb #f2168077
@@ -139,7 +146,8 @@ def make_profile(
     for name, data in parts:
         table += struct.pack('>4sII', name.encode(), at + len(body), len(data))
         body += data
-    head = struct.pack('>I4sI4s4s4s12x4s28x', at + len(body), b'', 0x04300000, b'mntr', b'RGB ', b'XYZ ', b'acsp') + fixed(.9642, 1, .8249) + bytes(48)
+    head = (struct.pack('>I4sI4s4s4s12x4s28x', at + len(body), b'', 0x04300000, b'mntr', b'RGB ', b'XYZ ', b'acsp')
+        + fixed(.9642, 1, .8249) + bytes(48))
     return head + struct.pack('>I', len(parts)) + table + body
 
 # %% ../../nbs/photos/opening.ipynb #a0f3f0a2
@@ -150,7 +158,8 @@ def video_code(
     "What `cICP` or `nclx` says, before the first pixel."
     with open(path, 'rb') as file:
         if image.format in ('AVIF', 'HEIF'):
-            found = None if image.info.get('icc_profile') else re.search(rb'colrnclx(....)', file.read(65536), re.S) # there the profile counts
+            # there the profile counts
+            found = None if image.info.get('icc_profile') else re.search(rb'colrnclx(....)', file.read(65536), re.S)
             return found and struct.unpack('>HH', found[1])
         if image.format != 'PNG': return None
         file.seek(8)
@@ -165,7 +174,8 @@ def video_profile(
 ) -> bytes|None: # an ICC profile; None where the numbers are left open
     "Raises `BadInput` for light beyond white (PQ and HLG), which has no place in sRGB."
     colours, curve = code
-    if curve in (16, 18): raise BadInput(f'{path} is HDR, brighter than white in places; export it as SDR, for instance as JPEG or PNG in sRGB')
+    if curve in (16, 18):
+        raise BadInput(f'{path} is HDR, brighter than white in places; export it as SDR, for instance as JPEG or PNG in sRGB')
     if colours not in SPACES: return None
     return make_profile({4: (2.2,), 5: (2.8,), 8: (1.,)}.get(curve, SRGB_CURVE), SPACES[colours])
 
@@ -196,7 +206,8 @@ def profile_of(
 ) -> bytes|None: # an ICC profile; None where the file says nothing
     "Which colours the numbers of a file mean. Raises `BadInput` for HDR."
     if code := video_code(image, path): return video_profile(code, path)
-    return image.info.get('icc_profile') or (png_profile(image.info) if image.format == 'PNG' else camera_profile(image))
+    return (image.info.get('icc_profile') or (png_profile(image.info) if image.format == 'PNG'
+        else camera_profile(image)))
 
 # %% ../../nbs/photos/opening.ipynb #85a5a958
 def converter_of(
@@ -205,12 +216,15 @@ def converter_of(
 ) -> ImageCms.ImageCmsTransform|None: # to RGB in sRGB; None where it changes nothing
     "Raises `ValueError` for a profile that cannot be read, or is for other numbers."
     space, wanted = ImageCms.ImageCmsProfile(io.BytesIO(profile)), {'L': 'GRAY', 'RGB': 'RGB', 'CMYK': 'CMYK'}[mode]
-    if (named := space.profile.xcolor_space.strip()) != wanted: raise ValueError(f'it is for {named}, the photo is {wanted}')
+    if (named := space.profile.xcolor_space.strip()) != wanted:
+        raise ValueError(f'it is for {named}, the photo is {wanted}')
     convert = ImageCms.buildTransform(space, ImageCms.createProfile('sRGB'), mode, 'RGB')
     if mode == 'CMYK': return convert
     probe = np.linspace(0, 255, 9).round().astype(np.uint8)
-    probe = Image.fromarray(probe[None] if mode == 'L' else np.stack(np.meshgrid(probe, probe, probe), -1).reshape(1, -1, 3))
-    moved = np.abs(np.asarray(ImageCms.applyTransform(probe, convert)).astype(int) - np.asarray(probe.convert('RGB'))).max()
+    probe = Image.fromarray(probe[None] if mode == 'L'
+        else np.stack(np.meshgrid(probe, probe, probe), -1).reshape(1, -1, 3))
+    moved = np.abs(np.asarray(ImageCms.applyTransform(probe,
+        convert)).astype(int) - np.asarray(probe.convert('RGB'))).max()
     return convert if moved > 2 else None
 
 # %% ../../nbs/photos/opening.ipynb #3a104323
@@ -221,7 +235,8 @@ def to_srgb(
     "The same colours as sRGB. Raises `ValueError` for a profile that cannot be read, or is for other numbers."
     if image.mode == 'LAB': return None # its numbers need no profile
     alpha = image.convert('RGBA').getchannel('A') if is_transparent(image) else None
-    plain = image if image.mode in ('L', 'CMYK') else image.convert('L' if image.mode in ('1', 'LA') and 'transparency' not in image.info else 'RGB')
+    plain = (image if image.mode in ('L', 'CMYK')
+        else image.convert('L' if image.mode in ('1', 'LA') and 'transparency' not in image.info else 'RGB'))
     if plain.mode == 'L' and profile[16:20] == b'RGB ': plain = plain.convert('RGB')
     try: convert = converter_of(profile, plain.mode)
     except (ImageCms.PyCMSError, OSError) as e: raise ValueError(' '.join(str(e).split())) from None
@@ -255,7 +270,9 @@ def open_photo(
     try:
         if profile and (converted := to_srgb(image, profile)): image, colours = converted, 'sRGB'
     except ValueError as e: notes.append(f'{path.name} has a colour profile that cannot be used ({e}); its colours are taken as sRGB')
-    if image.mode == 'CMYK': notes.append(f'{path.name} is CMYK, made for print, without a profile that says which inks; its colours may shift. Save it as RGB to be sure')
+    if image.mode == 'CMYK':
+        notes.append(f'{path.name} is CMYK, made for print, without a profile that says which inks; its colours may shift. Save it as '
+            'RGB to be sure')
     if stored.mode[0] == 'I' and (most := image.convert('L').getextrema()[1]) < 48:
         notes.append(f'{path.name} has 16 bits, and nothing in it is brighter than {most} of 255; if it should not be dark, stretch it')
     clear = is_transparent(image)

@@ -18,11 +18,13 @@ from ..disk import read_text
 from .words import fill_places, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
-FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int), 'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
+FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int),
+    'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
          'n':('negative_prompt',str)}
 
 # %% ../../nbs/photos/prompts.ipynb #83964205
-ELSEWHERE = dict(ar='--w and --h', aspect='--w and --h', width='--w', height='--h', seed='--d', steps='--s', cfg='--g, or --l for true CFG', guidance='--g', scale='--l',
+ELSEWHERE = dict(ar='--w and --h', aspect='--w and --h', width='--w', height='--h', seed='--d', steps='--s',
+    cfg='--g, or --l for true CFG', guidance='--g', scale='--l',
                  no='--n', neg='--n', negative='--n', negative_prompt='--n')
 
 # %% ../../nbs/photos/prompts.ipynb #c217154f
@@ -68,10 +70,12 @@ def make_prompt(
     "Fill the places for the concept, and check the numbers. Raises `BadInput`."
     for said in (text, values.get('negative_prompt') or ''): refuse_secret(said, where)
     if not text.strip(): raise BadInput(f'{where}: flags without a prompt; write the prompt first')
-    if '{}' in text and not concept: raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
+    if '{}' in text and not concept:
+        raise BadInput(f'{where}: {{}} has no meaning here, the adapter names no trigger; write the words themselves')
     check_prompt(values, where)
     words = {'{}': concept}
-    if values.get('negative_prompt'): values = values | {'negative_prompt': fill_places(values['negative_prompt'], words, where, concept.split())}
+    if values.get('negative_prompt'):
+        values = (values | {'negative_prompt': fill_places(values['negative_prompt'], words, where, concept.split())})
     return Prompt(fill_places(text, words, where, concept.split()), **values)
 
 # %% ../../nbs/photos/prompts.ipynb #934e3dc2
@@ -86,12 +90,14 @@ def check_prompt(
         if kind is str or name not in values: continue
         value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
         if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
-        if name in ('width','height') and value%16: raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
+        if name in ('width','height') and value%16:
+            raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
 
 # %% ../../nbs/photos/prompts.ipynb #3d1f2741
 logger = logging.getLogger('tlora_flux.data')
 TEXT = 'prompt', 'text', 'caption'
-COLUMNS = {name: (name, kind) for name, kind in FLAGS.values()} | dict(steps=('num_inference_steps', int), sample_steps=('num_inference_steps', int))
+COLUMNS = ({name: (name, kind) for name, kind in FLAGS.values()} | dict(steps=('num_inference_steps', int),
+    sample_steps=('num_inference_steps', int)))
 
 # %% ../../nbs/photos/prompts.ipynb #7ea49177
 def prompt_of(
@@ -103,7 +109,8 @@ def prompt_of(
     if isinstance(row, str): return parse_prompt(row.strip(), concept, where)
     given = {k: v for k,v in row.items() if v not in (None, '')}
     words = [k for k in given if k in TEXT and isinstance(given[k], str)]
-    if len(words) != 1: raise BadInput(f'{where}: there must be one text under {", ".join(TEXT)}, not {len(words)}; quote a line that holds a colon')
+    if len(words) != 1:
+        raise BadInput(f'{where}: there must be one text under {", ".join(TEXT)}, not {len(words)}; quote a line that holds a colon')
     values = {}
     for name,value in given.items():
         if name == words[0] or name in ('name', 'id', 'idx'): continue
@@ -121,9 +128,11 @@ def entries_of(
     "A list of prompts, or prompts by name as SimpleTuner keeps them. Raises `BadInput`."
     if isinstance(data, dict) and set(TEXT) & data.keys(): data = [data]
     if isinstance(data, dict) and len(data) == 1 and isinstance(lone := next(iter(data.values())), list): data = lone
-    named = [(f'{path}, {k}', v) for k,v in data.items()] if isinstance(data, dict) else [(f'{path}, entry {i}', v) for i,v in enumerate(data, 1)] if isinstance(data, list) else []
+    named = ([(f'{path}, {k}', v) for k,v in data.items()] if isinstance(data, dict)
+        else [(f'{path}, entry {i}', v) for i,v in enumerate(data, 1)] if isinstance(data, list) else [])
     for where,entry in named:
-        if not isinstance(entry, str|dict): raise BadInput(f'{where}: {str(entry)[:40]!r} is no prompt; write a text, or prompt and its settings by name')
+        if not isinstance(entry, str|dict):
+            raise BadInput(f'{where}: {str(entry)[:40]!r} is no prompt; write a text, or prompt and its settings by name')
     if not named: raise BadInput(f'{path} holds no list of prompts; write ["one", "two"], or one prompt a line of text')
     return named
 
@@ -157,10 +166,12 @@ def table_rows(
     names = [o.strip().strip('"').lower() for o in head.split(mark)]
     is_head = set(names) <= {*TEXT, *COLUMNS, 'name', 'id', 'idx'} and set(names) & set(TEXT)
     if not is_head and kind not in ('.csv', '.tsv'): return None
-    if not set(names) & set(TEXT): raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
+    if not set(names) & set(TEXT):
+        raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
     table = csv.DictReader(io.StringIO(text.strip().partition('\n')[2]), names, delimiter=mark)
     def on_one_line(v): return ' '.join(v.split()) if isinstance(v, str) else v # a line may end within quotes
-    return [(f'{path} line {table.line_num + 1}', {k or 'a column without a name': on_one_line(v) for k,v in row.items()}) for row in table]
+    return [(f'{path} line {table.line_num + 1}',
+        {k or 'a column without a name': on_one_line(v) for k,v in row.items()}) for row in table]
 
 # %% ../../nbs/photos/prompts.ipynb #2ed5a2a5
 def structured_rows(
@@ -175,7 +186,8 @@ def structured_rows(
             line = getattr(getattr(e, 'problem_mark', None), 'line', 0) + 1
             raise BadInput(f'{path} line {line} is no YAML; put a prompt with braces or a colon in quotes') from None
         return entries_of(values, path)
-    if path.suffix.lower() in ('.toml', '.ini', '.cfg'): raise BadInput(f'{path} is {path.suffix[1:].upper()}, which is not read; write one prompt a line of text, or JSON')
+    if path.suffix.lower() in ('.toml', '.ini', '.cfg'):
+        raise BadInput(f'{path} is {path.suffix[1:].upper()}, which is not read; write one prompt a line of text, or JSON')
     if (rows := json_rows(path, text)) is not None: return rows
     return table_rows(path, text)
 
@@ -200,13 +212,17 @@ def text_rows(
         line = BULLET.sub('', line.strip(), 1) if BULLET.match(line.strip()) else line.strip()
         if not line or line.startswith('#'): continue
         for pattern,what in NO_PROSE:
-            if re.match(pattern, line): raise BadInput(f'{path} line {number}: {line[:40]!r} {what}, and would be drawn as a prompt; write one prompt a line, or JSON, CSV or a YAML list')
+            if re.match(pattern, line):
+                raise BadInput(f'{path} line {number}: {line[:40]!r} {what}, and would be drawn as a prompt; write one prompt a line, or '
+                    'JSON, CSV or a YAML list')
         rows.append((f'{path} line {number}', line))
     return rows
 
 # %% ../../nbs/photos/prompts.ipynb #f3980b06
 def read_prompts(
-    path:str|Path, # text, one prompt a line, `#` starts a comment line; or JSON, JSONL, CSV or a YAML list; or the name of a subject, for its first prompts
+    # text, one prompt a line, `#` starts a comment line; or JSON, JSONL, CSV or a YAML list; or the name of a subject,
+    # for its first prompts
+    path:str|Path,
     concept:str, # what `{}` becomes: "<trigger> <class>"
 ) -> list[Prompt]: # at least one
     "The prompts of a file. Raises `BadInput` with the line number, or if there is none; warns where not one names the concept."

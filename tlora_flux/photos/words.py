@@ -33,7 +33,8 @@ FOREIGN = [ # what has a meaning elsewhere, and what to do here
     (r'(?i)\[\s*(?:trigger\w*|name|class\w*|filewords|subject|concept|token|instance\w*|word|v\d?)\s*\]|<s\d+>|[｛｝]', HERE),
     (r'\[[^\[\]]*\]|<[^<>]*>', PLAIN),
     (r'(?<![\w%])%(?:\(\w+\))?[sd]\b|%\w+%|\$\{?[A-Za-z_]\w*\}?|(?<!\w)__\w+__(?!\w)', HERE),
-    (r'\([^()]{0,200}[^\W\d_][^()]{0,99}:\s*(?:\d?\.\d+|[0-2])\s*\)|\(\([^()]*\)\)|\\[()]', 'FLUX knows no weights of words; write the words without them'),
+    (r'\([^()]{0,200}[^\W\d_][^()]{0,99}:\s*(?:\d?\.\d+|[0-2])\s*\)|\(\([^()]*\)\)|\\[()]',
+    'FLUX knows no weights of words; write the words without them'),
     (r'\bBREAK\b|&(?:[a-z]+|#\d+);|\*\*|```', PLAIN),
 ]
 
@@ -61,8 +62,10 @@ def refuse_false_flags(
     "Raises `BadInput` for a flag with another dash than two hyphens, or with an equals sign."
     for found in FALSE_FLAG.finditer(line):
         name = found['short'] or found['word']
-        if re.match(r'--\w+\s+\S', found[0]) or not found['short'] and found[0][0] == '-': continue # as it should be, or no more than a hyphen
-        raise BadInput(f'{where}: {found[0]!r} is no flag; write --{name} with two hyphens and a blank after it, as in --{name} {"blurry" if name in ("n", "no") else 64}')
+        # as it should be, or no more than a hyphen
+        if re.match(r'--\w+\s+\S', found[0]) or not found['short'] and found[0][0] == '-': continue
+        raise BadInput(f'{where}: {found[0]!r} is no flag; write --{name} with two hyphens and a blank after it, as in --{name} '
+            f'{"blurry" if name in ("n", "no") else 64}')
 
 # %% ../../nbs/photos/words.ipynb #696398a9
 def fill_places(
@@ -71,9 +74,11 @@ def fill_places(
     where:str|Path, # whose words, for the message
     own:list[str]=(), # trigger and class, which may hold anything
 ) -> str: # without braces
-    "Put the concept's words in. Raises `BadInput` for another word in braces, for a single brace, and for what only another program understands."
+    """Put the concept's words in. Raises `BadInput` for another word in braces, for a single brace, and for what
+    only another program understands."""
     refuse_foreign(text, own, where)
-    known = ', '.join(o for o in words if o != '{}') + ', or {} for both' if len(words) > 1 else '{} for trigger and class'
+    known = (', '.join(o for o in words if o != '{}') + ', or {} for both' if len(words) > 1
+        else '{} for trigger and class')
     def word(found):
         if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {known}, without blanks in it')
         return words[found[0]]

@@ -59,22 +59,27 @@ def place_of(
     return prompt - 1, image
 
 # %% ../../nbs/pictures/board.ipynb #022c1c50
-WHOLE_CELL = table(CELL | SETTINGS | dict(file=text(255, r'\d{1,7}-\d{1,7}-[\w-]+\.png'), step=maybe(whole()), adapter=maybe(text(100))))
+WHOLE_CELL = table(CELL | SETTINGS | dict(file=text(255, r'\d{1,7}-\d{1,7}-[\w-]+\.png'), step=maybe(whole()),
+    adapter=maybe(text(100))))
 WHOLE_PLAN = table(PLAN | dict(cells=rows_of(WHOLE_CELL, 1)))
 
 def check_plan(
     plan, # what JSON gave
     at:str, # its place
 ) -> None:
-    "Raises `ValueError` unless it is a plan: its values are of their kinds, its cells in its columns, and not scattered so widely that looking at each place would take for ever."
+    """Raises `ValueError` unless it is a plan: its values are of their kinds, its cells in its columns, and not
+    scattered so widely that looking at each place would take for ever."""
     WHOLE_PLAN(plan, at)
     if Path(plan['run']).name!=plan['run'] or plan['run']=='..': raise ValueError(f"run is {plan['run']!r}, not the name of a folder")
     places = [place_of(cell['file']) for cell in plan['cells']]
     for n,(cell,(prompt,image)) in enumerate(zip(plan['cells'], places)):
-        if cell['column']>=len(plan['columns']): raise ValueError(f"cells[{n}].column is {cell['column']}, and there are {len(plan['columns'])}")
+        if cell['column']>=len(plan['columns']):
+            raise ValueError(f"cells[{n}].column is {cell['column']}, and there are {len(plan['columns'])}")
         if prompt<0: raise ValueError(f"cells[{n}].file is {cell['file']!r}, and prompts are counted from 01")
     prompts,images = (1 + max(o) for o in zip(*places))
-    if max(images, (prompts - 1)*images + 1)>len({*places}): raise ValueError(f'{len({*places})} rows of pictures for {prompts} prompts with {images} images each: `tlora sample` leaves none out but at the end')
+    if max(images, (prompts - 1)*images + 1)>len({*places}):
+        raise ValueError(f'{len({*places})} rows of pictures for {prompts} prompts with {images} images each: `tlora sample` leaves none '
+            'out but at the end')
 
 # %% ../../nbs/pictures/board.ipynb #10004912
 def maker_of(
@@ -89,11 +94,16 @@ def read_plan(
     folder:Path, # of a grid
 ) -> dict: # `grid.json`
     "The plan of a grid. Raises `BadInput` if there is none, or it is not whole."
-    if not os.path.lexists(folder/'grid.json'): raise BadInput(f'{folder} holds neither checkpoints nor a grid.json; give a run folder, or a folder that `tlora sample` made')
-    try: return read_json_file(folder/'grid.json', check_plan, f'repeat its `tlora sample` command with --output-dir {folder}: pictures that are there are kept')
+    if not os.path.lexists(folder/'grid.json'):
+        raise BadInput(f'{folder} holds neither checkpoints nor a grid.json; give a run folder, or a folder that `tlora sample` made')
+    try:
+        return read_json_file(folder/'grid.json', check_plan,
+            f'repeat its `tlora sample` command with --output-dir {folder}: pictures that are there are kept')
     except BadInput:
         said = maker_of(folder/'grid.json')
-        if is_newer(said): raise BadInput(f'{folder}/grid.json was written by tlora_flux {said}, which this version does not understand; upgrade tlora_flux') from None
+        if is_newer(said):
+            raise BadInput(f'{folder}/grid.json was written by tlora_flux {said}, which this version does not understand; upgrade '
+                'tlora_flux') from None
         raise
 
 # %% ../../nbs/pictures/board.ipynb #0dad3622
@@ -133,7 +143,9 @@ def board_of(
         prompt,image = place_of(cell.file)
         place = used.index(cell.column)
         cells[prompt, image, place] = cell
-        columns[place] = Column(columns[place].label, settings['step'], settings['strength'], adapters.get(settings['step']) if settings['adapter'] and not columns[place].label.startswith('beside ') else None)
+        columns[place] = Column(columns[place].label, settings['step'], settings['strength'],
+            adapters.get(settings['step']) if settings['adapter'] and not columns[place].label.startswith('beside ')
+            else None)
     return Board(folder, run, columns, cells, plan['settings'], plan['base'])
 
 # %% ../../nbs/pictures/board.ipynb #543df3f1
@@ -177,7 +189,8 @@ def find_grids(
         except BadInput: return False # a broken one must not hide the others
         return plan['run']==run.name and (file in near or drawn_with(run, plan))
     def written(file): return file.stat().st_mtime if file.exists() else 0. # a link to nowhere, or removed meanwhile
-    return [f.parent for f in sorted(near | {*Path('outputs').resolve().glob('*/grid.json')}, key=written, reverse=True) if mine(f)]
+    return [f.parent for f in sorted(near | {*Path('outputs').resolve().glob('*/grid.json')}, key=written, reverse=True)
+        if mine(f)]
 
 # %% ../../nbs/pictures/board.ipynb #c99d6e17
 def plan_first(
@@ -188,7 +201,8 @@ def plan_first(
     trained = trained_config(run)
     if trained is None: raise BadInput(f'{run} has no grid and no config.yaml; draw a grid with `tlora sample {run} --prompts FILE`')
     prompts = concept_dir(trained.instance_data_dir)/'prompts.txt'
-    if not prompts.is_file(): raise BadInput(f'{run} has no grid yet, and its concept has no prompts.txt; draw one with `tlora sample {run} --prompts FILE`')
+    if not prompts.is_file():
+        raise BadInput(f'{run} has no grid yet, and its concept has no prompts.txt; draw one with `tlora sample {run} --prompts FILE`')
     grid = plan_grid(SampleConfig(run=str(run), prompts=str(prompts)))
     grid = replace(grid, folder=run.resolve().parent/grid.folder.name)
     write_plan(grid)
@@ -206,7 +220,8 @@ def fullest_grid(
     run:Path, # run folder
     drawn:bool=False, # only grids with a picture
 ) -> Board|None: # None where no grid is worth opening
-    "Of the run's grids that with the most pictures, and of equals the newest; those of its training come last. A plan without a picture that newer checkpoints have overtaken is passed over."
+    """Of the run's grids that with the most pictures, and of equals the newest; those of its training come last. A
+    plan without a picture that newer checkpoints have overtaken is passed over."""
     boards,steps = [board_of(folder, run) for folder in find_grids(run)],adapters_of(run).keys()
     def fullness(board): return board.folder.name!='validation', pictures_in(board), len(board.steps)
     return max((b for b in boards if pictures_in(b) or not drawn and b.steps>=steps), key=fullness, default=None)
@@ -223,7 +238,8 @@ def open_board(
     board = board_of(path) if (path/'grid.json').exists() else fullest_grid(path, drawn)
     if not (board or adapters_of(path)): read_plan(path) # says what a folder must hold
     if drawn and not (board and any(board.folder.glob('*.png'))):
-        raise BadInput(f'{path} has no picture yet, nor has a grid beside it or in ./outputs; draw some with `tlora sample {quote(str(board.run or "RUN") if board else str(path))} --prompts FILE`, or give the folder that holds them')
+        raise BadInput(f'{path} has no picture yet, nor has a grid beside it or in ./outputs; draw some with `tlora sample '
+            f'{quote(str(board.run or "RUN") if board else str(path))} --prompts FILE`, or give the folder that holds them')
     return board or board_of(plan_first(path), path)
 
 # %% ../../nbs/pictures/board.ipynb #0f5fa742
@@ -233,7 +249,8 @@ def is_like(
     concept:str, # trigger and class
 ) -> bool:
     "Whether a prompt asks for what the training photos show."
-    def content(text): return set(re.findall(r'\w+', text.lower())) - {*concept.lower().split(), *'a an the of on in at with and to photo picture image'.split()}
+    def content(text): return set(re.findall(r'\w+', text.lower())) - {*concept.lower().split(),
+            *'a an the of on in at with and to photo picture image'.split()}
     words = content(prompt)
     return any(2*len(words & content(caption))>=len(words) for caption in captions)
 

@@ -42,7 +42,8 @@ def steps_named(
     named:list[str|int], # steps, and `recommended`
 ) -> list[int]: # steps
     "Steps as numbers. Raises `BadInput` for `recommended` where nothing was."
-    if 'recommended' in named and not (Path(run).expanduser()/'recommended'/WEIGHTS).is_file(): raise BadInput(f'{run} has no recommended checkpoint; `tlora judge {run}` finds it')
+    if 'recommended' in named and not (Path(run).expanduser()/'recommended'/WEIGHTS).is_file():
+        raise BadInput(f'{run} has no recommended checkpoint; `tlora judge {run}` finds it')
     return [read_header(Path(run).expanduser()/'recommended')['step'] if o=='recommended' else int(o) for o in named]
 
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
@@ -66,10 +67,12 @@ def columns_of(
     beside:list[Path]=[], # files of other adapters
 ) -> list[Column]: # the base first
     "The columns of a grid, from left to right."
-    def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}' if strengths!=[1.] else '')
+    def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}'
+            if strengths!=[1.] else '')
     own = [Column(label(step, s), step, s, file) for step,file in adapters for s in strengths]
     names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n,file in enumerate(beside, 1)]
-    others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}') for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
+    others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}')
+        for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
     return [Column('base model'), *own, *others]
 
 # %% ../../nbs/pictures/grid.ipynb #4cb53af3
@@ -85,13 +88,15 @@ class Cell:
 def file_fingerprint(
     file:Path|None, # an adapter; None for the base
 ) -> str|None: # 16 hexadecimal digits
-    "Tells two files apart by what is in them. Raises `BadInput` for one that has gone: a training that keeps its last checkpoints removes the others."
+    """Tells two files apart by what is in them. Raises `BadInput` for one that has gone: a training that keeps its
+    last checkpoints removes the others."""
     if file is None: return None
     try:
         with open(file, 'rb') as f: digest = hashlib.file_digest(f, 'sha256')
         for companion in companions_of(file): digest.update(companion.read_bytes())
         return digest.hexdigest()[:16]
-    except FileNotFoundError: raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
+    except FileNotFoundError:
+        raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
     except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); copy it again, or open it to this user') from None
 
 # %% ../../nbs/pictures/grid.ipynb #ad2a7263
@@ -110,7 +115,8 @@ def plan_cells(
         own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}
         for i in range(images):
             noise = (seed if prompt.seed is None else prompt.seed) + i
-            cells += [Cell(f'{p+1:02d}-{i}-{name}.png', p*images + i, c, {**shared, 'prompt':prompt.text, **own, 'seed':noise, **mark})
+            cells += [Cell(f'{p+1:02d}-{i}-{name}.png', p*images + i, c,
+                {**shared, 'prompt':prompt.text, **own, 'seed':noise, **mark})
                       for c,(name,mark) in enumerate(zip(names, marks))]
     return cells
 
@@ -122,12 +128,14 @@ def save_cell(
     seconds:float|None=None, # that it took to draw; None is not known
     origin:str|None=None, # what else its pixels depend on; None is not known
 ) -> None:
-    "Write one cell, atomically, with its settings, its time and the versions that made it, and its thumbnail; a folder that was removed meanwhile is made again."
+    """Write one cell, atomically, with its settings, its time and the versions that made it, and its thumbnail; a
+    folder that was removed meanwhile is made again."""
     info = PngInfo()
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
     if origin is not None: info.add_text('tlora_origin', origin)
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
-    info.add_text('Software', f'tlora_flux {__version__}, ' + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
+    info.add_text('Software', f'tlora_flux {__version__}, '
+        + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     path.parent.mkdir(exist_ok=True)
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
     keep_thumbnail(path, image.convert('RGB'))
@@ -178,7 +186,8 @@ def read_thumbnail(
     return jpeg if whole and Image.open(io.BytesIO(jpeg)).info.get('comment')==str(about.st_size).encode() else None
 
 # %% ../../nbs/pictures/grid.ipynb #2ec39c0c
-SETTINGS = dict(prompt=text(10**6), negative_prompt=text(10**6), seed=whole(), width=whole(1, 100_000), height=whole(1, 100_000), num_inference_steps=whole(1, 10**6),
+SETTINGS = dict(prompt=text(10**6), negative_prompt=text(10**6), seed=whole(), width=whole(1, 100_000),
+    height=whole(1, 100_000), num_inference_steps=whole(1, 10**6),
     guidance_scale=number(), true_cfg_scale=number(), strength=number())
 CELL = dict(file=text(255, r'[\w-]+\.png'), row=whole(0, 10**7), column=whole(0, 10**5))
 PLAN = dict(run=text(255), base=text(1000), settings=text(10_000), columns=rows_of(text(1000), 1))
@@ -260,7 +269,8 @@ def font_for(
     "The first font that has all of these letters."
     if text.isascii(): return open_font(None, size)
     needed = {ord(letter) for letter in text if unicodedata.category(letter)!='Cf' and letter!='\ufe0f'} # joiners are drawn by nobody
-    return next((font for file in (None, *other_fonts()) if needed<=letters_of(file) and (font := open_font(file, size))), None)
+    return next((font for file in (None, *other_fonts()) if needed<=letters_of(file)
+        and (font := open_font(file, size))), None)
 
 # %% ../../nbs/pictures/grid.ipynb #c8472cdd
 def letters_in(
@@ -279,7 +289,8 @@ def runs_backwards(
     text:str, # any
 ) -> bool:
     "Whether it begins with a letter that is read from right to left."
-    return next((kind in ('R','AL') for letter in text if (kind := unicodedata.bidirectional(letter)) in ('L','R','AL')), False)
+    return next((kind in ('R','AL') for letter in text
+        if (kind := unicodedata.bidirectional(letter)) in ('L','R','AL')), False)
 
 # %% ../../nbs/pictures/grid.ipynb #32a15459
 class Letters:
@@ -291,13 +302,15 @@ class Letters:
         if whole := font_for(line, self.size): return [(line, whole)]
         out = []
         for letter in letters_in(line):
-            if out and font_for(letter, self.size) and (longer := font_for(out[-1][0] + letter, self.size)): out[-1] = (out[-1][0] + letter, longer)
+            if out and font_for(letter, self.size) and (longer := font_for(out[-1][0] + letter, self.size)):
+                out[-1] = (out[-1][0] + letter, longer)
             else: out.append((letter, font_for(letter, self.size) or self.own))
         return out[::-1] if runs_backwards(line) else out
 
     def getlength(self, line:str) -> float: return sum(font.getlength(text) for text,font in self.stretches(line)) # pixels
 
-    def write(self, pen:ImageDraw.ImageDraw, at:tuple[float,float], text:str, fill, stands:str='a', spacing:int=4) -> None:
+    def write(self, pen:ImageDraw.ImageDraw, at:tuple[float,float], text:str, fill, stands:str='a',
+            spacing:int=4) -> None:
         "Write lines. `at` is their left and their upper edge, the middle of one line (`stands='m'`), or the lower edge of the last ('d')."
         lines,(up,down),step = text.split('\n'),self.own.getmetrics(),self.own.getbbox('A')[3] + spacing
         y = at[1] + dict(a=up, m=(up - down)/2, d=-down - (len(lines) - 1)*step)[stands] # of the first line's foot
@@ -312,8 +325,11 @@ def say_if_unshaped(
     sheet:"Sheet", # what is shown
 ) -> None:
     "Arabic letters join, and lines turn, only where Pillow was built with raqm."
-    turned = any(unicodedata.bidirectional(letter) in ('R','AL') for words in (sheet.title, *sheet.columns, *sheet.rows) for letter in words)
-    if turned and not features.check('raqm'): logger.warning('this Pillow has no raqm, so words in Arabic or Hebrew are not joined and turned on the sheet; the HTML page has them right')
+    turned = any(unicodedata.bidirectional(letter) in ('R','AL') for words in (sheet.title, *sheet.columns, *sheet.rows)
+        for letter in words)
+    if turned and not features.check('raqm'):
+        logger.warning('this Pillow has no raqm, so words in Arabic or Hebrew are not joined and turned on the sheet; the HTML page has '
+            'them right')
 
 # %% ../../nbs/pictures/grid.ipynb #b729e62b
 def cut_word(
@@ -356,8 +372,10 @@ class Sheet:
     settings:str # second line: what all pictures have in common
     columns:list[str] # label above each
     rows:list[str] # words beside each
-    picture:Callable[[int,int],Image.Image|str|None] # (row, column) -> RGB of any size; or why there is none; or None where none was planned
-    photos:list[Image.Image]=field(default_factory=list) # RGB: the first stands in the corner, the others beside the title as far as there is room
+    # (row, column) -> RGB of any size; or why there is none; or None where none was planned
+    picture:Callable[[int,int],Image.Image|str|None]
+    # RGB: the first stands in the corner, the others beside the title as far as there is room
+    photos:list[Image.Image]=field(default_factory=list)
     headings:dict[int,str]=field(default_factory=dict) # row -> what stands above it
 
 # %% ../../nbs/pictures/grid.ipynb #91d14206
@@ -389,7 +407,8 @@ def sheet_size(
     photo:bool=True, # whether there is one
 ) -> tuple[int,int,int,int]: # pixels: where the cells begin, from the left and from the top; width and height of the whole
     "Where everything on a sheet is."
-    left,top = max(side, WORDS_WIDTH) + CELL_GAP,max(9*CELL_GAP + label_room(side)[2], side + 2*CELL_GAP if photo else 0)
+    left = max(side, WORDS_WIDTH) + CELL_GAP
+    top = max(9*CELL_GAP + label_room(side)[2], side + 2*CELL_GAP if photo else 0)
     return left, top, left + columns*(side + CELL_GAP), top + headings*HEADING + rows*(side + CELL_GAP)
 
 # %% ../../nbs/pictures/grid.ipynb #fc1faebd
@@ -398,11 +417,13 @@ def fit_side(
     rows:int, # number
     side:int=160, # pixels of a cell's longer side that are wanted, 24 or more
 ) -> int: # as wanted, or as large as the sheet allows
-    "How large the cells of a sheet can be, so that it can be saved as a JPEG and opened again. Raises `BadInput` where even the smallest are too large."
+    """How large the cells of a sheet can be, so that it can be saved as a JPEG and opened again. Raises `BadInput`
+    where even the smallest are too large."""
     for s in range(side, SMALLEST - 1, -1):
         *_,width,height = sheet_size(columns, rows, s)
         if max(width, height)<=SHEET_SIDE and width*height<=SHEET_AREA: return s
-    raise BadInput(f'a grid of {rows} x {columns} pictures makes a contact sheet of {width} x {height} pixels even with cells of {SMALLEST}, and it may have {SHEET_SIDE} a side and '
+    raise BadInput(f'a grid of {rows} x {columns} pictures makes a contact sheet of {width} x {height} pixels even with cells of '
+        f'{SMALLEST}, and it may have {SHEET_SIDE} a side and '
                    f'{SHEET_AREA//10**6} million in all; draw fewer prompts, images, checkpoints or strengths at once')
 
 # %% ../../nbs/pictures/grid.ipynb #9a325cdb
@@ -430,14 +451,16 @@ def draw_head(
     "Everything above the first row."
     pen,(size,lines,height) = ImageDraw.Draw(out),label_room(side)
     large,small,label_font = (Letters(n) for n in (20,14,size))
-    title,settings = (wrap_text(words, font, out.width - left - CELL_GAP, 1) for words,font in ((sheet.title,large), (sheet.settings,small)))
+    title,settings = (wrap_text(words, font, out.width - left - CELL_GAP, 1)
+        for words,font in ((sheet.title,large), (sheet.settings,small)))
     large.write(pen, (left, CELL_GAP), title, 'black')
     small.write(pen, (left, CELL_GAP + 28), settings, (90,90,90))
     free = left + 4*CELL_GAP + round(max(large.getlength(title), small.getlength(settings)))
     for photo in sheet.photos[:1]: out.paste(ImageOps.contain(photo, (left - 2*CELL_GAP, side)), (CELL_GAP, CELL_GAP))
     draw_photos(out, sheet.photos[1:], free, top - height - 3*CELL_GAP)
     for c,label in enumerate(sheet.columns):
-        label_font.write(pen, (left + c*(side + CELL_GAP), top - CELL_GAP), wrap_text(label, label_font, side, lines), 'black', 'd', 1)
+        label_font.write(pen, (left + c*(side + CELL_GAP), top - CELL_GAP), wrap_text(label, label_font, side, lines),
+            'black', 'd', 1)
 
 # %% ../../nbs/pictures/grid.ipynb #25af6b00
 def draw_cell(
@@ -452,7 +475,8 @@ def draw_cell(
     pen.rectangle((x, y, x + side - 1, y + side - 1), fill=(235,235,235))
     if isinstance(picture, Image.Image): return out.paste(ImageOps.contain(picture, (side,side)), corner)
     font = ImageFont.load_default(max(8, min(14, side//9)))
-    if pen.multiline_textbbox((0,0), picture, font)[2]<=side - CELL_GAP: pen.multiline_text((x + side/2, y + side/2), picture, (90,90,90), font, anchor='mm', align='center')
+    if pen.multiline_textbbox((0,0), picture, font)[2]<=side - CELL_GAP:
+        pen.multiline_text((x + side/2, y + side/2), picture, (90,90,90), font, anchor='mm', align='center')
 
 # %% ../../nbs/pictures/grid.ipynb #37e9a9c2
 def draw_sheet(
@@ -469,7 +493,8 @@ def draw_sheet(
     draw_head(out, sheet, side, left, y)
     for r,words in enumerate(sheet.rows):
         if r in sheet.headings:
-            Letters(16).write(pen, (CELL_GAP, y + HEADING/2), wrap_text(sheet.headings[r], Letters(16), width - 2*CELL_GAP, 1), 'black', 'm')
+            Letters(16).write(pen, (CELL_GAP, y + HEADING/2),
+                wrap_text(sheet.headings[r], Letters(16), width - 2*CELL_GAP, 1), 'black', 'm')
             y += HEADING
         font.write(pen, (CELL_GAP, y), wrap_text(words, font, left - 3*CELL_GAP, side//(size + 4)), 'black', spacing=3)
         for c in range(len(sheet.columns)): draw_cell(out, sheet.picture(r, c), (left + c*(side + CELL_GAP), y), side)
@@ -498,4 +523,5 @@ def contact_sheet(
     files = {(c['row'],c['column']): folder/c['file'] for c in grid['cells']}
     photo = picture_or_why(folder/'photo.jpg') # it may be damaged since; the pictures are worth looking at all the same
     def picture(row, column): return picture_or_why(files.get((row,column)))
-    return draw_sheet(Sheet(f"{grid['run']} on {grid['base']}", grid['settings'], grid['columns'], grid['rows'], picture, [photo] if isinstance(photo, Image.Image) else []), side)
+    return draw_sheet(Sheet(f"{grid['run']} on {grid['base']}", grid['settings'], grid['columns'], grid['rows'],
+        picture, [photo] if isinstance(photo, Image.Image) else []), side)

@@ -139,7 +139,8 @@ def shown_photos(
     def small(file):
         try: return [jpeg_bytes(shrink_to_fit(to_rgb(open_image(file)), side), 85)]
         except BadInput: return [] # damaged since; the others, and the grid, are there to be looked at
-    return sum(map(small, board.concept[2][:8]), []) or small(board.folder/'photo.jpg')*(not leads_out(board.folder/'photo.jpg'))
+    return (sum(map(small, board.concept[2][:8]), [])
+        or small(board.folder/'photo.jpg')*(not leads_out(board.folder/'photo.jpg')))
 
 # %% ../../nbs/pictures/page.ipynb #a3dbedd2
 def page_cell(
@@ -175,24 +176,29 @@ def page_html(
     picks,takes = read_picks(board.home)[0],duration_in_words(seconds_per_cell(board))
     rows,columns = {at[:2]: c.settings for at,c in board.cells.items()},range(len(board.columns))
     rejected = [picks['columns'].get(pick_key(c), {}).get('mark')=='reject' for c in board.columns]
-    def row(at): return dict(words=rows[at]['prompt'], seed=rows[at]['seed'], cells=[page_cell(board, (*at,c), side, takes, rejected[c]) for c in columns])
+    def row(at): return dict(words=rows[at]['prompt'], seed=rows[at]['seed'],
+            cells=[page_cell(board, (*at,c), side, takes, rejected[c]) for c in columns])
     groups = [(heading, [row((p,i)) for p in prompts for i in range(board.images) if (p,i) in rows])
               for heading,prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
     heads = [head_of(c, picks, words) for c,words in zip(board.columns, standing_of(board, picks))]
     photos = [data_url(photo) for photo in shown_photos(board)]
-    return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos, heads=heads, groups=groups,
-        gaps=gaps_in_words(board), verdict=(read_judgement(board.home)[0] or {}).get('sentence'), base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
+    return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos,
+        heads=heads, groups=groups,
+        gaps=gaps_in_words(board), verdict=(read_judgement(board.home)[0] or {}).get('sentence'),
+        base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
 
 # %% ../../nbs/pictures/page.ipynb #9d3919c4
 def save_page(
     path:str|Path, # run folder or grid folder
 ) -> Path: # `grid.html` in the grid's folder
-    "Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid, for one without a picture, and where the page cannot be written."
+    """Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid, for one without a
+    picture, and where the page cannot be written."""
     board = open_board(path, drawn=True)
     file,html = board.folder/'grid.html',page_html(board)
     try: return atomic_write(file, lambda part: part.write_text(html, encoding='utf-8'))
     except OSError as e:
-        mend = 'move that folder away' if file.is_dir() else 'make room or make its folder writable, or give a copy of the grid in another place'
+        mend = ('move that folder away' if file.is_dir()
+            else 'make room or make its folder writable, or give a copy of the grid in another place')
         raise BadInput(f'{file} cannot be written ({e.strerror or e}); {mend}') from None
 
 # %% ../../nbs/pictures/page.ipynb #7a6db470
@@ -210,9 +216,11 @@ def board_sheet(
         mark = picks['columns'].get(pick_key(column), {}).get('mark')
         said = ', '.join([mark, *others] if mark else others)
         return f'{column.label} ({said})' if said else column.label
-    def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at, takes)
+    def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at,
+            takes)
     photos = [Image.open(io.BytesIO(photo)) for photo in shown_photos(board)]
-    return Sheet(board.title, board.settings, [label(c, words) for c,words in zip(board.columns, standing_of(board, picks))], [row_words(settings[row]) for row in rows], look, photos, headings)
+    return Sheet(board.title, board.settings, [label(c, words) for c,words in zip(board.columns,
+        standing_of(board, picks))], [row_words(settings[row]) for row in rows], look, photos, headings)
 
 # %% ../../nbs/pictures/page.ipynb #3c1554b2
 def sheet_jpeg(
@@ -223,5 +231,6 @@ def sheet_jpeg(
 ) -> bytes: # JPEG
     "The contact sheet, as small as a mail or a notebook likes it. Raises `BadInput` for more pictures than it can hold."
     sheet = board_sheet(board)
-    while len(out := jpeg_bytes(draw_sheet(sheet, side), quality))>limit and side>SMALLEST: side = max(SMALLEST, int(.85*side*sqrt(limit/len(out))))
+    while len(out := jpeg_bytes(draw_sheet(sheet, side), quality))>limit and side>SMALLEST:
+        side = max(SMALLEST, int(.85*side*sqrt(limit/len(out))))
     return out

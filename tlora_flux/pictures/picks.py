@@ -22,7 +22,8 @@ from .board import Board, is_like, prompt_lines, trained_here
 MARKS = {'':'no mark', 'star':'★ star', 'reject':'✕ reject'}
 
 # %% ../../nbs/pictures/picks.ipynb #0c398c81
-PICKS = table(dict(columns=table(others=table(known=dict(mark=text(words=tuple(MARKS)), note=text()), others=None)), prompts=table(others=text(words=('like','unlike')))), dict(kept=table(dict(column=text()))), others=None)
+PICKS = table(dict(columns=table(others=table(known=dict(mark=text(words=tuple(MARKS)), note=text()), others=None)),
+    prompts=table(others=text(words=('like','unlike')))), dict(kept=table(dict(column=text()))), others=None)
 
 # %% ../../nbs/pictures/picks.ipynb #429b441f
 def read_picks(
@@ -52,7 +53,8 @@ def change_pick(
         picks,said = read_picks(folder)
         entries = picks.setdefault(kind, {})
         entries[key] = entries.get(key, {}) | value if isinstance(value, dict) else value
-        atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False), encoding='utf-8'))
+        atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False),
+            encoding='utf-8'))
     return said
 
 # %% ../../nbs/pictures/picks.ipynb #b41f1631
@@ -70,15 +72,18 @@ def keep_column(
 ) -> str: # how to use it: a command line, and Python
     "Copy a column's adapter and the grid's prompts to `<run>/chosen/`. Raises `BadInput` for the base, and for a checkpoint that is gone."
     chosen,trained = board.columns[column],trained_here(board.run)
-    if chosen.file is None or not chosen.file.is_file(): raise BadInput(f'{chosen.label} has no adapter file that could be kept; choose a checkpoint that is still there')
+    if chosen.file is None or not chosen.file.is_file():
+        raise BadInput(f'{chosen.label} has no adapter file that could be kept; choose a checkpoint that is still there')
     file = board.run/'chosen'/WEIGHTS
     file.parent.mkdir(exist_ok=True)
     atomic_write(file, lambda part: shutil.copyfile(chosen.file, part))
-    prompts = atomic_write(file.with_name('prompts.txt'), lambda part: part.write_text('\n'.join(prompt_lines(board)) + '\n', encoding='utf-8'))
+    prompts = atomic_write(file.with_name('prompts.txt'),
+        lambda part: part.write_text('\n'.join(prompt_lines(board)) + '\n', encoding='utf-8'))
     change_pick(board.run, 'kept', 'column', pick_key(chosen))
     folder,turned = portable_path(str(file.parent)),chosen.strength!=1
     base = [repr(portable_path(trained.pretrained_model_name_or_path if trained else board.base))]
-    base += [f'{k}={v!r}' for k in ('revision','other_parts','quantization') if trained and (v := getattr(trained, k)) not in (None,'none')]
+    base += [f'{k}={v!r}' for k in ('revision','other_parts','quantization') if trained
+        and (v := getattr(trained, k)) not in (None,'none')]
     return f"""tlora sample {quote(folder)} --prompts {quote(portable_path(str(prompts)))}{f' --strength {chosen.strength:g}' if turned else ''}
 
 from tlora_flux import load_base, load_tlora_
@@ -98,7 +103,8 @@ def kept_key(
 
 # %% ../../nbs/pictures/picks.ipynb #1f193f06
 INTERVAL = maybe(rows_of(number(), 3, 3)) # mean, low, high
-JUDGEMENT = table(dict(step=maybe(whole()), sentence=text(10_000)), dict(rows=rows_of(table(dict(step=maybe(whole()), fidelity=INTERVAL, alignment=INTERVAL)))))
+JUDGEMENT = table(dict(step=maybe(whole()), sentence=text(10_000)),
+    dict(rows=rows_of(table(dict(step=maybe(whole()), fidelity=INTERVAL, alignment=INTERVAL)))))
 
 # %% ../../nbs/pictures/picks.ipynb #d13717b1
 def read_judgement(
@@ -129,6 +135,8 @@ def prompt_groups(
 ) -> dict[str,list[int]]: # heading -> prompts, by number
     "Prompts like the training photo, and unlike it; a person's word counts more than the rule."
     concept,captions,_ = board.concept
-    like = {n: picks['prompts'].get(p, 'like' if is_like(p, captions, concept) else 'unlike')=='like' for n,p in enumerate(board.prompts)}
-    out = {LIKE_THE_PHOTO:[n for n in like if like[n]], 'Unlike the photo: overfitting shows here first':[n for n in like if not like[n]]}
+    like = {n: picks['prompts'].get(p, 'like' if is_like(p, captions, concept) else 'unlike')=='like'
+        for n,p in enumerate(board.prompts)}
+    out = {LIKE_THE_PHOTO:[n for n in like if like[n]],
+        'Unlike the photo: overfitting shows here first':[n for n in like if not like[n]]}
     return {heading: numbers for heading,numbers in out.items() if numbers}

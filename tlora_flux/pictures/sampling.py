@@ -75,7 +75,8 @@ def denoise_cells(
         tick(len(settings))
         return {} # the pipeline goes on with its own latents
     with exact_sigma(pipe.transformer, scheduler_sigma(pipe.scheduler)):
-        return pipe(**family.call_kwargs(words, noise, negative, s['guidance_scale'], s['true_cfg_scale']), height=s['height'], width=s['width'],
+        return pipe(**family.call_kwargs(words, noise, negative, s['guidance_scale'], s['true_cfg_scale']),
+            height=s['height'], width=s['width'],
                     num_inference_steps=s['num_inference_steps'], callback_on_step_end=step_end).images
 
 # %% ../../nbs/pictures/sampling.ipynb #6eea540e
@@ -85,7 +86,8 @@ def say_if_unused(
 ) -> list[str]: # negative prompts that have no effect
     "Warn of negative prompts where true CFG is off."
     mend = f'{family.name} has no use for them' if 'true_cfg_scale' in family.unused else 'add --l 3 to their lines'
-    unused = list(dict.fromkeys(c.settings['negative_prompt'] for c in cells if c.settings['negative_prompt'] and c.settings['true_cfg_scale']<=1))
+    unused = list(dict.fromkeys(c.settings['negative_prompt'] for c in cells if c.settings['negative_prompt']
+        and c.settings['true_cfg_scale']<=1))
     if unused: logger.warning(f'true_cfg_scale is 1, so {len(unused)} negative prompts have no effect, the first is "{unused[0]}"; {mend}')
     return unused
 
@@ -120,11 +122,15 @@ def ask_for_places(
     base:BaseRef, # with the run's words where the request has none
 ) -> None:
     "Raises `BadInput` for a place that comes from the run and is not there, with the option that names it."
-    for option,value in (('pretrained_model_name_or_path', base.name), ('other_parts', base.other_parts), ('cache_dir', base.cache_dir)):
+    for option,value in (('pretrained_model_name_or_path', base.name), ('other_parts', base.other_parts),
+            ('cache_dir', base.cache_dir)):
         if getattr(cfg, option) or not value or os.path.exists(os.path.expanduser(value)): continue
         place,bare = os.path.isabs(value) or value.startswith(('.', '~')),os.sep not in value and value!='micro'
-        lost = value.startswith('.../') if option=='cache_dir' else place or bare # a cache that is gone is made anew, one that was not written down is asked for
-        if lost: raise BadInput(f"{cfg.run} was trained with {option}={value}, which is not there now; say where it is with --{option.replace('_', '-')}")
+        # a cache that is gone is made anew, one that was not written down is asked for
+        lost = value.startswith('.../') if option=='cache_dir' else place or bare
+        if lost:
+            raise BadInput(f"{cfg.run} was trained with {option}={value}, which is not there now; say where it is with "
+                f"--{option.replace('_', '-')}")
 
 # %% ../../nbs/pictures/sampling.ipynb #d63b6edf
 def base_named_by(
@@ -133,10 +139,15 @@ def base_named_by(
     about:dict, # header of an adapter
 ) -> BaseRef:
     "The base to draw with: the request's words, else the training's. Raises `BadInput` if nobody names one."
-    base,named = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision')),cfg.pretrained_model_name_or_path
-    if named: base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None, base_family=base.base_family if named==base.name else None)
+    base = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision'))
+    named = cfg.pretrained_model_name_or_path
+    if named:
+        base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None,
+            base_family=base.base_family if named==base.name else None)
     if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
-    return replace(base, **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders','base_family') if (value := getattr(cfg, option))})
+    return replace(base,
+        **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders','base_family')
+        if (value := getattr(cfg, option))})
 
 # %% ../../nbs/pictures/sampling.ipynb #e079c87f
 def shared_settings(
@@ -145,25 +156,32 @@ def shared_settings(
     family:Family, # of the base
     about:dict, # header of an adapter
 ) -> dict: # what all cells have in common, unless a prompt sets it
-    "Settings of a grid: the request's, else the training's, else the family's. Of a base that is a folder or a file only the last name is told."
+    """Settings of a grid: the request's, else the training's, else the family's. Of a base that is a folder or a
+    file only the last name is told."""
     def pick(name, *others): return next(v for v in (getattr(cfg, name, None), *others) if v is not None)
     side = about.get('resolution', family.defaults['resolution'])
     numbers = {k: pick(k, family.defaults[k]) for k in ('num_inference_steps','guidance_scale','true_cfg_scale')}
     stored = {} if base.quantization=='none' else dict(quantization=base.quantization)
-    return dict(stored, base=Path(base.name).name if Path(base.name).expanduser().exists() else base.name, revision=base.revision, family=family.name, dtype=family.defaults['mixed_precision'], height=pick('height', side), width=pick('width', side),
-                **numbers, max_sequence_length=pick('max_sequence_length', about.get('max_sequence_length', family.defaults['max_sequence_length'])))
+    return dict(stored, base=Path(base.name).name if Path(base.name).expanduser().exists() else base.name,
+        revision=base.revision, family=family.name, dtype=family.defaults['mixed_precision'],
+        height=pick('height', side), width=pick('width', side),
+                **numbers, max_sequence_length=pick('max_sequence_length',
+                about.get('max_sequence_length', family.defaults['max_sequence_length'])))
 
 # %% ../../nbs/pictures/sampling.ipynb #4459acb2
 def check_loading(
     cfg:SampleConfig, # the request
     base:BaseRef, # from `base_named_by`
 ) -> None:
-    "Raises `BadInput` for a storage whose library is not installed, and for one or a compiled transformer that cannot be offloaded as asked."
+    """Raises `BadInput` for a storage whose library is not installed, and for one or a compiled transformer that
+    cannot be offloaded as asked."""
     if cfg.offload in ('group','sequential') and not by_layer(base.quantization):
-        raise BadInput(f'offload={cfg.offload} moves single layers, which quantization={base.quantization} does not survive; use offload=model')
+        raise BadInput(f'offload={cfg.offload} moves single layers, which quantization={base.quantization} does not survive; use '
+            'offload=model')
     check_storage(base.quantization)
     check_storage(base.text_encoders, 'text_encoders')
-    if cfg.compile and cfg.offload!='none': raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
+    if cfg.compile and cfg.offload!='none':
+        raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
 
 # %% ../../nbs/pictures/sampling.ipynb #fb7441c6
 def compare_bases(
@@ -175,7 +193,8 @@ def compare_bases(
     trained_on,found = about.get('base_stamp'),base.stamp
     if trained_on is None or found in (None, trained_on) or about.get('family')!=base.family.name: return
     other = f'{base.ref.name} has other weights than the base that {cfg.run} was trained on'
-    if cfg.pretrained_model_name_or_path: return logger.warning(f'{other}, so likeness and noise are those of another base')
+    if cfg.pretrained_model_name_or_path:
+        return logger.warning(f'{other}, so likeness and noise are those of another base')
     raise BadInput(f'{other}; name that one with --pretrained-model-name-or-path, or this one, if it is meant')
 
 # %% ../../nbs/pictures/sampling.ipynb #2a18e4f1
@@ -233,7 +252,8 @@ def begun_folder(
     request:str, # digest of the settings of all its cells
 ) -> Path|None: # the newest of those that are in `outputs` or beside the run; None where there is none
     "Where the same request was begun. Version 0.1.0 had the digest in the folder's name."
-    begun = [file for file,plan in plans_of(run).items() if plan.get('request')==request or file.parent.name.endswith(f'_{request}')]
+    begun = [file for file,plan in plans_of(run).items() if plan.get('request')==request
+        or file.parent.name.endswith(f'_{request}')]
     return max(begun, key=lambda file: file.stat().st_mtime).parent if begun else None
 
 # %% ../../nbs/pictures/sampling.ipynb #72e3e080
@@ -261,22 +281,27 @@ def chosen_cells(
 def plan_grid(
     cfg:SampleConfig, # the request
 ) -> Grid: # what will be drawn and where; nothing is written yet
-    "Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used, and for more pictures than one sheet can hold."
+    """Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used,
+    and for more pictures than one sheet can hold."""
     o = open_request(cfg)
     about,base,found = o.about,o.base,o.base.find()
     family = found.family
     compare_bases(cfg, found, about)
     if not family.takes(about.get('family', family.name)):
-        raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, {about.get('base')}")
+        raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, "
+            f"{about.get('base')}")
     columns = columns_of(o.adapters, cfg.strength, o.beside)
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
-    for c in cells: refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
+    for c in cells:
+        refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(cells, family)
     chosen = chosen_cells(cells, cfg.base, cfg.limit)
     fit_side(len(columns), chosen[-1].row + 1) # the sheet comes last, and must not be what fails
     request = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(cfg.output_dir) if cfg.output_dir else begun_folder(o.run, request) or new_folder(o.run, cfg.prompts, [step for step,_ in o.adapters])
-    return Grid(folder, o.run, base, family, columns, chosen, training_photo(o.trained), cfg.compile, o.keeps, request=request)
+    folder = (Path(cfg.output_dir) if cfg.output_dir else begun_folder(o.run, request)
+        or new_folder(o.run, cfg.prompts, [step for step,_ in o.adapters]))
+    return Grid(folder, o.run, base, family, columns, chosen, training_photo(o.trained), cfg.compile, o.keeps,
+        request=request)
 
 # %% ../../nbs/pictures/sampling.ipynb #a3266815
 def encode_texts(
@@ -286,9 +311,11 @@ def encode_texts(
     "Embed every prompt and negative prompt of a grid; the text encoders are loaded if one is new."
     texts = list(dict.fromkeys(t for c in grid.cells for t in (c.settings['prompt'], c.settings['negative_prompt'])))
     base,family,folders = grid.base,grid.family,grid.family.parts['text']
-    about = dict(weights=weights_stamp(base.find(folders).folder, folders), dtype=str(DTYPES[family.defaults['mixed_precision']]), storage=base.text_storage)
+    about = dict(weights=weights_stamp(base.find(folders).folder, folders),
+        dtype=str(DTYPES[family.defaults['mixed_precision']]), storage=base.text_storage)
     with shelf_for(grid.keep, base.cache_dir) as shelf:
-        return dict(zip(texts, recall_prompts(shelf, family, texts, grid.cells[0].settings['max_sequence_length'], lambda: base.load_text(device), **about)))
+        return dict(zip(texts, recall_prompts(shelf, family, texts, grid.cells[0].settings['max_sequence_length'],
+            lambda: base.load_text(device), **about)))
 
 # %% ../../nbs/pictures/sampling.ipynb #71b4de34
 def ready_pipeline(
@@ -304,7 +331,8 @@ def ready_pipeline(
     for column in adapted: load_tlora_(pipe, column.file, name=column.name, untrained=not alone, read=grid.read)
     if offload=='model': pipe.enable_model_cpu_offload(device=device)
     if offload in ('group','sequential'):
-        pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group', low_cpu_mem_usage=True)
+        pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group',
+            low_cpu_mem_usage=True)
     if grid.compile: pipe.transformer.compile_repeated_blocks(fullgraph=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -352,7 +380,8 @@ def origin_of(
 ) -> str: # 16 hexadecimal digits
     "What pixels depend on besides a cell's settings. The base is complete, and on this machine."
     base = grid.base
-    parts = [('scheduler',), *(names for names in grid.family.parts.values() if not (base.file and names==('transformer',)))]
+    parts = [('scheduler',), *(names for names in grid.family.parts.values()
+        if not (base.file and names==('transformer',)))]
     seen = [weights_stamp(base.find(names).folder, names) for names in parts]
     if base.file: seen.append([base.file.stat().st_size, base.file.stat().st_mtime_ns])
     return hashlib.sha256(json.dumps([seen, base.text_storage]).encode()).hexdigest()[:16]
@@ -393,7 +422,8 @@ def draw_batches(
     "Draw and write cells, batch by batch, each with its share of the time, and with a bar that counts denoising steps."
     def step_end(n): bar.update(n), tick()
     origin = origin_of(grid)
-    with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2, disable=finished is not None or not PartialState().is_main_process) as bar:
+    with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2,
+            disable=finished is not None or not PartialState().is_main_process) as bar:
         for n,batch in enumerate(todo):
             begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
@@ -403,7 +433,8 @@ def draw_batches(
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
-                if not is_drawn(cell, grid.folder, origin): save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
+                if not is_drawn(cell, grid.folder, origin):
+                    save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
                 if finished: finished(cell)
 
 # %% ../../nbs/pictures/sampling.ipynb #4a6f2a3c
@@ -413,14 +444,16 @@ GUIDANCE = dict(guidance_scale='guidance', true_cfg_scale='true CFG') # option -
 def hang_photo_(
     grid:Grid, # the plan; it forgets a photo that cannot be read
 ) -> None:
-    "Make the folder, with a copy of the training photo, once. Nothing that is drawn needs it: one that was moved away or damaged meanwhile is only said."
+    """Make the folder, with a copy of the training photo, once. Nothing that is drawn needs it: one that was moved
+    away or damaged meanwhile is only said."""
     grid.folder.mkdir(parents=True, exist_ok=True)
     if not grid.photo or (grid.folder/'photo.jpg').is_file(): return
     photo = grid.photo
     try: image = to_rgb(open_image(photo))
     except BadInput:
         grid.photo = None
-        return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need it')
+        return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need '
+            'it')
     image.thumbnail((512,512))
     atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90, comment=b'')) # Pillow would keep the photo's
 
@@ -433,9 +466,12 @@ def write_plan(
     rows = {c.row: row_words(c.settings) for c in grid.cells}
     first = grid.cells[0].settings
     left = 0 if any(c.column==0 for c in grid.cells) else 1 # the base's column, where it is left out
-    words = ', '.join([f"{first['num_inference_steps']} steps", *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
-    plan = dict(version=__version__, run=grid.run.resolve().name, request=grid.request, base=first['base'], settings=words, columns=[c.label for c in grid.columns[left:]],
-                rows=list(rows.values()), cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings) for c in grid.cells])
+    words = ', '.join([f"{first['num_inference_steps']} steps",
+        *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
+    plan = dict(version=__version__, run=grid.run.resolve().name, request=grid.request, base=first['base'],
+        settings=words, columns=[c.label for c in grid.columns[left:]],
+                rows=list(rows.values()), cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings)
+                for c in grid.cells])
     text = json.dumps(plan, indent=1, ensure_ascii=False)
     atomic_write(grid.folder/'grid.json', lambda part: part.write_text(text, encoding='utf-8'))
 
@@ -443,11 +479,15 @@ def write_plan(
 def identical_columns(
     grid:Grid, # with its cells drawn
 ) -> list[str]: # one sentence a pair
-    "Pairs of columns that show the same pictures; strength 0 is meant to be like the base, and is left out, and so is a column that has lost a picture."
+    """Pairs of columns that show the same pictures; strength 0 is meant to be like the base, and is left out, and so
+    is a column that has lost a picture."""
     pixels = {}
     for cell in grid.cells:
         column,picture = grid.columns[cell.column],picture_or_why(grid.folder/cell.file)
-        if column.is_base or column.strength: pixels.setdefault(column.label, {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture, Image.Image) else object()
+        if column.is_base or column.strength:
+            pixels.setdefault(column.label,
+                {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture,
+                Image.Image) else object()
     return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
             for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a].get(row) for row in pixels[b])]
 
@@ -462,7 +502,8 @@ def drawing_errors(
     except KeyboardInterrupt:
         if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
         raise
-    except OSError as e: raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; once that is mended, the same command goes on from what is drawn') from None
+    except OSError as e:
+        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; once that is mended, the same command goes on from what is drawn') from None
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
         raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
@@ -506,10 +547,13 @@ def draw_grid(
 ) -> None:
     "Copy what other grids have, load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
     state,device = state or PartialState(cpu=not torch.accelerator.is_available()),default_device()
-    with drawing_errors(grid, state): origin,copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process else [None, {}])
+    with drawing_errors(grid, state):
+        origin,copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process
+            else [None, {}])
     todo = [b for b in todo if not all(c.file in copied or is_drawn(c, grid.folder, origin) for c in b)]
     mine = todo[state.process_index::state.num_processes]
-    embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device, offload)) if mine else ({}, None)
+    embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device,
+        offload)) if mine else ({}, None)
     with drawing_errors(grid, state):
         if state.is_main_process: write_plan(grid)
         state.wait_for_everyone()
@@ -520,7 +564,8 @@ def draw_grid(
         finally:
             if state.is_main_process:
                 if not (grid.folder/'grid.json').is_file(): write_plan(grid) # removed while it was drawn
-                atomic_write(grid.folder/'sheet.jpg', lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
+                atomic_write(grid.folder/'sheet.jpg',
+                    lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
 # %% ../../nbs/pictures/sampling.ipynb #ca2bd244
 def check_grid(
@@ -531,7 +576,8 @@ def check_grid(
     cells = len(o.prompts)*cfg.images*(cfg.base + (len(o.adapters) + len(o.beside))*len(cfg.strength))
     limit = cells if cfg.limit is None else cfg.limit*(1 + cfg.base)
     length = cfg.max_sequence_length or o.about.get('max_sequence_length')
-    side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name) or o.about.get('resolution'))), default=None) for name in ('height','width')}
+    side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name)
+        or o.about.get('resolution'))), default=None) for name in ('height','width')}
     return check(replace(cfg, **side, limit=min(cells, limit), max_sequence_length=length), o.base, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #fe59264b
@@ -540,11 +586,13 @@ def refuse_other_run(
 ) -> None:
     "Raises `BadInput` where the folder holds the grid of another run, or a person's own sheet."
     if not os.path.lexists(grid.folder/'grid.json'):
-        if (grid.folder/'sheet.jpg').exists(): raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder')
+        if (grid.folder/'sheet.jpg').exists():
+            raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder')
         return
     try: other = read_json_file(grid.folder/'grid.json', GRID, '')['run']
     except BadInput: return # cut off: it is written anew
-    if other!=grid.run.resolve().name: raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
+    if other!=grid.run.resolve().name:
+        raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
 
 # %% ../../nbs/pictures/sampling.ipynb #97bb6c99
 def sample(
@@ -553,9 +601,11 @@ def sample(
 ) -> Path: # the grid's folder: one PNG a cell, `grid.json`, `photo.jpg`, `sheet.jpg`
     "Draw prompts with each checkpoint of a run. Raises `BadInput` before anything is drawn; called again, it goes on where it was stopped."
     cfg = cfg or load_config(None, SampleConfig, **options)
-    if cfg.offload!='none' and default_device().type=='cpu': raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
+    if cfg.offload!='none' and default_device().type=='cpu':
+        raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
     report = check_grid(cfg)
-    require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]), cfg.ignore_check)
+    require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]),
+        cfg.ignore_check)
     with joined_processes() as state:
         grid = plan_grid(cfg)
         with drawing_errors(grid, state): grid.folder, = broadcast_object_list([grid.folder]) # its name has the time in it

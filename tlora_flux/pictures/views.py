@@ -129,7 +129,8 @@ def reason_card(
 ) -> Image.Image: # RGB
     "A grey card that says why there is no picture."
     out = Image.new('RGB', (side,side), (236,236,236))
-    ImageDraw.Draw(out).multiline_text((side/2,side/2), words, (70,70,70), ImageFont.load_default(side//18), anchor='mm', align='center', spacing=8)
+    ImageDraw.Draw(out).multiline_text((side/2,side/2), words, (70,70,70), ImageFont.load_default(side//18),
+        anchor='mm', align='center', spacing=8)
     return out
 
 # %% ../../nbs/pictures/views.ipynb #ac9dea2e
@@ -164,7 +165,8 @@ def can_be_rendered(
 ) -> bool: # the base needs any one adapter too, at strength 0
     "Whether the files to render a cell are still there."
     def there(column): return column.file is not None and column.file.is_file()
-    return at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base else there(board.columns[at[2]]))
+    return (at in board.cells and (any(map(there, board.columns)) if board.columns[at[2]].is_base
+        else there(board.columns[at[2]])))
 
 # %% ../../nbs/pictures/views.ipynb #43ef1f92
 def gaps_in_words(
@@ -218,7 +220,8 @@ def viewer_picture(
     "What the viewer shows."
     out = shrink_to_fit(full_picture(board, at), side)
     if other==-1: return out
-    under = photo_of(board) if other=='photo' else full_picture(board, (at[0] if row==-1 else row, at[1] if image==-1 else image, other))
+    under = (photo_of(board) if other=='photo' else full_picture(board,
+        (at[0] if row==-1 else row, at[1] if image==-1 else image, other)))
     return wipe_pictures(ImageOps.pad(under, out.size, color=(128,128,128)), out, edge)
 
 # %% ../../nbs/pictures/views.ipynb #e97b95bc
@@ -239,7 +242,9 @@ def about_cell(
 ) -> str: # one line
     "All that a picture was made with."
     s,column,other = board.cells[at].settings,board.columns[at[2]],''
-    if cell_state(board, at)=='outdated': s,other = (cell_record(file := board.folder/board.cells[at].file, stamp_of(file))[0] or {}),' (NOT AS PLANNED)'
+    if cell_state(board, at)=='outdated':
+        s,other = (cell_record(file := board.folder/board.cells[at].file, stamp_of(file))[0] or {}),' (NOT AS PLANNED)'
     if not SETTINGS.keys()<=s.keys(): return f'{column.label}: a picture from somewhere else'
     guidance = f", guidance {s['guidance_scale']:g}" if s['guidance_scale'] else '' # 0 where the base has no use for it
-    return f"{column.label}{other}, seed {s['seed']}, {s['width']}x{s['height']}, {s['num_inference_steps']} steps{guidance}, true CFG {s['true_cfg_scale']:g}: {s['prompt']}"
+    return (f"{column.label}{other}, seed {s['seed']}, {s['width']}x{s['height']}, {s['num_inference_steps']} steps{guidance}, true CFG "
+        f"{s['true_cfg_scale']:g}: {s['prompt']}")

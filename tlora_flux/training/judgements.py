@@ -33,12 +33,14 @@ def why_overfit(
     every:int, # steps from judgement to judgement; pictures may be drawn at others too
 ) -> str|None: # one line; None where it goes on
     "Whether alignment has fallen for long enough."
-    known = [(row.step, row.alignment.value) for row in advice.rows if row.step is not None and row.step%every == 0 and row.alignment]
+    known = [(row.step, row.alignment.value) for row in advice.rows if row.step is not None and row.step%every == 0
+        and row.alignment]
     last = known[-patience - 1:]
     fell = all(after < before for (_, before), (_, after) in pairwise(last))
     if len(last) <= patience or not fell or last[0][1] - last[-1][1] < .1: return None
     (first, high), (step, low) = last[0], last[-1]
-    return f"the run ends at step {step}: at {patience} judgements in a row its pictures obey their prompts less, {high:.0%} of what the base does at step {first}, {low:.0%} now"
+    return (f"the run ends at step {step}: at {patience} judgements in a row its pictures obey their prompts less, {high:.0%} of what "
+        f"the base does at step {first}, {low:.0%} now")
 
 # %% ../../nbs/training/judgements.ipynb #577695b3
 def check_judging(
@@ -48,7 +50,9 @@ def check_judging(
     "Raises `BadInput` where `stop_when_overfit` has no scorer for prompts."
     if not cfg.stop_when_overfit: return
     with memory_given_back(): _, words, notes = open_scorers(family.name, cache_dir=cfg.cache_dir)
-    if words is None: raise BadInput(f'stop_when_overfit looks at obedience to prompts, and {notes[-1].split(", so ")[0]}; `tlora judge` with --download fetches it, or leave stop_when_overfit out')
+    if words is None:
+        raise BadInput(f'stop_when_overfit looks at obedience to prompts, and {notes[-1].split(", so ")[0]}; `tlora judge` with '
+            '--download fetches it, or leave stop_when_overfit out')
 
 # %% ../../nbs/training/judgements.ipynb #937e5639
 def read_bands(
@@ -93,7 +97,9 @@ class Judging:
 
     def __post_init__(self):
         self.run, self.logger = Path(self.trainer.cfg.output_dir), logging.getLogger('tlora_flux.train')
-        self.bands = read_bands(self.run/'bands.json', self.trainer.done) if self.trainer.done else dict(steps=[], losses={}) # an earlier run's may lie there still
+        # an earlier run's may lie there still
+        self.bands = (read_bands(self.run/'bands.json', self.trainer.done) if self.trainer.done
+            else dict(steps=[], losses={}))
 
     def __call__(self, step:int) -> bool: # whether the run is to end here; all processes have to ask
         why = self.look(step) if self.trainer.accelerator.is_main_process and self.able else None
@@ -108,10 +114,12 @@ class Judging:
                 done = judge(self.run/'validation', cache_dir=cfg.cache_dir)
         except (BadInput, OutOfMemory, OSError) as e:
             self.able = False
-            return self.logger.warning(f'the run is not judged any more ({without_places(e, self.run, cfg.cache_dir)}); `tlora judge` does it afterwards')
+            return self.logger.warning(f'the run is not judged any more ({without_places(e, self.run, cfg.cache_dir)}); `tlora judge` '
+                'does it afterwards')
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
-        why = cfg.stop_when_overfit and step < cfg.max_train_steps and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every)
+        why = (cfg.stop_when_overfit and step < cfg.max_train_steps
+            and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every))
         if why: self.say_memorising(), self.logger.info(why), write_end(self.run, step, why)
         return why
 

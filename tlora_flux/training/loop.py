@@ -64,7 +64,8 @@ def schedule_of_run(
 ) -> RankSchedule: # to train with
     "What the options say; a schedule that undoes the sampler's shift undoes that of this size of picture."
     shift = dict(mu=mu) if cfg.rank_schedule == 'shifted' else {}
-    return RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels, cfg.rank_exponent, gate=cfg.rank_gate, **shift)
+    return RankSchedule(cfg.rank, cfg.min_rank, cfg.rank_schedule, cfg.rank_levels, cfg.rank_exponent,
+        gate=cfg.rank_gate, **shift)
 
 # %% ../../nbs/training/loop.ipynb #f210010a
 def check_adapter(
@@ -96,14 +97,19 @@ def check_start(
 ) -> None:
     "Raises `BadInput` for an adapter that this run cannot begin with; where its header says nothing, that is found when it is read."
     lent = f'start_from={cfg.start_from}'
-    if about.get('schedule', {}).get('factor', 1) != 1: raise BadInput(f'{lent} is a T-LoRA of LyCORIS, whose ranks are live in pairs, and this schedule would split them; leave start_from out, or give an adapter trained here')
+    if about.get('schedule', {}).get('factor', 1) != 1:
+        raise BadInput(f'{lent} is a T-LoRA of LyCORIS, whose ranks are live in pairs, and this schedule would split them; leave '
+            'start_from out, or give an adapter trained here')
     if not {'max_rank', 'init', 'targets'} <= about.keys(): return
-    if 'family' in about and not family.takes(about['family']): raise BadInput(f"{lent} is for {about['family']}, and this run trains {family.name}; choose its base, or leave start_from out")
+    if 'family' in about and not family.takes(about['family']):
+        raise BadInput(f"{lent} is for {about['family']}, and this run trains {family.name}; choose its base, or leave start_from out")
     for option, theirs in (('rank', about['max_rank']), ('init', about['init'])):
         ours = getattr(cfg, option)
-        if theirs != ours: raise BadInput(f'{lent} has {option}={theirs}, and this run {option}={ours}; set {option}: {theirs}, or leave start_from out')
+        if theirs != ours:
+            raise BadInput(f'{lent} has {option}={theirs}, and this run {option}={ours}; set {option}: {theirs}, or leave start_from out')
     if target_paths(transformer, about['targets']) != target_paths(transformer, cfg.targets):
-        raise BadInput(f"{lent} has targets={about['targets']}, and this run targets={cfg.targets}, other linears; set targets to the same, or leave start_from out")
+        raise BadInput(f"{lent} has targets={about['targets']}, and this run targets={cfg.targets}, other linears; set targets to the "
+            "same, or leave start_from out")
 
 # %% ../../nbs/training/loop.ipynb #0f636ff4
 def say_if_idle(
@@ -126,7 +132,8 @@ def say_if_rate_is_odd(
     factor = 10 if cfg.optimizer == 'prodigy' else 30
     if usual/factor <= cfg.learning_rate <= usual*factor: return
     result = 'nothing will be learned' if cfg.learning_rate < usual else 'it will break what the base can do'
-    logger.warning(f'learning_rate={cfg.learning_rate:g} is far from the usual {usual:g} of optimizer={cfg.optimizer} on {family.name}: {result}; leave learning_rate out for the usual one')
+    logger.warning(f'learning_rate={cfg.learning_rate:g} is far from the usual {usual:g} of optimizer={cfg.optimizer} on {family.name}: '
+        f'{result}; leave learning_rate out for the usual one')
 
 # %% ../../nbs/training/loop.ipynb #26ed290c
 def say_if_ranks_are_silent(
@@ -155,15 +162,20 @@ def settle_config(
     if family.not_trainable: raise BadInput(family.not_trainable)
     cfg = apply_preset(cfg, family, figures_of_base(base))
     if cfg.compile and cfg.quantization in family.not_compiled:
-        raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
+        raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot '
+            'differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
     refuse_unused(family, guidance_scale=None if cfg.guidance_scale == 1 else cfg.guidance_scale)
     for option in ('quantization', 'text_encoders'): check_storage(getattr(cfg, option), option)
-    mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2, family.defaults['num_inference_steps'])
-    known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots' else None) # the Hub's cache names a folder by its commit
+    mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2,
+        family.defaults['num_inference_steps'])
+    # the Hub's cache names a folder by its commit
+    known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots'
+        else None)
     cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
     if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
-    sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low, cfg.sigma_high)
+    sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low,
+        cfg.sigma_high)
     check_judging(cfg, family)
     schedule, photos = check_adapter(cfg, family, base.config, mu), read_concept(cfg)
     say_if_idle(cfg, mu) # after all that may be refused, which is one line
@@ -189,8 +201,10 @@ def encode_photos(
     texts = list(dict.fromkeys([*captions, *classes, *also]))
     stamp = lambda part: weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
     with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
-        embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype), weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
-        latents, masks = recall_photos(shelf, family, photos, examples, partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
+        embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype),
+            weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
+        latents, masks = recall_photos(shelf, family, photos, examples,
+            partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
     if concept_fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
     rows, known = torch.tensor([captions.index(photos[o.photo].caption) for o in examples]), dict(zip(texts, embeds))
     stacked = lambda words: {k: torch.cat([known[o][k] for o in words]) for k in embeds[0]}
@@ -216,13 +230,17 @@ def load_model(
     schedule:RankSchedule, # of the adapter
     device:torch.device, # where to train
 ) -> nn.Module: # frozen transformer with a trainable adapter
-    "The transformer in its training precision, with a float32 adapter: a fresh one, whose start depends on the seed alone, or that of `start_from`."
+    """The transformer in its training precision, with a float32 adapter: a fresh one, whose start depends on the
+    seed alone, or that of `start_from`."""
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     if cfg.start_from: begin_with_(transformer, cfg, family_of(transformer), schedule)
     else: add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
-    ours = {id(p) for p in adapter_tensors(transformer).values()} # what an orthogonal one began with too: all processes have it from the first one, to the last bit
-    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters() if id(p) not in ours]
-    if cfg.gradient_checkpointing: transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
+    # what an orthogonal one began with too: all processes have it from the first one, to the last bit
+    ours = {id(p) for p in adapter_tensors(transformer).values()}
+    transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters()
+        if id(p) not in ours]
+    if cfg.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing(gradient_checkpointing_func=checkpointing_func(transformer))
     if cfg.compile: transformer.compile_repeated_blocks(fullgraph=True)
     return transformer
 
@@ -237,7 +255,8 @@ def load_trainer(
     cfg, family, schedule, photos = planned
     first, checkpoint = start
     data, embeds = encode_photos(cfg, family, photos, accelerator.device, texts)
-    model = accelerator.prepare(load_model(replace(cfg, start_from=None) if checkpoint else cfg, schedule, accelerator.device))
+    model = accelerator.prepare(load_model(replace(cfg, start_from=None) if checkpoint else cfg, schedule,
+        accelerator.device))
     trainer = Trainer(accelerator, model, family, data, cfg, first)
     if checkpoint: load_checkpoint_(checkpoint, trainer)
     return trainer, embeds
@@ -250,8 +269,10 @@ def about_run(
     samples:int, # of an optimizer step, over all processes
 ) -> dict: # header values; the step comes when saving
     "All that another program needs to use the adapter as it was trained."
-    return dict(family=family.name, base=cfg.pretrained_model_name_or_path, revision=cfg.revision, trigger=cfg.placeholder_token, class_name=cfg.class_name,
-                max_sequence_length=cfg.max_sequence_length, resolution=cfg.resolution, seed=cfg.seed, samples=samples, data=concept_fingerprint(photos))
+    return dict(family=family.name, base=cfg.pretrained_model_name_or_path, revision=cfg.revision,
+        trigger=cfg.placeholder_token, class_name=cfg.class_name,
+                max_sequence_length=cfg.max_sequence_length, resolution=cfg.resolution, seed=cfg.seed, samples=samples,
+                data=concept_fingerprint(photos))
 
 # %% ../../nbs/training/loop.ipynb #5d63d4d2
 def remember_base_(
@@ -264,7 +285,8 @@ def remember_base_(
     about['base_stamp'] = base.find(() if base.file else ('transformer',)).stamp
     was = read_header(checkpoint).get('base_stamp') if checkpoint else None
     if was in (None, about['base_stamp']): return
-    raise BadInput(f'{cfg.pretrained_model_name_or_path} has other weights than the base that {cfg.output_dir} was trained on; resume with that one, or choose another output_dir')
+    raise BadInput(f'{cfg.pretrained_model_name_or_path} has other weights than the base that {cfg.output_dir} was trained on; resume '
+        'with that one, or choose another output_dir')
 
 # %% ../../nbs/training/loop.ipynb #14214f1c
 def remember_start_(
@@ -298,8 +320,11 @@ def describe_start(
     about, source = read_header(cfg.start_from), describe_source(cfg.start_from)
     line = f"the first weights are those of {source['name']}" + (f", after {source['step']} steps" if 'step' in source else '')
     was, now = about.get('schedule'), schedule.to_dict()
-    if was and was != now: line += f"; their ranks fell from {was['max_rank']} to {was['min_rank']} ({was['kind']}), here from {now['max_rank']} to {now['min_rank']} ({now['kind']})"
-    for what, theirs, ours in (('trigger', about.get('trigger'), cfg.placeholder_token), ('class', about.get('class_name'), cfg.class_name)):
+    if was and was != now:
+        line += (f"; their ranks fell from {was['max_rank']} to {was['min_rank']} ({was['kind']}), here from {now['max_rank']} to "
+            f"{now['min_rank']} ({now['kind']})")
+    for what, theirs, ours in (('trigger', about.get('trigger'), cfg.placeholder_token),
+            ('class', about.get('class_name'), cfg.class_name)):
         if theirs and theirs != ours: line += f'; their {what} was {theirs!r}, here it is {ours!r}'
     if stamp and about.get('base_stamp') and about['base_stamp'] != stamp: line += '; their base had other weights'
     return line
@@ -312,11 +337,14 @@ def say_if_skipped(
 ) -> None:
     "Log a step that was left out. Raises `BadInput` after too many in a row, with what is left to go on from."
     if not guard.skipped: return
-    first, usual = record['step'] - guard.skipped + 1, f', usually {statistics.median(guard.norms):.2g}' if guard.norms else ''
+    first = record['step'] - guard.skipped + 1
+    usual = f', usually {statistics.median(guard.norms):.2g}' if guard.norms else ''
     what = f"loss={record['loss']:.3g} and grad_norm={record['grad_norm']:.3g}{usual}, at step {record['step']}"
     if guard.skipped < guard.limit: return logger.warning(f'{what}: left out, {guard.skipped} of at most {guard.limit} in a row')
-    good = [f'{folder.name} is the last good checkpoint' for step, folder in checkpoint_folders(run) if step < first - 1][-1:] or ['no checkpoint is from before that']
-    line = f"{what}: {guard.skipped} steps in a row were left out, from step {first}; lower learning_rate={record['lr']:g} in a new output_dir; {good[0]}"
+    good = ([f'{folder.name} is the last good checkpoint' for step, folder in checkpoint_folders(run)
+        if step < first - 1][-1:] or ['no checkpoint is from before that'])
+    line = (f"{what}: {guard.skipped} steps in a row were left out, from step {first}; lower learning_rate={record['lr']:g} in a new "
+        f"output_dir; {good[0]}")
     logger.debug(line)
     raise BadInput(line)
 
@@ -328,7 +356,9 @@ def cheaper_settings(
     "The first setting that takes less memory."
     other = f'--preset {preset}' if preset else f'--resolution {max(16, cfg.resolution*3//4//16*16)} or --rank {max(1, cfg.rank//2)}'
     if not cfg.gradient_checkpointing: way = 'add --gradient-checkpointing --resume'
-    elif cfg.train_batch_size > 1: way = f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: the same steps in smaller bites'
+    elif cfg.train_batch_size > 1:
+        way = (f'add --train-batch-size 1 --gradient-accumulation-steps {cfg.train_batch_size*cfg.gradient_accumulation_steps} --resume: '
+            'the same steps in smaller bites')
     else: way = ''
     return f"{way + ', or ' if way else ''}start another run with {other}; tlora check says what takes how much"
 
@@ -341,7 +371,8 @@ def preset_to_suggest(
 ) -> str: # empty without a CUDA device, and where no preset takes less
     "The preset for a run that does not fit the card it is on."
     if accelerator.device.type != 'cuda': return ''
-    return smaller_preset(asked, cfg, family, figures_of_base(BaseRef.of(asked).find()), torch.cuda.get_device_properties(accelerator.device).total_memory)
+    return smaller_preset(asked, cfg, family, figures_of_base(BaseRef.of(asked).find()),
+        torch.cuda.get_device_properties(accelerator.device).total_memory)
 
 # %% ../../nbs/training/loop.ipynb #dbed13ef
 def save_and_advise(
@@ -364,7 +395,8 @@ def train_to_end(
     "Raises `BadInput` when a run cannot go on, `KeyboardInterrupt` or `SystemExit` after being told to stop; there is a checkpoint then."
     save = partial(run.save, trainer)
     processes = trainer.accelerator.num_processes
-    with StopSignals() as stop, loss_said(stop, run.folder, lambda: trainer.done), StallWatch() as watch, guard_peers(processes, run.folder, save):
+    with StopSignals() as stop, loss_said(stop, run.folder,
+            lambda: trainer.done), StallWatch() as watch, guard_peers(processes, run.folder, save):
         stopping = Stopping(trainer.accelerator, stop, save, run.folder)
         draw_if_due(trainer, validator, stopping, watch)
         for record in training_steps(trainer, partial(save_and_advise, save, advice)):
@@ -503,7 +535,8 @@ def train(
     check_launch()
     require_pass(check_machine(cfg), cfg.ignore_check)
     peers = guard_peers(int(os.environ.get('WORLD_SIZE', 1)), Path(cfg.output_dir))
-    with lasting_screen(), caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes(): return train_checked(cfg, on_step)
+    with lasting_screen(), caches_at(cfg.cache_dir), memory_given_back(), peers, joined_processes():
+        return train_checked(cfg, on_step)
 
 # %% ../../nbs/training/loop.ipynb #ef059a45
 def run_rows(
@@ -514,8 +547,10 @@ def run_rows(
     try: here = bool(local_base(base.source)) and base.find().family
     except BadInput: here = None # said by the machine's table
     filled, photos = fill_defaults(cfg, (here or FAMILIES['flux.1-dev']).defaults), []
-    rows = as_finding('config', check_tracker, cfg.report_to) + as_finding('data', lambda: photos.extend(read_concept(filled)))
-    if cfg.validation_prompts: rows += as_finding('data', read_prompts, cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
+    rows = (as_finding('config', check_tracker, cfg.report_to)
+        + as_finding('data', lambda: photos.extend(read_concept(filled))))
+    if cfg.validation_prompts:
+        rows += as_finding('data', read_prompts, cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
     return rows or (as_finding('config', lambda: plan_validation(*settle_config(cfg)[:2])) if here else []), photos
 
 # %% ../../nbs/training/loop.ipynb #e3f960cd
@@ -525,7 +560,9 @@ def told_rows(
 ) -> list[Finding]:
     "What is no matter of passing or failing, and good to know before an hour is spent."
     rows = [Finding('data', 'pass', describe_masks(photos))] if photos else []
-    if cfg.preservation_weight: rows.append(Finding('config', 'pass', f'preservation_weight={cfg.preservation_weight:g} makes a step take two to three times as long, and no more memory'))
+    if cfg.preservation_weight:
+        rows.append(Finding('config', 'pass',
+            f'preservation_weight={cfg.preservation_weight:g} makes a step take two to three times as long, and no more memory'))
     return rows
 
 # %% ../../nbs/training/loop.ipynb #08e78d24
@@ -537,6 +574,7 @@ def check(
     known = {row.what for row in report.rows}
     failed, photos = run_rows(cfg)
     found = [row for row in failed if row.what not in known]
-    if not found and report.ok: found = [Finding('data', 'pass', 'photos, captions, masks, prompts and options are such that training begins')]
+    if not found and report.ok:
+        found = [Finding('data', 'pass', 'photos, captions, masks, prompts and options are such that training begins')]
     report.rows += found + told_rows(cfg, photos)
     return report

@@ -47,7 +47,8 @@ def save_checkpoint(
     try:
         save_tlora(trainer.transformer, part/WEIGHTS, **about, step=step)
         atomic_write(part/STATE, lambda path: path.write_bytes(buffer.getbuffer()))
-        atomic_write(part/'config.yaml', lambda path: save_config(replace(trainer.cfg, resume=False, overwrite=False), path))
+        atomic_write(part/'config.yaml', lambda path: save_config(replace(trainer.cfg, resume=False, overwrite=False),
+            path))
         write_manifest(part)
         if folder.exists(): os.replace(folder, old)
         os.replace(part, folder)
@@ -63,7 +64,8 @@ def checkpoints_kept_by_hand(
 ) -> set[int]: # steps
     "Checkpoints that someone wants: those with a star or a note in picks.json, and what `chosen/` and `recommended/` were copied from."
     picks = load_json((run/'picks.json').read_bytes()) if (run/'picks.json').exists() else {'columns': {}}
-    wanted = {int(step) for key, pick in picks['columns'].items() if (step := key.split()[0]).isdecimal() and (pick.get('mark') == 'star' or pick.get('note'))}
+    wanted = {int(step) for key, pick in picks['columns'].items() if (step := key.split()[0]).isdecimal()
+        and (pick.get('mark') == 'star' or pick.get('note'))}
     return wanted | {read_header(run/name)['step'] for name in ('chosen', 'recommended') if (run/name/WEIGHTS).exists()}
 
 # %% ../../nbs/training/run_folder.ipynb #9f23d73b
@@ -77,7 +79,8 @@ def rotate_(
     for _, file in found[:-2]: (file.parent/STATE).unlink(missing_ok=True)
     if cfg.keep_last is None: return
     try: wanted = checkpoints_kept_by_hand(run)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError): return logger.warning('picks.json, chosen or recommended cannot be read, so no checkpoint is removed')
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return logger.warning('picks.json, chosen or recommended cannot be read, so no checkpoint is removed')
     for number, file in found[:-cfg.keep_last]:
         if number in wanted or (cfg.keep_every and number%cfg.keep_every == 0): continue
         part = run/f'.checkpoint-{number}.part'
@@ -107,19 +110,23 @@ def load_checkpoint_(
     trainer:Trainer, # with `done` at this step; its adapter is overwritten, its state set back
 ) -> None:
     "Put a run back where it was."
-    tensors = read_tensors(folder/WEIGHTS) # not by `load_tlora_`, which refuses an adapter that does nothing: before the first warm-up step it does
+    # not by `load_tlora_`, which refuses an adapter that does nothing: before the first warm-up step it does
+    tensors = read_tensors(folder/WEIGHTS)
     for key, weight in adapter_tensors(trainer.transformer).items(): weight.data.copy_(tensors[key])
     trainer.load_state_dict(torch.load(folder/STATE, map_location='cpu', weights_only=True))
 
 # %% ../../nbs/training/run_folder.ipynb #097b2a19
-RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS} # folder -> what shows that a run has written it
-RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', 'bands.json', ENDED, WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
+# folder -> what shows that a run has written it
+RUN_FOLDERS = {'validation': 'grid.json', 'tensorboard': 'events.out.*', 'recommended': WEIGHTS}
+RUN_FILES = ('config.yaml', 'preview.jpg', 'log.jsonl', 'train.log', 'judge.json', 'judge.png', 'bands.json', ENDED,
+    WEIGHTS, '.checkpoint-*.part', 'damaged-checkpoint-*', '.*.part')
 
 def clear_run_(
     run:Path, # run folder
 ) -> None:
     "Remove the files of a run, but not the lock, which is held by whoever may do this."
-    own = [run/name for name, sign in RUN_FOLDERS.items() if any((run/name).glob(sign))] + [folder for _, folder in checkpoint_folders(run)]
+    own = ([run/name for name, sign in RUN_FOLDERS.items() if any((run/name).glob(sign))]
+        + [folder for _, folder in checkpoint_folders(run)])
     for path in own + [o for pattern in RUN_FILES for o in run.glob(pattern)]: remove_path(path)
 
 # %% ../../nbs/training/run_folder.ipynb #cb7031d1
@@ -144,16 +151,21 @@ def hold_run(
         yield
 
 # %% ../../nbs/training/run_folder.ipynb #36e6ab4a
-OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check', 'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile', 'keep_last', 'keep_every', 'max_skipped_steps',
-              'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'judge_every', 'stop_when_overfit', 'overfit_patience', 'train_batch_size', 'gradient_accumulation_steps'}
+OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwrite', 'cache_dir', 'ignore_check',
+    'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile',
+    'keep_last', 'keep_every', 'max_skipped_steps',
+              'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'judge_every',
+              'stop_when_overfit', 'overfit_patience', 'train_batch_size', 'gradient_accumulation_steps'}
 
 def same_option(
     name:str, # of the option
     old, # its value in the run's config
     new, # its value now
 ) -> bool:
-    "Whether nothing has changed. A folder counts by its last name: from another working directory it has another path. What a run began with may be gone."
-    named = name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and new and Path(new).expanduser().exists()
+    """Whether nothing has changed. A folder counts by its last name: from another working directory it has another
+    path. What a run began with may be gone."""
+    named = (name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and new
+        and Path(new).expanduser().exists())
     return old == new or bool(named and old and new and Path(old).name == Path(new).name)
 
 # %% ../../nbs/training/run_folder.ipynb #580bc5a3
@@ -166,13 +178,19 @@ def check_resume(
     "Raises `BadInput` if the run in the folder is another one."
     old, new = vars(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), vars(cfg)
     for name in new:
-        if name not in OPTIONS_THAT_MAY_CHANGE and not same_option(name, old[name], new[name]): raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose another output_dir')
+        if name not in OPTIONS_THAT_MAY_CHANGE and not same_option(name, old[name], new[name]):
+            raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose '
+                'another output_dir')
     if old['max_train_steps'] != new['max_train_steps'] and not new['lr_scheduler'].startswith('constant'):
-        raise BadInput(f"{cfg.output_dir} was planned for {old['max_train_steps']} steps, and lr_scheduler={new['lr_scheduler']} follows the plan; resume with the same max_train_steps")
+        raise BadInput(f"{cfg.output_dir} was planned for {old['max_train_steps']} steps, and lr_scheduler={new['lr_scheduler']} follows "
+            "the plan; resume with the same max_train_steps")
     if not checkpoint: return
     about = read_header(checkpoint)
-    if about['data'] != concept_fingerprint(photos): raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
-    if about['samples'] != samples: raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
+    if about['data'] != concept_fingerprint(photos):
+        raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
+    if about['samples'] != samples:
+        raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or "
+            f"gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
 
 # %% ../../nbs/training/run_folder.ipynb #af5e08ff
 def resume_point(
@@ -207,7 +225,8 @@ def open_run(
     step:int, # steps done
     preview, # PIL image, see `preview_sheet`
 ) -> None:
-    "Make the run folder ready: cleared for a new run; without half or damaged checkpoints and steps that will be taken again for one that goes on."
+    """Make the run folder ready: cleared for a new run; without half or damaged checkpoints and steps that will be
+    taken again for one that goes on."""
     run = Path(cfg.output_dir)
     if cfg.overwrite: clear_run_(run)
     run.mkdir(parents=True, exist_ok=True)
@@ -244,7 +263,8 @@ class ScreenLog(logging.Handler):
 
 # %% ../../nbs/training/run_folder.ipynb #09e752f6
 class RunLog(WatchedFileHandler):
-    "train.log, made anew if someone removes it. A line that cannot be written is left out: the one in log.jsonl, a moment later, stops the run."
+    """train.log, made anew if someone removes it. A line that cannot be written is left out: the one in log.jsonl, a
+    moment later, stops the run."""
     def emit(self, record):
         with suppress(OSError): super().emit(record)
 
@@ -257,7 +277,8 @@ def run_log(
 ):
     "While open, what the package has to say goes to the screen and to `train.log`; steps go to the file only."
     package = logging.getLogger('tlora_flux')
-    with run_write_errors(run): level, screen, file = package.level, ScreenLog(logging.INFO), RunLog(run/'train.log', encoding='utf-8')
+    with run_write_errors(run):
+        level, screen, file = package.level, ScreenLog(logging.INFO), RunLog(run/'train.log', encoding='utf-8')
     file.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%Y-%m-%d %H:%M:%S'))
     for handler in (screen, file): package.addHandler(handler)
     package.setLevel(logging.DEBUG)
@@ -274,7 +295,8 @@ def publish_result(
     effect:str='', # what was measured of it
 ) -> None:
     "Copy the last checkpoint's adapter to the run folder."
-    with run_write_errors(run): atomic_write(run/WEIGHTS, lambda part: shutil.copyfile(run/f'checkpoint-{step}'/WEIGHTS, part))
+    with run_write_errors(run):
+        atomic_write(run/WEIGHTS, lambda part: shutil.copyfile(run/f'checkpoint-{step}'/WEIGHTS, part))
     logger.info(f'{run.name}/{WEIGHTS} is the adapter after {step} steps{effect}')
 
 # %% ../../nbs/training/run_folder.ipynb #b33e35ee
@@ -282,8 +304,11 @@ def result_is_there(
     cfg:TrainConfig, # of the run
     step:int, # steps done
 ) -> None:
-    "Say that nothing is left to do. A run that was killed between its last checkpoint and its result gets the result, as does one whose result was damaged."
-    run, more = Path(cfg.output_dir), '; raise max_train_steps to train on' if cfg.lr_scheduler.startswith('constant') else f', all that lr_scheduler={cfg.lr_scheduler} was planned for'
+    """Say that nothing is left to do. A run that was killed between its last checkpoint and its result gets the
+    result, as does one whose result was damaged."""
+    run = Path(cfg.output_dir)
+    more = ('; raise max_train_steps to train on' if cfg.lr_scheduler.startswith('constant')
+        else f', all that lr_scheduler={cfg.lr_scheduler} was planned for')
     ended = cfg.stop_when_overfit and why_ended(run, step)
     print(f'{run}: {ended}; set stop_when_overfit: false to train on' if ended else f'{run} has {step} steps already{more}')
     try: written = read_header(run/WEIGHTS)['step']
@@ -321,12 +346,14 @@ class Reporter:
         with suppress(OSError): self.bar.close() # the terminal may be gone
 
     def __call__(self, record):
-        with run_write_errors(self.run), open(self.run/'log.jsonl', 'a', encoding='utf-8') as file: # opened each time: it may have been removed
+        # opened each time: it may have been removed
+        with run_write_errors(self.run), open(self.run/'log.jsonl', 'a', encoding='utf-8') as file:
             file.write(json.dumps(record) + '\n')
         line = 'step {step}/{last} loss {loss:.4f} sigma {sigma:.3f} rank {live_rank:.1f} lr {lr:.2e} {seconds:.2f} s'
         logger.debug(line.format(last=self.last, **record))
         with suppress(OSError): # the terminal may be gone
-            self.bar.set_postfix_str('loss {loss:.3f} sigma {sigma:.2f} rank {live_rank:.0f}'.format(**record), refresh=False)
+            self.bar.set_postfix_str('loss {loss:.3f} sigma {sigma:.2f} rank {live_rank:.0f}'.format(**record),
+                refresh=False)
             self.bar.update()
         for listen in self.listeners: listen(record)
 
@@ -338,9 +365,11 @@ def judge_effect(
     "The sentence that a run ends with."
     usual = '1, which prodigy scales by itself' if cfg.optimizer == 'prodigy' else f"the family's"
     if effect.nothing: return f'it has learned nothing ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, or train longer'
-    if effect.too_much: return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
+    if effect.too_much:
+        return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
     if effect.rank and effect.rank <= cfg.min_rank < cfg.rank and cfg.rank_schedule != 'constant':
-        return f'{effect}, no more than min_rank={cfg.min_rank}, which are live at all noise: the mask may take nothing away; a lower min_rank would'
+        return (f'{effect}, no more than min_rank={cfg.min_rank}, which are live at all noise: the mask may take nothing away; a lower '
+            'min_rank would')
     return str(effect)
 
 # %% ../../nbs/training/run_folder.ipynb #c920e6ca

@@ -28,7 +28,8 @@ def make_optimizer(
     cfg:TrainConfig, # `optimizer` and its settings
 ) -> torch.optim.Optimizer:
     "AdamW or Prodigy. Raises `BadInput` if Prodigy is not installed."
-    common = dict(lr=cfg.learning_rate, betas=(cfg.adam_beta1, cfg.adam_beta2), weight_decay=cfg.adam_weight_decay, eps=cfg.adam_epsilon)
+    common = dict(lr=cfg.learning_rate, betas=(cfg.adam_beta1, cfg.adam_beta2), weight_decay=cfg.adam_weight_decay,
+        eps=cfg.adam_epsilon)
     fused = all(p.device.type in ('cpu', 'cuda') for p in params) # all weights in one kernel; None is torch's own choice
     if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, fused=fused or None, **common)
     try: from prodigyopt import Prodigy
@@ -74,12 +75,14 @@ class Trainer:
         self.optimizer = self.accelerator.prepare(optimizer)
         self.guard = Guard(self.cfg)
 
-    def step(self) -> dict[str, float]: # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr; preservation, where there is any
+    # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr; preservation, where there is any
+    def step(self) -> dict[str, float]:
         "Take the next optimizer step."
         group = self.optimizer.param_groups[0]
         lr = group['lr']*group.get('d', 1) # d is Prodigy's own estimate
         loss, sigma, live_rank, *kept, norm = update_(self, backward_(self))
-        record = dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm, skipped=self.guard.skipped, lr=lr)
+        record = dict(step=self.done, loss=loss, sigma=sigma, live_rank=live_rank, grad_norm=norm,
+            skipped=self.guard.skipped, lr=lr)
         return record | (dict(preservation=kept[0]) if kept else {})
 
     def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
@@ -90,7 +93,9 @@ class Trainer:
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
     trainer:Trainer, # its gradients are filled
-) -> torch.Tensor: # (3,) or (4,): loss, sigma, live rank, and where the class is preserved that loss; means over the global batch, on the device
+# (3,) or (4,): loss, sigma, live rank, and where the class is preserved that loss; means over the global batch, on the
+# device
+) -> torch.Tensor:
     "Forward and backward through the batches of a step, one loss after the other: what a forward keeps is gone before the next."
     accelerator, cfg = trainer.accelerator, trainer.cfg
     count, size = accelerator.num_processes, cfg.train_batch_size
@@ -99,7 +104,8 @@ def backward_(
         first = (turn*count + accelerator.process_index)*size
         with accelerator.accumulate(trainer.model):
             indices = range(first, first + size)
-            batch = draw_batch(trainer.data, cfg, trainer.done, indices, samples_a_step(accelerator, cfg), accelerator.device)
+            batch = draw_batch(trainer.data, cfg, trainer.done, indices, samples_a_step(accelerator, cfg),
+                accelerator.device)
             loss = batch_loss(trainer.model, trainer.family, batch, cfg)
             live_rank = live_ranks(trainer.transformer)['default'].float()
             accelerator.backward(loss.mean())
@@ -148,7 +154,8 @@ class Effect:
     rank:float|None=None # effective rank of what is added, the mean of the layers; None where nothing is
 
     @property
-    def nothing(self) -> bool: return abs(self.loss - self.base_loss) <= 1e-5*self.base_loss and (self.delta or 0.) < 1e-5
+    def nothing(self) -> bool: return abs(self.loss - self.base_loss) <= 1e-5*self.base_loss and (self.delta
+            or 0.) < 1e-5
     @property
     def too_much(self) -> bool: return not self.loss <= 1.2*self.base_loss or (self.delta or 0.) > 1 # also of a loss that is no number
 
@@ -195,7 +202,8 @@ def measure_effect(
     steps = range(max(0, trainer.done - batches), max(1, trainer.done))
     with strengths_kept(transformer), torch.no_grad(), torch.compiler.set_stance('force_eager'):
         for step in steps:
-            batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size, trainer.accelerator.device)
+            batch = draw_batch(trainer.data, cfg, step, range(cfg.train_batch_size), cfg.train_batch_size,
+                trainer.accelerator.device)
             for strength in losses:
                 set_strength_(transformer, strength)
                 losses[strength].append(batch_loss(transformer, trainer.family, batch, cfg).mean().item())

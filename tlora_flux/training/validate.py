@@ -54,34 +54,46 @@ class Validation:
     shared:dict # settings of all cells
     judged:int|None=None # steps between judgements, which need pictures too
 
-    def due(self, step): return step in (0, self.last) or step%self.every == 0 or bool(self.judged and step%self.judged == 0)
-    def count(self, step): return len(self.prompts)*self.images*(2 if step else 1) # cells of the base and, once there is one, of the adapter
+    def due(self, step): return step in (0, self.last) or step%self.every == 0 or bool(self.judged
+            and step%self.judged == 0)
+    # cells of the base and, once there is one, of the adapter
+    def count(self, step): return len(self.prompts)*self.images*(2 if step else 1)
 
     def texts(self): # what has to be encoded; a negative prompt only where it is used
-        return list(dict.fromkeys(t for c in self.cells([]) for t in (c.settings['prompt'], *([c.settings['negative_prompt']] if c.settings['true_cfg_scale'] > 1 else []))))
+        return list(dict.fromkeys(t for c in self.cells([])
+            for t in (c.settings['prompt'], *([c.settings['negative_prompt']] if c.settings['true_cfg_scale'] > 1
+            else []))))
 
     def cells(self, adapters): # [(step, file)] -> the cells of the base and of these adapters, as `tlora sample` has them
         return plan_cells(self.prompts, columns_of(adapters, [1.]), self.images, 0, **self.shared)
 
     def lacks(self, step, file): # whether a picture that is due at this checkpoint is not there
-        return self.due(step) and step <= self.last and any(read_settings(self.grid.folder/c.file) != c.settings for c in self.cells([(step, file)]))
+        return (self.due(step) and step <= self.last
+            and any(read_settings(self.grid.folder/c.file) != c.settings for c in self.cells([(step, file)])))
 
 # %% ../../nbs/training/validate.ipynb #878b4252
 def plan_validation(
     cfg:TrainConfig, # filled
     family:Family, # of the base
 ) -> Validation|None: # None if no prompts are given
-    "Read the prompts and settle the rest. Raises `BadInput` for prompts that cannot be used, and for more pictures than one sheet can hold."
+    """Read the prompts and settle the rest. Raises `BadInput` for prompts that cannot be used, and for more pictures
+    than one sheet can hold."""
     if not cfg.validation_prompts: return None
     prompts = read_prompts(cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
-    rows, columns = len(prompts)*cfg.num_validation_images, 2 + sum(cfg.max_train_steps//o for o in {cfg.validation_steps, cfg.judge_every} - {None})
-    if max(rows, columns) > 300 or rows*columns > 3000: raise BadInput(f'validation_steps={cfg.validation_steps} makes {columns} columns of {rows} pictures, and a sheet holds 300 columns or rows and 3000 pictures; use more steps or fewer prompts')
-    request, about = SampleConfig(run=cfg.output_dir, prompts=cfg.validation_prompts), dict(resolution=cfg.resolution, max_sequence_length=cfg.max_sequence_length)
+    rows = len(prompts)*cfg.num_validation_images
+    columns = 2 + sum(cfg.max_train_steps//o for o in {cfg.validation_steps, cfg.judge_every} - {None})
+    if max(rows, columns) > 300 or rows*columns > 3000:
+        raise BadInput(f'validation_steps={cfg.validation_steps} makes {columns} columns of {rows} pictures, and a sheet holds 300 '
+            'columns or rows and 3000 pictures; use more steps or fewer prompts')
+    request = SampleConfig(run=cfg.output_dir, prompts=cfg.validation_prompts)
+    about = dict(resolution=cfg.resolution, max_sequence_length=cfg.max_sequence_length)
     base = BaseRef.of(cfg)
     shared = shared_settings(request, base, family, about) | dict(dtype=cfg.mixed_precision)
     grid = Grid(Path(cfg.output_dir)/'validation', Path(cfg.output_dir), base, family, [], [], training_photo(cfg))
-    validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared, cfg.judge_every)
-    for c in validation.cells([]): refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
+    validation = Validation(grid, prompts, cfg.num_validation_images, cfg.validation_steps, cfg.max_train_steps, shared,
+        cfg.judge_every)
+    for c in validation.cells([]):
+        refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
     say_if_unused(validation.cells([]), family)
     return validation
 
@@ -116,7 +128,8 @@ def drawn_before(
     try:
         for entry in read_plan(folder)['cells']:
             cell = Cell(entry.pop('file'), entry.pop('row'), entry.pop('column'), entry)
-            if cell.column and entry['step'] < step and shared_settings_of_row(entry) == rows.get(cell.row): known.setdefault(entry['step'], []).append(cell)
+            if cell.column and entry['step'] < step and shared_settings_of_row(entry) == rows.get(cell.row):
+                known.setdefault(entry['step'], []).append(cell)
     except BadInput: return []
     return [c for found in known.values() if len(found) == len(rows) for c in found]
 
@@ -129,8 +142,10 @@ def columns_so_far(
     "The grid so far, in reading order."
     earlier = drawn_before(grid.folder, step, {c.row: shared_settings_of_row(c.settings) for c in cells})
     steps = sorted({c.settings['step'] for c in earlier + cells if c.settings['step']})
-    cells = [replace(c, column=steps.index(c.settings['step']) + 1 if c.settings['step'] else 0) for c in earlier + cells]
-    return replace(grid, columns=columns_of([(s, None) for s in steps], [1.]), cells=sorted(cells, key=lambda c: (c.row, c.column)))
+    cells = [replace(c, column=steps.index(c.settings['step']) + 1 if c.settings['step'] else 0) for c in earlier
+        + cells]
+    return replace(grid, columns=columns_of([(s, None) for s in steps], [1.]),
+        cells=sorted(cells, key=lambda c: (c.row, c.column)))
 
 # %% ../../nbs/training/validate.ipynb #c8661e0d
 @contextmanager
@@ -153,7 +168,8 @@ def cell_painter(
     todo:list[Cell], # what will be drawn
 ):
     "Gives a function that draws a cell."
-    bar = tqdm(total=sum(c.settings['num_inference_steps'] for c in todo), unit='step', desc='validation pictures', leave=False, delay=2)
+    bar = tqdm(total=sum(c.settings['num_inference_steps'] for c in todo), unit='step', desc='validation pictures',
+        leave=False, delay=2)
     def tick(n):
         watch.tick()
         with suppress(OSError): bar.update(n) # the terminal may be gone
@@ -199,7 +215,8 @@ class Validator:
         if self.pipe and not self.tidy:
             for part in folder.glob('.*.part'): part.unlink()
         self.tidy = True
-        cells = begin_validation(self.validation, step, self.pipe.transformer, self.about) if self.pipe else [None]*self.validation.count(step)
+        cells = (begin_validation(self.validation, step, self.pipe.transformer, self.about) if self.pipe
+            else [None]*self.validation.count(step))
         todo = [c for c in cells if c and read_settings(folder/c.file) != c.settings]
         with cell_painter(self.pipe, self.embeds, self.device, todo) if todo else nullcontext() as paint:
             for cell in cells:
@@ -207,7 +224,8 @@ class Validator:
                 if stop := told(): break
         if self.pipe:
             sheet = write_sheet(self.validation.grid, cells, step)
-            if todo and self.able: logger.info(f'validation pictures after {step} steps: {folder.parent.name}/{folder.name}/sheet.jpg'), self.show(sheet, step)
+            if todo and self.able:
+                logger.info(f'validation pictures after {step} steps: {folder.parent.name}/{folder.name}/sheet.jpg'), self.show(sheet, step)
         return stop
 
 # %% ../../nbs/training/validate.ipynb #a387635f
@@ -260,8 +278,11 @@ def check_tracker(
 ) -> None:
     "Raises `BadInput` for a tracker whose package is not installed, or that this accelerate does not know."
     if name == 'none': return
-    if not getattr(find_spec(name), 'origin', None): raise BadInput(f'report_to={name} needs a package that is not installed; pip install {name}') # no origin: a folder of that name, as wandb leaves behind
-    if name not in LoggerType.list(): raise BadInput(f'report_to={name} is unknown to the installed accelerate; pip install --upgrade accelerate')
+    # no origin: a folder of that name, as wandb leaves behind
+    if not getattr(find_spec(name), 'origin', None):
+        raise BadInput(f'report_to={name} needs a package that is not installed; pip install {name}')
+    if name not in LoggerType.list():
+        raise BadInput(f'report_to={name} is unknown to the installed accelerate; pip install --upgrade accelerate')
 
 # %% ../../nbs/training/validate.ipynb #c1d388cf
 def tracker_settings(
@@ -272,7 +293,8 @@ def tracker_settings(
     return {k: Path(v).name if isinstance(v, str) and v.startswith(('~', '.')) else v for k, v in values.items()}
 
 # %% ../../nbs/training/validate.ipynb #12ff19b0
-PRIVATE = dict(host='-', console='off', disable_code=True, disable_git=True, disable_job_creation=True, x_disable_meta=True, x_disable_machine_info=True)
+PRIVATE = dict(host='-', console='off', disable_code=True, disable_git=True, disable_job_creation=True,
+    x_disable_meta=True, x_disable_machine_info=True)
 
 class Tracking:
     "The tracker of a run, if it has one; the main process tells it. What it cannot take costs one warning."
@@ -281,16 +303,19 @@ class Tracking:
         self.name = cfg.report_to
         self.on = cfg.report_to != 'none' and accelerator.is_main_process
         run = Path(cfg.output_dir)
-        options = dict(tensorboard=dict(purge_step=first + 1), wandb=dict(name=run.name, dir=str(run), settings=PRIVATE), trackio=dict(name=run.name, resume='allow'))
+        options = dict(tensorboard=dict(purge_step=first + 1),
+            wandb=dict(name=run.name, dir=str(run), settings=PRIVATE), trackio=dict(name=run.name, resume='allow'))
         self.hook = threading.excepthook
         if self.on: threading.excepthook = self.in_thread
-        self.attempt(accelerator.init_trackers, 'tensorboard' if self.name == 'tensorboard' else 'tlora_flux', tracker_settings(cfg), options)
+        self.attempt(accelerator.init_trackers, 'tensorboard' if self.name == 'tensorboard' else 'tlora_flux',
+            tracker_settings(cfg), options)
 
     def close(self):
         self.attempt(lambda: [tracker.finish() for tracker in self.accelerator.trackers])
         threading.excepthook = self.hook
 
-    def in_thread(self, failed): # tensorboard's writer keeps what it met for the next call, where `attempt` sees it; it need not be printed too
+    # tensorboard's writer keeps what it met for the next call, where `attempt` sees it; it need not be printed too
+    def in_thread(self, failed):
         if not type(failed.thread).__module__.startswith('tensorboard'): self.hook(failed)
 
     def attempt(self, act, *args, **kwargs):
@@ -298,7 +323,9 @@ class Tracking:
         try: act(*args, **kwargs)
         except Exception as e: # whatever it is, it is not the run's
             self.on = False
-            reason = re.sub(r'\S*[/\\]\S*', '...', getattr(e, 'strerror', None) or (str(e).splitlines() or [type(e).__name__])[0]) # no path of this machine
+            # no path of this machine
+            reason = re.sub(r'\S*[/\\]\S*', '...', getattr(e, 'strerror', None)
+                or (str(e).splitlines() or [type(e).__name__])[0])
             logger.warning(f'report_to={self.name} has failed ({reason}), so it gets nothing more; log.jsonl has every step')
 
     def log(self, record): # of a step
@@ -314,6 +341,7 @@ def send_sheet(
     step:int, # optimizer steps done
 ) -> None:
     "Send a picture to a tracker."
-    if tracker.name == 'tensorboard': tracker.log_images(dict(validation=np.asarray(sheet)[None]), step=step, dataformats='NHWC')
+    if tracker.name == 'tensorboard':
+        tracker.log_images(dict(validation=np.asarray(sheet)[None]), step=step, dataformats='NHWC')
     elif tracker.name == 'wandb': tracker.log_images(dict(validation=[sheet]), step=step)
     else: tracker.log(dict(validation=import_module('trackio').Image(sheet)), step=step)
