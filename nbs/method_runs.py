@@ -43,8 +43,11 @@ methods = {
     'tlora32-16': dict(rank=32, min_rank=16),
     'tlora32-8': dict(rank=32, min_rank=8),
     'tlora32-1': dict(rank=32, min_rank=1),
+    'ortho32-16': dict(rank=32, min_rank=16, init='ortho_last'),
 }
-checkpoints = (50, 75, 100, 150, 200)
+checkpoints = (50, 75, 100, 150, 200)  # at which methods are compared
+judged_checkpoints = (25, 50, 75, 100, 125, 150, 175, 200)  # of runs whose pictures a judge sees too
+judged_methods = ('base', 'lora32', 'tlora32-1')
 words = dict(background=[*BACKGROUNDS], place=[*PLACES], size=[*SIZES], **ANSWERS)  # fact -> what an oracle may answer
 
 
@@ -224,8 +227,8 @@ def run_from(scores):
     return Run(**{name: tuple(scores[name]) if name == 'band' else scores[name] for name in Run.__dataclass_fields__})
 
 
-def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts=(16, 6), most=float('inf'), **changes):
-    "Every run that has no scores yet and that no other process is at; for the methods in `judged` a judge's pictures are drawn too."
+def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts=(16, 6), most=float('inf'), at=None):
+    "Every run that has no scores yet and that no other process is at; for the methods in `judged` a judge's pictures are drawn too, at more checkpoints."
     painter, longest = Painter(), 0.
     for run in runs:
         if most <= 0: return
@@ -237,7 +240,9 @@ def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts
             except BlockingIOError: continue
             if run in map(run_from, read_scores(path)): continue
             began = time.time()
-            scores = do_run(painter, run, home, until, counts=(counts[0], counts[1] if run.method in judged else 0), **changes)
+            seen = run.method in judged
+            steps = at or (judged_checkpoints if seen else checkpoints)
+            scores = do_run(painter, run, home, until, steps, (counts[0], counts[1] if seen else 0))
             if scores: add_scores(scores, path)
             most -= run.method != 'base'
             if run.method != 'base': longest = max(longest, time.time() - began)
@@ -256,8 +261,10 @@ def concept_by_concept(names, seed):
 
 
 plans = dict(
-    tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')],
-    main=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16'), 0),
+    tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')]
+    + [Run('terrazzo', 'ortho32-16', 0, rate) for rate in (1e-3, 4e-3)],
+    main=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16', 'ortho32-16'), 0),
+    eight=concept_by_concept(('tlora32-8',), 0),
     bands=[Run(concept, 'lora32', 0, rates.get('lora32', 2e-3), band) for concept in tuned_on for band in four_bands],
     seeds=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16'), 1),
 )
@@ -266,8 +273,7 @@ plans = dict(
 def do_list(name, until=float('inf'), most=float('inf')):
     "One of `plans`, as the study has it; at most so many trainings."
     folder = Path(os.environ.get('METHOD_PICTURES') or tempfile.mkdtemp())
-    if name in ('main', 'seeds'): do_all(plans[name], folder, until, most=most)
-    else: do_all(plans[name], folder, until, judged=(), most=most, at=(100, 200) if name == 'bands' else checkpoints)
+    do_all(plans[name], folder, until, judged=judged_methods, most=most, at=(100, 200) if name == 'bands' else None)
 
 
 def main():
