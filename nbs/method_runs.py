@@ -48,6 +48,7 @@ methods = {
 checkpoints = (50, 75, 100, 150, 200)  # at which methods are compared
 judged_checkpoints = (25, 50, 75, 100, 125, 150, 175, 200)  # of runs whose pictures a judge sees too
 judged_methods = ('base', 'lora32', 'tlora32-1')
+drawn_as = dict(negative_prompt='', height=128, width=128, num_inference_steps=8, guidance_scale=0., true_cfg_scale=1.)
 words = dict(background=[*BACKGROUNDS], place=[*PLACES], size=[*SIZES], **ANSWERS)  # fact -> what an oracle may answer
 
 
@@ -71,6 +72,11 @@ class Run:
 def chance(concept, seed, purpose):
     "Random numbers of a photo, a set of prompts."
     return np.random.default_rng([41, seed, kept_concepts.index(concept), purpose])
+
+
+def free_fact(concept):
+    "What a new picture of the concept is free in: a material's object, an object's material."
+    return 'material' if concept in HELD_OUT_OBJECTS else 'object'
 
 
 def photo_scene(concept, seed):
@@ -144,17 +150,24 @@ class Painter:
         self.pipe.set_progress_bar_config(disable=True)
         self.family, self.base, self.embeds = family_of(self.pipe), self.pipe.transformer, {}
 
-    def draw(self, cells, transformer=None, steps=8, guidance=1., at_once=14):
-        "PIL images of a list of pictures; with the bare base if no transformer is given."
-        for text in {'', *(o['prompt'] for o in cells)} - self.embeds.keys():
-            self.embeds[text] = self.family.encode_prompt(self.pipe, [text], 32)
-        same = dict(negative_prompt='', height=128, width=128, num_inference_steps=steps, guidance_scale=0., true_cfg_scale=guidance)
-        # the painter asks for an adapter; a fresh one changes no bit
+    def encode_(self, texts):
+        "Know the prompts, and the empty one."
+        for text in {'', *texts} - self.embeds.keys(): self.embeds[text] = self.family.encode_prompt(self.pipe, [text], 32)
+
+    @contextmanager
+    def holding(self, transformer=None):
+        "The pipeline with a transformer, or with the bare base: the painter asks for an adapter, and a fresh one changes no bit."
         self.pipe.transformer = transformer or add_tlora_(self.base, RankSchedule(1, 1, 'constant'), generator=torch.Generator())
-        settings = [dict(prompt=o['prompt'], seed=o['seed'], **same) for o in cells]
-        batches = [settings[k:k + at_once] for k in range(0, len(cells), at_once)]
-        try: return [image for batch in batches for image in denoise_cells(self.pipe, batch, self.embeds)]
+        try: yield self.pipe
         finally: self.pipe.transformer = remove_tlora_(self.base)
+
+    def draw(self, cells, transformer=None, at_once=14, **changes):
+        "PIL images of a list of pictures; with the bare base if no transformer is given."
+        self.encode_(o['prompt'] for o in cells)
+        settings = [drawn_as | changes | dict(prompt=o['prompt'], seed=o['seed']) for o in cells]
+        batches = [settings[k:k + at_once] for k in range(0, len(cells), at_once)]
+        with self.holding(transformer) as pipe:
+            return [image for batch in batches for image in denoise_cells(pipe, batch, self.embeds)]
 
 
 def encode_words(fact, values):
@@ -260,6 +273,8 @@ def concept_by_concept(names, seed):
     return [Run(concept, method, seed, rates.get(method, 2e-3)) for concept in order for method in names]
 
 
+# Two runs whose right answer is known to a judge: three checkpoints a step apart, and one that has learned nothing.
+cases = {Run('terrazzo', 'lora32', rate=1.9e-3): (80, 81, 82), Run('terrazzo', 'lora32', rate=1e-6): (10, 20, 30)}
 plans = dict(
     tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')]
     + [Run('terrazzo', 'ortho32-16', 0, rate) for rate in (1e-3, 4e-3)],
@@ -273,12 +288,15 @@ plans = dict(
 def do_list(name, until=float('inf'), most=float('inf')):
     "One of `plans`, as the study has it; at most so many trainings."
     folder = Path(os.environ.get('METHOD_PICTURES') or tempfile.mkdtemp())
-    do_all(plans[name], folder, until, judged=judged_methods, most=most, at=(100, 200) if name == 'bands' else None)
+    if name == 'bands': do_all(plans[name], folder, until, most=most, at=(100, 200))
+    elif name == 'cases':
+        for run, steps in cases.items(): do_all([run], folder, until, judged=judged_methods, at=steps)
+    else: do_all(plans[name], folder, until, judged=judged_methods, most=most)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('lists', nargs='+', choices=plans)
+    parser.add_argument('lists', nargs='+', choices=[*plans, 'cases'])
     parser.add_argument('--until', help='time of day at which to stop, as 12:45')
     parser.add_argument('--most', type=float, default=float('inf'), help='trainings of each list')
     options = parser.parse_args()
