@@ -3,16 +3,19 @@
     python .ci/lint.py
 """
 import ast
+import io
 import json
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import house
 
 root = Path(__file__).resolve().parent.parent
 notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 5_000_000, 30
+logic_width, message_width = 120, 140  # of a line; the second where most of it is text, or with the comment at its end
 widget = 'application/vnd.jupyter.widget-view+json'
 # Written so that no pattern matches its own line. Ann is nobody: tests need some path that must not be written down.
 private = {
@@ -28,6 +31,29 @@ def size_of(output):
     return sum(len(''.join(o))*3//4 if kind.startswith('image/') and kind != 'image/svg+xml' else len(o if isinstance(o, str) else json.dumps(o)) for kind, o in data.items())
 
 
+def text_in(line):
+    "The spans of a line's strings."
+    return [m.span() for m in re.finditer(r"""[fFrRbB]{0,2}("([^"\\\n]|\\.)*"|'([^'\\\n]|\\.)*')""", line)]
+
+
+def is_too_long(line):
+    "Whether a line of code is wider than a reader's eye takes in."
+    spans = text_in(line)
+    comments = [m.start() for m in re.finditer('#', line) if not any(a <= m.start() < b for a, b in spans)]
+    code = line[:comments[0]].rstrip() if comments else line
+    words = sum(b - a for a, b in spans if a < len(code))
+    return len(line) > message_width or len(code) > (message_width if words > len(code.strip())/2 else logic_width)
+
+
+def long_lines(source):
+    "The lines of a cell that are too long; text over several lines, which is a page or a script of its own, and imports are left alone."
+    if re.search(r'^\s*[%!]', source, re.M): return
+    tokens = [o for o in tokenize.generate_tokens(io.StringIO(source).readline) if o.type == tokenize.STRING and o.end[0] > o.start[0]]
+    inside = {n for o in tokens for n in range(o.start[0], o.end[0] + 1)}
+    for number, line in enumerate(source.splitlines(), 1):
+        if number not in inside and is_too_long(line) and not re.match(r'\s*(from|import) |#\|', line): yield f'line {number} is {len(line)} wide: {line.strip()[:60]}'
+
+
 def code_faults(source):
     "Faults of one code cell."
     directives = re.findall(r'^#\|\s*(\w+)', source, re.M)
@@ -35,6 +61,7 @@ def code_faults(source):
     body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
     imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
     if any(imports) and not all(imports): yield 'mixes imports and code'
+    yield from long_lines(source)
     if {'export', 'exports', 'exporti'} & set(directives) and not all(imports):
         public = [o.name for o in body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not o.name.startswith('_')]
         if len(public) > 1: yield f"exports {len(public)} definitions: {', '.join(public)}"

@@ -9,6 +9,7 @@ __all__ = ['main']
 import inspect, logging, os, signal, sys, warnings
 from collections.abc import Callable
 from dataclasses import Field, MISSING
+from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -123,14 +124,15 @@ def write_page(
     print(f'page: {save_page(folder)}')
 
 # %% ../nbs/cli.ipynb #b3a1c10c
-ConfigFile = Annotated[str|None, typer.Argument(metavar='[CONFIG.yaml]', show_default=False,
-    help='YAML file with options; a flag wins over its line.')]
+argument = partial(typer.Argument, show_default=False)
+flag = partial(typer.Option, show_default=False)
+ConfigFile = Annotated[str|None, argument(metavar='[CONFIG.yaml]', help='YAML file with options; a flag wins over its line.')]
 
 # %% ../nbs/cli.ipynb #ee53eca0
 @app.command(cls=PlainCommand, epilog='Example: tlora make mug.jpg --class-name mug')
 @with_flags(MakeConfig, 'photo')
 def make(
-    photo:Annotated[list[str], typer.Argument(metavar='PHOTO...', help='Pictures of one thing, or a folder of them.', show_default=False)], # what is learned
+    photo:Annotated[list[str], argument(metavar='PHOTO...', help='Pictures of one thing, or a folder of them.')], # what is learned
     **options, # the flags
 ) -> None:
     """Make an adapter from a photo: concept, training, pictures, judgement and export in one line.
@@ -160,7 +162,7 @@ def train(
 @app.command(cls=PlainCommand, epilog='Example: tlora sample outputs/brick --prompts material --checkpoint 300')
 @with_flags(SampleConfig, 'run')
 def sample(
-    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to draw with
+    run:Annotated[str, argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.')], # what to draw with
     page:Annotated[bool, typer.Option('--page/--no-page', help='At the end, write the grid as `tlora page` does.')]=True, # one HTML file
     **options, # the flags
 ) -> None:
@@ -181,7 +183,7 @@ def sample(
 @app.command(cls=PlainCommand, epilog='Example: tlora judge outputs/brick')
 @with_flags(JudgeConfig, 'run')
 def judge(
-    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, or the folder of one of its grids.', show_default=False)], # what to judge
+    run:Annotated[str, argument(metavar='RUN', help='Run folder, or the folder of one of its grids.')], # what to judge
     **options, # the flags
 ) -> None:
     """Say which checkpoint of a run to take, and why.
@@ -197,7 +199,7 @@ def judge(
 # %% ../nbs/cli.ipynb #6ef8c2c0
 @app.command(cls=PlainCommand, epilog='Example: tlora page outputs/brick')
 def page(
-    path:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, or the folder of one grid.', show_default=False)], # what to show
+    path:Annotated[str, argument(metavar='RUN', help='Run folder, or the folder of one grid.')], # what to show
 ) -> None:
     """Write a grid as one HTML file that opens anywhere.
 
@@ -209,7 +211,7 @@ def page(
 @app.command(cls=PlainCommand, epilog='Example: tlora export outputs/brick --to comfyui --steps 28')
 @with_flags(ExportConfig, 'run')
 def export(
-    run:Annotated[str, typer.Argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.', show_default=False)], # what to export
+    run:Annotated[str, argument(metavar='RUN', help='Run folder, checkpoint folder or adapter file.')], # what to export
     **options, # the flags
 ) -> None:
     """Write an adapter for diffusers, ComfyUI, kohya's programs or the reference.
@@ -227,18 +229,19 @@ def export(
 # %% ../nbs/cli.ipynb #932a99d7
 @app.command('import', cls=PlainCommand, epilog='Example: tlora import ink.safetensors --pretrained-model-name-or-path micro')
 def import_(
-    file:Annotated[str, typer.Argument(metavar='FILE', help='LoRA for FLUX of any program, or a T-LoRA of LyCORIS, SimpleTuner or the reference.', show_default=False)], # what to import
-    pretrained_model_name_or_path:Annotated[str | None, typer.Option(help='Base that it was trained on. The reference names it in its hparams.yml.', show_default=False)]=None, # base
-    revision:Annotated[str | None, typer.Option(help='Branch, tag or commit of the base on the Hub.', show_default=False)]=None, # of the base
-    output_dir:Annotated[str | None, typer.Option(help="Folder for the file; by default one in outputs, with the file's name.", show_default=False)]=None, # folder
-    min_rank:Annotated[int | None, typer.Option(help='Live ranks where all is noise. By default all ranks live always, or as the file says.', show_default=False)]=None, # live ranks at sigma 1
-    rank_schedule:Annotated[str | None, typer.Option(help='With min-rank: how the ranks come (paper, cosine, shifted).', show_default=False)]=None, # kind of schedule
-    trigger:Annotated[str | None, typer.Option(help='Words that it was trained on.', show_default=False)]=None, # words
-    class_name:Annotated[str | None, typer.Option(help='What it shows.', show_default=False)]=None, # of the concept
+    file:Annotated[str, argument(metavar='FILE', help="LoRA for FLUX of any program, also a T-LoRA of LyCORIS or SimpleTuner.")], # input
+    pretrained_model_name_or_path:Annotated[str | None, flag(help="Base that it was trained on.")]=None, # base
+    revision:Annotated[str | None, flag(help='Branch, tag or commit of the base on the Hub.')]=None, # of the base
+    output_dir:Annotated[str | None, flag(help="Folder for the file; by default one in outputs, with the file's name.")]=None, # folder
+    min_rank:Annotated[int | None, flag(help='Live ranks where all is noise; by default all, or as the file says.')]=None, # at sigma 1
+    rank_schedule:Annotated[str | None, flag(help='With min-rank: how the ranks come (paper, cosine, shifted).')]=None, # kind of schedule
+    trigger:Annotated[str | None, flag(help='Words that it was trained on.')]=None, # words
+    class_name:Annotated[str | None, flag(help='What it shows.')]=None, # of the concept
 ) -> None:
     """Write anybody's LoRA for FLUX as a file of ours.
 
-    It is read exactly or refused. With min-rank it becomes a T-LoRA: its later ranks wait for less noise.
+    It is read exactly or refused. With min-rank it becomes a T-LoRA: its later ranks wait for less noise. The base may be
+    left out for a file of the reference, whose hparams.yml names it.
     """
     from tlora_flux.base.access import check_versions
     check_versions()
@@ -287,8 +290,8 @@ def refuse_other_length(
 @app.command(cls=PlainCommand, epilog='Example: tlora quickstart --max-train-steps 60 --limit 12')
 def quickstart(
     output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
-    max_train_steps:Annotated[int | None, typer.Option(help='Optimizer steps in all; fewer for a quick look.', show_default=False)]=None, # optimizer steps
-    limit:Annotated[int | None, typer.Option(help='Pictures of the checkpoints to draw in all; fewer for a quick look.', show_default=False)]=None, # pictures of the checkpoints
+    max_train_steps:Annotated[int | None, flag(help='Optimizer steps in all; fewer for a quick look.')]=None, # optimizer steps
+    limit:Annotated[int | None, flag(help='Pictures of the checkpoints to draw in all; fewer for a quick look.')]=None, # pictures
 ) -> None:
     """Learn a brick wall from one photo, and draw it.
 

@@ -416,6 +416,17 @@ def check_caption_words(
     raise BadInput(f'instance_prompt={caption!r} names neither {{}} nor the trigger {trigger!r}, '
         'so nothing would be learned under it; put {} where trigger and class belong')
 
+# %% ../nbs/config.ipynb #9d10a13f
+def check_rank_options(
+    cfg, # the options of a run
+) -> None:
+    "Raises `BadInput` for ranks that contradict each other."
+    if cfg.min_rank > cfg.rank: raise BadInput(f'min_rank={cfg.min_rank} is above rank={cfg.rank}; lower min_rank or raise rank')
+    most = cfg.rank - cfg.min_rank + 1
+    if cfg.rank_levels and cfg.rank_levels > most:
+        raise BadInput(f'rank_levels={cfg.rank_levels} is more than the {most} ranks from min_rank={cfg.min_rank} to '
+            f'rank={cfg.rank}')
+
 # %% ../nbs/config.ipynb #a4223d28
 @dataclass(kw_only=True)
 class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFields, AdapterFields, ConceptFields):
@@ -433,19 +444,16 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
 
     def cross_check(self):
         super().cross_check()
-        if self.min_rank > self.rank: raise BadInput(f'min_rank={self.min_rank} is above rank={self.rank}; lower min_rank or raise rank')
-        if self.rank_levels and self.rank_levels > (most := self.rank - self.min_rank + 1):
-            raise BadInput(f'rank_levels={self.rank_levels} is more than the {most} ranks from min_rank={self.min_rank} to '
-                f'rank={self.rank}')
+        check_rank_options(self)
         if self.init.startswith('weight_') and self.quantization in ('int8', 'nf4'):
             raise BadInput(f'init={self.init} takes the weights apart, and quantization={self.quantization} rounds them; '
                 f'set quantization: none, or init: {self.init.replace("weight", "ortho")}, which starts from a random matrix')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
-        if self.start_from and self.overwrite and Path(
-                os.path.abspath(self.start_from)).is_relative_to(os.path.abspath(self.output_dir)):
-            raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; choose another '
-                'output_dir')
+        start = self.start_from and Path(os.path.abspath(self.start_from))
+        if start and self.overwrite and start.is_relative_to(os.path.abspath(self.output_dir)):
+            raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; '
+                'choose another output_dir')
         check_caption_words(self)
         if self.resolution and self.resolution % 16:
             raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16}')
@@ -556,8 +564,9 @@ class JudgeConfig(Config):
     "What is judged, and by what."
     run:str = option(MISSING, 'Run folder, or the folder of one grid of it; of a run, its fullest grid is taken.', path=True)
     image_scorer:str|None = option(None,
-        'What says how like the training photos a picture is: world (comes with the package, knows the rooms of micro-FLUX only), colours, '
-        "or a DINOv2 by Hub id or folder. None is world on micro-FLUX, elsewhere facebook/dinov2-base where it is on this machine.", path=True)
+        'What says how like the training photos a picture is: world (comes with the package, knows the rooms of micro-FLUX only), '
+        'colours, or a DINOv2 by Hub id or folder. None is world on micro-FLUX, elsewhere facebook/dinov2-base where it is on this '
+        'machine.', path=True)
     text_scorer:str|None = option(None, 'What says how well a picture fits its prompt: world, or a CLIP or SigLIP by Hub id or folder. '
         'None is world on micro-FLUX, elsewhere google/siglip-base-patch16-224 where it is on this machine.', path=True)
     download:bool = option(False, 'Fetch scorers that are not on this machine from the Hub; their size is said first.')

@@ -172,76 +172,95 @@ def is_newer(
     try: return Version(str(version)) > Version(__version__)
     except InvalidVersion: return False
 
-# %% ../nbs/settings_file.ipynb #86e818be
-SAME_AS = {ours: set(theirs.split()) for ours, theirs in dict(
+# %% ../nbs/settings_file.ipynb #bf00c0e0
+OF_TRAINING = dict( # option -> what others call it
     learning_rate='lr unet_lr lr_unet base_lr max_lr unet_learning_rate transformer_lr',
-    rank='network_dim lora_rank network_rank lora_dim lora_r linear dim r max_rank', min_rank='rank_min minimum_rank lora_min_rank',
+    rank='network_dim lora_rank network_rank lora_dim lora_r linear dim r max_rank',
+    min_rank='rank_min minimum_rank lora_min_rank',
+    targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains',
+    start_from='network_weights init_from initial_weights pretrained_lora warm_start',
     max_train_steps='steps max_steps num_steps train_steps num_train_steps iterations total_steps',
     train_batch_size='batch_size per_device_train_batch_size batch',
-    targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains',
-    instance_data_dir='train_data_dir data_dir dataset_dir image_dir image_folder folder_path instance_data_root dataset_name input_dir', output_dir='outdir out_dir output output_path save_dir training_folder output_name project_dir workspace_dir',
-    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model name_or_path '
-    'pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path',
-    other_parts='vae clip_l t5xxl ae text_encoder_path vae_path',
-    placeholder_token='trigger trigger_word token instance_token concept_token keyword',
-    class_name='class class_token class_word concept', instance_prompt='caption default_caption caption_prefix',
-    resolution='size image_size train_resolution max_resolution',
-    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after',
-    keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit',
+    gradient_accumulation_steps='gradient_accumulation grad_accum accumulation_steps accumulate_grad_batches',
     lr_scheduler='scheduler lr_schedule learning_rate_scheduler',
     lr_warmup_steps='warmup_steps lr_warmup num_warmup_steps learning_rate_warmup_steps',
     optimizer='optimizer_type optim', adam_weight_decay='weight_decay', adam_epsilon='eps epsilon adam_eps',
     max_grad_norm='clip_grad_norm gradient_clip max_gradient_norm',
-    gradient_accumulation_steps='gradient_accumulation grad_accum accumulation_steps accumulate_grad_batches',
-    gradient_checkpointing='use_gradient_checkpointing', mixed_precision='dtype train_dtype precision weight_dtype',
-    quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision',
     sigma_sampling='timestep_sampling timestep_type timestep_distribution',
     sigma_mu='discrete_flow_shift flow_shift shift flow_schedule_shift timestep_shift',
+    background_weight='unmasked_weight mask_min_value masked_background_weight',
+    preservation_weight='diff_output_preservation diff_output_preservation_multiplier',
+    gradient_checkpointing='use_gradient_checkpointing', mixed_precision='dtype train_dtype precision weight_dtype',
+    quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision',
+    compile='torch_compile', seed='random_seed')
+
+# %% ../nbs/settings_file.ipynb #29640f87
+OF_FILES = dict(
+    instance_data_dir='train_data_dir data_dir dataset_dir image_dir image_folder folder_path instance_data_root dataset_name input_dir',
+    output_dir='outdir out_dir output output_path save_dir training_folder output_name project_dir workspace_dir',
+    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model name_or_path '
+        'pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path',
+    other_parts='vae clip_l t5xxl ae text_encoder_path vae_path', cache_dir='hf_cache model_cache',
+    placeholder_token='trigger trigger_word token instance_token concept_token keyword',
+    class_name='class class_token class_word concept', instance_prompt='caption default_caption caption_prefix',
+    resolution='size image_size train_resolution max_resolution',
     aspect_ratio_buckets='enable_bucket bucket bucketing aspect_ratio_bucketing',
     random_flip='flip_aug hflip flip flip_x', cache_latents='cache_latents_to_disk latent_caching cache_to_disk',
     max_sequence_length='max_token_length t5xxl_max_token_length tokenizer_max_length',
-    report_to='log_with logger tracker wandb',
+    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after',
+    keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit',
+    resume='resume_from_checkpoint continue_training resume_training', overwrite='overwrite_output_dir')
+
+# %% ../nbs/settings_file.ipynb #86e818be
+OF_PICTURES = dict(
     validation_prompts='validation_prompt sample_prompts sample_prompt sample_definition_file_name user_prompt_library',
     validation_steps='sample_every sample_every_n_steps validation_epochs validation_step_interval sample_after',
-    num_validation_images='validation_num_images', resume='resume_from_checkpoint continue_training resume_training',
-    overwrite='overwrite_output_dir', prompts='prompts_file prompt_file prompt from_file',
-    images='num num_images num_images_per_prompt n_images n_iter',
-    num_inference_steps='inference_steps sampling_steps sample_steps num_sampling_steps',
-    true_cfg_scale='cfg cfg_scale', guidance_scale='guidance distilled_guidance',
+    num_validation_images='validation_num_images', report_to='log_with logger tracker wandb',
+    run='lora lora_path adapter adapter_path weights network_weights lora_weights',
     strength='scale lora_scale lora_weight multiplier network_mul',
-    run='lora lora_path adapter adapter_path weights network_weights lora_weights', seed='random_seed',
-    compile='torch_compile', cache_dir='hf_cache model_cache',
-    # option -> what others call it
-    start_from='network_weights init_from initial_weights pretrained_lora warm_start',
-    background_weight='unmasked_weight mask_min_value masked_background_weight',
-    preservation_weight='diff_output_preservation diff_output_preservation_multiplier').items() for theirs in [theirs]}
+    prompts='prompts_file prompt_file prompt from_file', images='num num_images num_images_per_prompt n_images n_iter',
+    num_inference_steps='inference_steps sampling_steps sample_steps num_sampling_steps',
+    true_cfg_scale='cfg cfg_scale', guidance_scale='guidance distilled_guidance')
+
+SAME_AS = {ours: set(theirs.split()) for ours, theirs in (OF_TRAINING | OF_FILES | OF_PICTURES).items()}
 
 # %% ../nbs/settings_file.ipynb #e6a2c3b8
 ONE_SCALE = 'the adapter is added at strength 1, as with alpha = rank; tlora sample has --strength'
 NO_EPOCHS = 'a run is counted in optimizer steps, max_train_steps'
-NOT_NEEDED = {why: set(theirs.split()) for why, theirs in {
+NOT_OF_TRAINING = { # why an option is not needed -> what others call it
     ONE_SCALE: 'lora_alpha network_alpha alpha linear_alpha alpha_rank_scale',
     NO_EPOCHS: 'epochs num_train_epochs max_train_epochs num_epochs save_every_n_epochs',
-    'the live rank always follows the noise level; rank_schedule: constant is plain LoRA': 'enable_rank_masking rank_masking use_tlora '
-    'tlora enable_tlora sig_type',
-    'there is one kind of training here': 'trainer_type trainer network_module network_type network_args method training_method '
-    'lora_type model_type job type',
+    'the live rank always follows the noise level; rank_schedule: constant is plain LoRA':
+        'enable_rank_masking rank_masking use_tlora tlora enable_tlora sig_type',
+    'there is one kind of training here':
+        'trainer_type trainer network_module network_type network_args method training_method lora_type model_type job type',
     'nothing is dropped out; min_rank is what holds back overfitting': 'lora_dropout network_dropout dropout rank_dropout module_dropout '
-    'caption_dropout caption_dropout_rate caption_dropout_probability',
-    'crops are from the centre unless random_crop is set': 'center_crop', 'text encoders are never trained': 'train_text_encoder text_encoder_lr network_train_unet_only train_unet text_encoder_learning_rate', 'a photo is repeated by "repeats" in its line of metadata.jsonl': 'repeats num_repeats dataset_repeats',
-    'captions lie beside the photos as .txt': 'caption_extension caption_ext caption_column caption_strategy',
-    'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight num_class_images '
-    'class_prompt prior_generation_precision',
-    'the loss is flow matching, and its weight is weighting_scheme': 'snr_gamma min_snr_gamma noise_offset loss_type '
-    'model_prediction_type noise_scheduler prediction_type',
-    'attention is torch\'s own and needs no switch': 'xformers sdpa attention_mechanism enable_xformers_memory_efficient_attention '
-    'flash_attn mem_eff_attn', 'files are safetensors, in float32': 'save_precision save_model_as save_dtype',
+        'caption_dropout caption_dropout_rate caption_dropout_probability',
+    'the loss is flow matching, and its weight is weighting_scheme':
+        'snr_gamma min_snr_gamma noise_offset loss_type model_prediction_type noise_scheduler prediction_type',
+    "attention is torch's own and needs no switch":
+        'xformers sdpa attention_mechanism enable_xformers_memory_efficient_attention flash_attn mem_eff_attn',
+    'files are safetensors, in float32': 'save_precision save_model_as save_dtype',
     'the adapter is not averaged over steps': 'ema use_ema ema_config ema_decay',
     'nothing is sent to the Hub': 'push_to_hub hub_model_id',
+    'log.jsonl and train.log lie in output_dir': 'logging_dir logging_path',
+    'an optimizer has options of its own name here, such as adam_weight_decay': 'optimizer_args optimizer_params use_8bit_adam',
+    'the config file is given without a flag: tlora train FILE.yaml': 'config config_file dataset_config toml configuration'}
+
+# %% ../nbs/settings_file.ipynb #07d5004d
+NOT_OF_PHOTOS = {
+    'crops are from the centre unless random_crop is set': 'center_crop',
+    'text encoders are never trained':
+        'train_text_encoder text_encoder_lr network_train_unet_only train_unet text_encoder_learning_rate',
+    'a photo is repeated by "repeats" in its line of metadata.jsonl': 'repeats num_repeats dataset_repeats',
+    'captions lie beside the photos as .txt': 'caption_extension caption_ext caption_column caption_strategy',
+    'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight num_class_images '
+        'class_prompt prior_generation_precision',
     'photos are read in the process itself': 'dataloader_num_workers max_data_loader_n_workers num_workers',
-    'text is encoded once and kept, by cache_latents': 'cache_text_encoder_outputs cache_text_encoder_outputs_to_disk '
-    'cache_text_embeddings', 'log.jsonl and train.log lie in output_dir': 'logging_dir logging_path',
-    'an optimizer has options of its own name here, such as adam_weight_decay': 'optimizer_args optimizer_params use_8bit_adam', 'the config file is given without a flag: tlora train FILE.yaml': 'config config_file dataset_config toml configuration'}.items() for theirs in [theirs]} # why -> words
+    'text is encoded once and kept, by cache_latents':
+        'cache_text_encoder_outputs cache_text_encoder_outputs_to_disk cache_text_embeddings'}
+
+NOT_NEEDED = {why: set(theirs.split()) for why, theirs in (NOT_OF_TRAINING | NOT_OF_PHOTOS).items()}
 
 # %% ../nbs/settings_file.ipynb #08c1124a
 def known_elsewhere(
@@ -287,7 +306,8 @@ def check_keys(
     if words:
         told = [f'{key!r} {known_elsewhere(key, names) or "is unknown"}' for key in words]
         bare = all(o.endswith('is unknown') for o in told)
-        raise BadInput(f"{where}: {'unknown options: ' if len(told) > 1 else 'unknown option '}{'; '.join(told)}{'; see --help for all of them' if bare else ''}")
+        heading = 'unknown options: ' if len(told) > 1 else 'unknown option '
+        raise BadInput(f'{where}: {heading}{"; ".join(told)}' + ('; see --help for all of them' if bare else ''))
     for f in fields(cls):
         if f.default is MISSING and f.default_factory is MISSING and f.name not in values:
             raise BadInput(f"{where}: {f.name} is missing: {f.metadata['help']}")

@@ -215,26 +215,62 @@ def ask_hub(
         return hub_answers[name, revision]
     return answer
 
+# %% ../../nbs/base/access.ipynb #7735b2b4
+def describe_token() -> tuple[str,str]: # where it is kept, what to do if it is bad
+    "The token that the client sends."
+    variable = next((name for name in ('HF_TOKEN','HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
+    if variable: return f'{variable} in the environment', f'unset {variable}, or set it to a valid token'
+    return 'the saved token', 'run `hf auth login` with a valid token'
+
+# %% ../../nbs/base/access.ipynb #3506fd98
+TOKEN_SETTINGS = 'https://huggingface.co/settings/tokens'
+
+def describe_gate(
+    name:str, # id of a gated repository
+    page:str, # where its licence is accepted
+) -> tuple[str,str]: # what is wrong, what to do
+    "Why a licence holds back the files: no token, one that is not sent, or one whose owner has not accepted."
+    from huggingface_hub import constants, get_token
+    kept = describe_token()[0]
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token():
+        return f'{name} is gated, and HF_HUB_DISABLE_IMPLICIT_TOKEN keeps {kept} from being sent', 'unset HF_HUB_DISABLE_IMPLICIT_TOKEN'
+    if get_token() is None:
+        return (f'{name} is gated, and there is no token on this machine',
+            f'accept its licence on {page}, make a read token on {TOKEN_SETTINGS}, then run `hf auth login`')
+    return f'{name} is gated, and the owner of {kept} has not accepted its licence', f'accept it on {page}, logged in as that owner'
+
+# %% ../../nbs/base/access.ipynb #a3083e67
+def describe_unreached(
+    name:str, # repository id
+    error:Exception, # what the client raised before any answer came
+) -> tuple[str,str]: # what is wrong, what to do
+    "Why the Hub has not answered."
+    from huggingface_hub import errors
+    kind = type(error).__name__
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return (f'there is no folder {name} here, and HF_HUB_OFFLINE is set',
+            'unset it once to fetch what is missing, or give a folder that exists')
+    if kind in ('ReadError','RemoteProtocolError'):
+        return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
+    if kind in ('UnsupportedProtocol','InvalidURL'):
+        return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
+    unreached = f'there is no folder {name} here, and the Hub cannot be reached'
+    mend = ('give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, '
+        'or point HTTPS_PROXY at the proxy')
+    if type(error) is TimeoutError: return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
+    return f"{unreached} ({'no answer in time' if 'Timeout' in kind else kind})", mend
+
 # %% ../../nbs/base/access.ipynb #6d769563
 def describe_hub_error(
     name:str, # repository id
     error:Exception, # what the client raised
 ) -> tuple[str,str]: # what is wrong, what to do
     "A failed question to the Hub in one line. Nothing of the error's own text is repeated."
-    from huggingface_hub import constants, errors, get_token
+    from huggingface_hub import errors, get_token
     status,page = getattr(getattr(error, 'response', None), 'status_code', None),f'https://huggingface.co/{name}'
-    settings = 'https://huggingface.co/settings/tokens'
-    variable = next((name for name in ('HF_TOKEN','HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
-    kept,anew = (f'{variable} in the environment',f'unset {variable}, or set it to a valid token') if variable else (
-        'the saved token','run `hf auth login` with a valid token')
+    kept,anew = describe_token()
     if isinstance(error, UnicodeEncodeError): return f'{kept} has a letter that no token has', anew
-    if isinstance(error, errors.GatedRepoError) and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token():
-        return f'{name} is gated, and HF_HUB_DISABLE_IMPLICIT_TOKEN keeps {kept} from being sent', 'unset HF_HUB_DISABLE_IMPLICIT_TOKEN'
-    if isinstance(error, errors.GatedRepoError) and get_token() is None:
-        return (f'{name} is gated, and there is no token on this machine',
-            f'accept its licence on {page}, make a read token on {settings}, then run `hf auth login`')
-    if isinstance(error, errors.GatedRepoError):
-        return f'{name} is gated, and the owner of {kept} has not accepted its licence', f'accept it on {page}, logged in as that owner'
+    if isinstance(error, errors.GatedRepoError): return describe_gate(name, page)
     if isinstance(error, errors.RevisionNotFoundError): return f'{name} has no such revision', f'choose one from {page}/tree/main'
     # the client takes an expired token for a missing repository
     if status==401 and get_token() and 'X-Error-Code' not in error.response.headers:
@@ -247,22 +283,10 @@ def describe_hub_error(
     if status==401: return f'the Hub rejects {kept}', anew
     if status==403:
         return (f'{kept} may not read gated repositories',
-            f'edit it on {settings}: allow public gated repositories, or take a plain read token')
+            f'edit it on {TOKEN_SETTINGS}: allow public gated repositories, or take a plain read token')
     if status==429: return 'the Hub has had too many requests from here (429)', 'wait some minutes; with a token the limit is higher'
     if status: return f'the Hub answers {status} for {name}, of which there is no folder here', 'try again later'
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return (f'there is no folder {name} here, and HF_HUB_OFFLINE is set',
-            'unset it once to fetch what is missing, or give a folder that exists')
-    if type(error).__name__ in ('ReadError','RemoteProtocolError'):
-        return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
-    if type(error).__name__ in ('UnsupportedProtocol','InvalidURL'):
-        return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
-    unreached = f'there is no folder {name} here, and the Hub cannot be reached'
-    mend = ('give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, or point '
-        'HTTPS_PROXY at the proxy')
-    if type(error) is TimeoutError: return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
-    why = 'no answer in time' if 'Timeout' in type(error).__name__ else type(error).__name__
-    return f'{unreached} ({why})', mend
+    return describe_unreached(name, error)
 
 # %% ../../nbs/base/access.ipynb #bf898907
 # endings of files that are read; others are the same weights in older formats
@@ -323,9 +347,12 @@ def missing_files(
     for part in (p for p in parts if os.path.isdir(folder/p)):
         has_weights = not re.match('tokenizer|scheduler', part)
         indices = list((folder/part).glob('*.safetensors.index.json'))
-        shards = {shard for index in indices for shard in read_json(folder, f'{part}/{index.name}',
-            shape=SHARDS).get('weight_map', {'': '*.safetensors'}).values()}
-        lost += [f'{part}/{name}' for name in sorted(shards | ({'config.json'} if has_weights else set()))
-            if not os.path.exists(folder/part/name)]
-        if has_weights and not indices and not any(f.exists() and is_loaded_file(f'{part}/{f.name}', (part,)) for f in (folder/part).glob('*.safetensors')): lost.append(f'{part}/*.safetensors')
+        needed = {'config.json'} if has_weights else set()
+        for index in indices:
+            listed = read_json(folder, f'{part}/{index.name}', shape=SHARDS)
+            needed |= set(listed.get('weight_map', {'': '*.safetensors'}).values())
+        lost += [f'{part}/{name}' for name in sorted(needed) if not os.path.exists(folder/part/name)]
+        found = [f.name for f in (folder/part).glob('*.safetensors') if f.exists()]
+        if has_weights and not indices and not any(is_loaded_file(f'{part}/{name}', (part,)) for name in found):
+            lost.append(f'{part}/*.safetensors')
     return lost

@@ -151,7 +151,8 @@ def read_tensors(
     "All tensors of a file. Raises `BadInput` if it cannot be read whole, or a number is not finite."
     try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
     except pickle.UnpicklingError:
-        raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; give a lora.pt of the reference') from None
+        raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; '
+            'give a lora.pt of the reference') from None
     except (SafetensorError, RuntimeError, EOFError, OSError) as e:
         raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
     if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()):
@@ -161,8 +162,8 @@ def read_tensors(
     for key in used:
         kind = tensors[key].dtype
         if kind not in FLOATS:
-            raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, and an adapter is kept in float32, bfloat16, '
-                'float16 or float8; save it anew')
+            raise BadInput(f'{file} has {key} in {str(kind).removeprefix("torch.")}, '
+                'and an adapter is kept in float32, bfloat16, float16 or float8; save it anew')
         if not tensors[key].float().isfinite().all():
             raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]:
@@ -343,6 +344,21 @@ def guarded_load(
     if adapter_names(pipe.transformer): refuse_peft()
     return type(pipe).load_lora_weights(pipe, *args, **kwargs)
 
+# %% ../../nbs/base/checkpoint.ipynb #13dba86b
+def attach_(
+    transformer:nn.Module, # a diffusers transformer
+    name:str, # of the adapter in it
+    schedule:RankSchedule, # of the file
+    about:dict, # header of the file
+    tensors:dict[str, Tensor], # of the file
+) -> None:
+    "Put the weights of a file beside their linears, as a frozen adapter."
+    parts = parts_of(about['init'])
+    weights = {path: tuple(tensors[f'tlora.{path}.lora_{part}'] for part in parts)
+        for path in target_paths(transformer, about['targets'])}
+    add_tlora_(transformer, schedule, about['targets'], about['init'], name, weights=weights)
+    for p in tlora_parameters(transformer, name): p.requires_grad_(False)
+
 # %% ../../nbs/base/checkpoint.ipynb #a4c22b44
 def load_tlora_(
     transformer_or_pipe, # a diffusers transformer, or a pipeline that has one
@@ -363,11 +379,7 @@ def load_tlora_(
     check_fit(transformer, about, tensors)
     if not untrained: check_trained(tensors)
     if not fits_in_place(transformer, name, tensors):
-        parts = parts_of(about['init'])
-        weights = {path: tuple(tensors[f'tlora.{path}.lora_{part}'] for part in parts)
-            for path in target_paths(transformer, about['targets'])}
-        add_tlora_(transformer, schedule, about['targets'], about['init'], name, weights=weights)
-        for p in tlora_parameters(transformer, name): p.requires_grad_(False)
+        attach_(transformer, name, schedule, about, tensors)
         say_found(transformer, file, about)
     else:
         for key,weight in adapter_tensors(transformer, name).items(): weight.data.copy_(tensors[key])

@@ -118,10 +118,8 @@ class Flux1(Family):
         return read_twice(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 16, height/8, width/8)
         return (raw_latents(vae, pixels, generator) - vae.config.shift_factor)*vae.config.scaling_factor
-    def pack(self, latents:Tensor) -> Tensor: # (b, (h/2)*(w/2), 4c)
-        return pack_latents(latents)
-    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: # (b, c, h, w)
-        return unpack_latents(packed_latents, h, w)
+    def pack(self, latents:Tensor) -> Tensor: return pack_latents(latents) # (b, (h/2)*(w/2), 4c)
+    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: return unpack_latents(packed_latents, h, w) # (b, c, h, w)
     def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
             guidance_scale:float=1.) -> dict:
         return flux1_inputs(transformer, packed_latents, sigma, embeds, h, w, guidance_scale)
@@ -130,10 +128,9 @@ class Flux1(Family):
     def shift(self, tokens:int, steps:int=28) -> float: # linear in the tokens; the number of steps plays no part
         return self.low_mu + (self.high_mu - self.low_mu)*(tokens - 256)/(4096 - 256)
     def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None=None,
-                    guidance_scale:float=3.5, true_cfg_scale:float=1.) -> dict:
-        negative = negative_arguments(negative_embeds, true_cfg_scale)
-        return dict(embeds, **negative, latents=pack_latents(latents), guidance_scale=guidance_scale,
-            true_cfg_scale=true_cfg_scale)
+            guidance_scale:float=3.5, true_cfg_scale:float=1.) -> dict:
+        scales = dict(guidance_scale=guidance_scale, true_cfg_scale=true_cfg_scale)
+        return dict(embeds, **negative_arguments(negative_embeds, true_cfg_scale), latents=self.pack(latents), **scales)
 
 # %% ../../nbs/base/families.ipynb #bc79c431
 # what transformers 4 and 5 write of a tokenizer that is its file and no more, such as those of micro-FLUX

@@ -50,13 +50,12 @@ class BaseRef:
     def text_storage(self) -> str: # of the text encoders from `load_text`
         return self.text_encoders if self.text_encoders in STORAGE_KINDS else 'none'
 
-    def find(self, folders:tuple[str,...]=()) -> 'Base': # with these parts, as folders; none for the configs alone
-        return find_base(self, folders)
+    def find(self, folders:tuple[str,...]=()) -> 'Base': return find_base(self, folders) # with these parts; none for the configs alone
 
     def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
     def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
-        return replace(self, quantization=self.text_storage).load('text', 'cpu' if self.text_encoders=='cpu'
-            else device, dtype)
+        where = 'cpu' if self.text_encoders=='cpu' else device
+        return replace(self, quantization=self.text_storage).load('text', where, dtype)
 
 # %% ../../nbs/base/load.ipynb #9e6c01b1
 REPAIR_HINT = 'get the base anew from where its makers published it, for code of a base is never run'

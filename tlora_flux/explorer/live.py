@@ -106,10 +106,15 @@ def grid_html(
         about = escape(about_cell(board, at))
         return (f'<td style="padding:2px;vertical-align:top"><img width="{SIDE}" alt="{about}" title="{about}" '
             f'src="{small_picture(cell_thumbnail(board, at))}"></td>')
-    clamp = 'width:170px;font-size:12px;line-height:1.3;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere'
-    def words(s): return f'<div style="{clamp}" dir="auto" title="{escape(s["prompt"])}">{escape(s["prompt"])}</div><small>seed {s["seed"]}</small>'
+    clamp = ('width:170px;font-size:12px;line-height:1.3;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-orient:vertical;'
+        'overflow:hidden;overflow-wrap:anywhere')
+    def line(row, settings):
+        prompt = escape(settings['prompt'])
+        words = f'<div style="{clamp}" dir="auto" title="{prompt}">{prompt}</div><small>seed {settings["seed"]}</small>'
+        pictures = ''.join(cell((*row, c)) for c in columns)
+        return f'<tr><td style="text-align:left;vertical-align:top">{words}</td>{pictures}</tr>'
     heads = ''.join(f'<th style="text-align:left">{escape(board.columns[c].label)}</th>' for c in columns)
-    lines = [f'<tr><td style="text-align:left;vertical-align:top">{words(s)}</td>{"".join(cell((*row, c)) for c in columns)}</tr>' for row,s in [*rows.items()][:ROWS]]
+    lines = [line(*o) for o in [*rows.items()][:ROWS]]
     more = f'<p>and {len(rows) - ROWS} more rows</p>' if len(rows)>ROWS else ''
     return f'<table style="margin:0"><tr><th></th>{heads}</tr>{"".join(lines)}</table>{more}'
 

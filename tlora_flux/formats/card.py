@@ -246,7 +246,8 @@ def how_to_comfyui(
     e:Export, # settled
 ) -> str: # a section
     "What to copy where, what to open."
-    simple = f'\n- `{e.name}-workflow-without-ManualSigmas.json` is the same for a ComfyUI that has no ManualSigmas node.' if 10_000 % e.steps == 0 else ''
+    simple = (f'\n- `{e.name}-workflow-without-ManualSigmas.json` is the same for a ComfyUI that has no ManualSigmas node.'
+        if 10_000 % e.steps == 0 else '')
     micro = ('\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width '
         'the graph draws what is drawn here.' if e.family.name == 'micro-flux' else '')
     return f"""## In ComfyUI

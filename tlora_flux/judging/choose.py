@@ -179,9 +179,11 @@ def why_chosen(
     "Why, in plain words."
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
-    behind = f', and the highest score, at step {best.step}, is only {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
-    return (f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could "
-        f"be as good{behind}")
+    others = ', '.join(f'{o.step}' for o in rest)
+    close = f'too close to call, so the earliest of those that could be the best, {said}; {others} could be as good'
+    if best is row: return close
+    points = 100*(best.gain.value - row.gain.value)
+    return f'{close}, and the highest score, at step {best.step}, is only {points:.0f} points above it'
 
 # %% ../../nbs/judging/choose.ipynb #e0c7dc6a
 def why_none(

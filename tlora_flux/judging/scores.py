@@ -194,8 +194,12 @@ def mixed_rows(
             drawn.setdefault(at[:2], []).append({k: v for k, v in cell.settings.items() if k not in COLUMN_FIELDS})
     mixed = {at for at, found in drawn.items() if any(o != found[0] for o in found)}
     kinds = [field for field in FIELDS if len({found[0].get(field) for found in drawn.values()}) > 1]
-    notes = [f'prompts differ in {", ".join(kinds)}, each with the same for all checkpoints, so these are compared all the same'] if kinds else []
-    if mixed: notes.append(f'{len(mixed)} of {len(drawn)} rows are left out, because their pictures were drawn with different settings')
+    notes = []
+    if kinds:
+        notes.append(f'prompts differ in {", ".join(kinds)}, each with the same for all checkpoints, '
+            'so these are compared all the same')
+    if mixed:
+        notes.append(f'{len(mixed)} of {len(drawn)} rows are left out, because their pictures were drawn with different settings')
     return mixed, notes
 
 # %% ../../nbs/judging/scores.ipynb #b0a1ae3d

@@ -78,10 +78,12 @@ def table_lines(
     names = [o for o in ('fidelity', 'alignment', 'sameness', 'copying', 'gain')
         if any(getattr(row, o) for row in rows)]
     def cell(o): return f'{100*o.value:5.0f} ({100*o.low:.0f} to {100*o.high:.0f})' if o else ''
-    def marks(row): return ' <- recommended' if row.step is not None and row.step == chosen else ' all alike' if row.vetoed else ''
-    lines = [''.join([f"{'base' if row.step is None else row.step!s:>6}",
-        *(f'{cell(getattr(row, o)):>20}' for o in names), marks(row)]) for row in rows]
-    return [''.join([f"{'step':>6}", *(f'{o:>20}' for o in names)]), *lines]
+    def line(row):
+        name = 'base' if row.step is None else str(row.step)
+        chosen_here = row.step is not None and row.step == chosen
+        mark = ' <- recommended' if chosen_here else ' all alike' if row.vetoed else ''
+        return f'{name:>6}' + ''.join(f'{cell(getattr(row, o)):>20}' for o in names) + mark
+    return [f"{'step':>6}" + ''.join(f'{o:>20}' for o in names), *map(line, rows)]
 
 # %% ../../nbs/judging/verdict.ipynb #e0981e23
 def plain_judgement(

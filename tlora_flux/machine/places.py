@@ -41,7 +41,9 @@ class Place:
     free:int # bytes that this user may still write
     writable:bool=True # may this user write there?
 
-NETWORK = re.compile(r'nfs\d?|cifs|smb(3|fs)?|afs|afpfs|webdav|9p|lustre|ceph|glusterfs|beegfs|gpfs|autofs|virtiofs|(mac|osx)?fuse|fuse\..+') # kinds of file systems behind a network, or a program
+# kinds of file systems behind a network, or a program
+NETWORK = re.compile(r'nfs\d?|cifs|smb(3|fs)?|afs|afpfs|webdav|9p|lustre|ceph|glusterfs|beegfs|gpfs|autofs|virtiofs|(mac|osx)?fuse'
+    r'|fuse\..+')
 NO_DISK = 'tmpfs','devtmpfs','proc','sysfs','squashfs','overlay' # and those that keep nothing, or hide what lies below
 
 # %% ../../nbs/machine/places.ipynb #5ca2cb4f

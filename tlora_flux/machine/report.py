@@ -76,6 +76,29 @@ def as_finding(
     except BadInput as e: return [Finding(topic, 'fail', *str(e).split('; ', 1))]
     return []
 
+# %% ../../nbs/machine/report.ipynb #b5f30707
+def disk_mend(
+    here:dict[str,int], # use -> bytes that it takes on the disk
+    place:Place, # of that disk, which is short
+    taken:dict[int,int], # number of a file system -> bytes that the run takes there in all
+    roomy:Callable[[], list[Place]], # where there may be room
+) -> str: # what to do
+    "Which folder to move where, or how much to free."
+    need,output,stays = sum(here.values()),here.get('output', 0),here.get(REST_OF_RUN, 0)
+    cache = need - output - stays
+    moves = [{'cache_dir':cache}, {'output_dir':output}, {'cache_dir':cache, 'output_dir':output}]
+    move = next((m for m in moves if need - sum(m.values()) + 1e9 <= place.free), moves[2])
+    helps = need > stays and stays <= place.free
+    better = [p for p in (roomy() if helps else [])
+        if p.device!=place.device and p.free > sum(move.values()) + taken.get(p.device, 0) + 1e9]
+    if not better:
+        return f'free {in_gb(need + 1e9 - place.free)} on {place.mount}' + ('; no other writable disk has room' if helps else '')
+    target = better[0]
+    fields = ' and '.join(f'{option}: {Path(target.path)/"tlora"/option.removesuffix("_dir")}' for option in move if move[option])
+    note = ', which moves hub cache, xet cache and TMPDIR there for this run' if move.get('cache_dir') else ''
+    slow = f', on a {target.kind} mount: slower, but it has room' if NETWORK.fullmatch(target.kind) else ''
+    return f'set {fields}{note}; {in_gb(target.free)} are free there{slow}'
+
 # %% ../../nbs/machine/report.ipynb #ee5b7308
 def disk_rows(
     needs:dict[str,tuple[Place,int]], # use -> where, and bytes it will take; one of them is `hub cache`
@@ -87,27 +110,16 @@ def disk_rows(
     for device,need in total.items():
         here = {use: n for use,(place,n) in needs.items() if place.device==device and n}
         place = next(p for p,_ in needs.values() if p.device==device)
-        what = f"{' + '.join(f'{use} {in_gb(n)}' for use,n in here.items()) or 'nothing'} on {place.mount}, {in_gb(place.free)} free"
+        uses = ' + '.join(f'{use} {in_gb(n)}' for use,n in here.items()) or 'nothing'
+        what = f'{uses} on {place.mount}, {in_gb(place.free)} free'
         if need+1e9 <= place.free: rows.append(Finding('disk', 'pass', what)); continue
-        output,stays = here.get('output', 0),here.get(REST_OF_RUN, 0)
-        cache = need - output - stays
-        moves = [{'cache_dir':cache}, {'output_dir':output}, {'cache_dir':cache, 'output_dir':output}]
-        move = next((m for m in moves if need - sum(m.values()) + 1e9 <= place.free), moves[2])
-        helps = need > stays and stays <= place.free
-        better = [p for p in (roomy() if helps else []) if p.device!=device and p.free > sum(move.values())
-            + total.get(p.device, 0) + 1e9]
-        fields = (' and '.join(f'{option}: {Path(better[0].path)/"tlora"/option.removesuffix("_dir")}'
-            for option in move if move[option]) if better else '')
-        slow = (f', on a {better[0].kind} mount: slower, but it has room' if better
-            and NETWORK.fullmatch(better[0].kind) else '')
-        note = ', which moves hub cache, xet cache and TMPDIR there for this run' if move.get('cache_dir') else ''
-        mend = (f'set {fields}{note}; {in_gb(better[0].free)} are free there{slow}' if better
-            else f'free {in_gb(need + 1e9 - place.free)} on {place.mount}' + ('; no other writable disk has room' if helps else ''))
-        rows.append(Finding('disk', 'warn' if need<=place.free else 'fail', what, mend))
+        rows.append(Finding('disk', 'warn' if need<=place.free else 'fail', what, disk_mend(here, place, total, roomy)))
     # what is to be fetched names its folder first
     closed = {place.path: use for use,(place,_) in reversed(needs.items()) if not place.writable}
-    return (rows + [Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there',
-        CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')) for path,use in reversed(closed.items())])
+    for path,use in reversed(closed.items()):
+        mend = CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')
+        rows.append(Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there', mend))
+    return rows
 
 # %% ../../nbs/machine/report.ipynb #9851fb23
 def who_takes_it(
@@ -144,6 +156,20 @@ def memory_mend(
     return (f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use '
         + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size'))
 
+# %% ../../nbs/machine/report.ipynb #fc7e0d3a
+def host_memory_rows(
+    want:MemoryRequest, # of the run
+    machine:Machine, # where
+    held:Phase, # what keeps the most in main memory
+) -> list[Finding]: # one, or none
+    "Weights that wait in main memory, where they do not fit."
+    if held.host <= machine.ram_free: return []
+    reads = held.name.startswith('read')
+    option = f'text_encoders={want.base.text_encoders}' if reads else f'offload={want.offload}'
+    return [Finding('memory', 'fail',
+        f'{option} keeps {in_gb(held.host)} (computed) of weights in main memory, {in_gb(machine.ram_free)} are free',
+        f"set {'text_encoders: int8' if reads else 'offload: none'}, or use a machine with more memory")]
+
 # %% ../../nbs/machine/report.ipynb #5aa34762
 def memory_rows(
     figures:ModelSizes, # of the base
@@ -153,20 +179,19 @@ def memory_rows(
 ) -> list[Finding]: # one a task, and one for main memory where it has to hold weights
     "Set the plan against the machine. For a training run, sampling after it is a warning only: its settings are chosen later."
     gpu,rows = bool(machine.gpu),[]
-    room,where = (machine.vram_free,f'{in_gb(machine.vram_free)} free on the {machine.gpu}') if gpu else (
-        machine.ram_free,f'{in_gb(machine.ram_free)} free in main memory, and no GPU')
+    room = machine.vram_free if gpu else machine.ram_free
+    where = f'{in_gb(room)} free ' + (f'on the {machine.gpu}' if gpu else 'in main memory, and no GPU')
     for trains in ([True,False] if want.trains else [False]):
         plan = partial(plan_training if trains else plan_sampling, figures)
-        fullest,held = max(plan(want), key=lambda p: p.needs(gpu)),max(plan(want), key=lambda p: p.host)
+        fullest = max(plan(want), key=lambda p: p.needs(gpu))
+        held = max(plan(want), key=lambda p: p.host)
         top = ', '.join(f'{part} {in_gb(size)}' for part,size in sorted(fullest.gpu.items(), key=lambda kv: -kv[1])[:3])
         what = f'{fullest.task} takes {in_gb(fullest.needs(gpu))} (computed) at its peak ({fullest.name}: {top}); {where}'
         state = 'fail' if trains==want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
         fits = fullest.needs(gpu) <= room
-        rows.append(Finding('memory', 'pass' if fits else state, what, '' if fits
-            else memory_mend(plan, want, machine, preset if trains else '')))
-        option = f'text_encoders={want.base.text_encoders}' if held.name.startswith('read') else f'offload={want.offload}'
-        if gpu and held.host > machine.ram_free and trains==want.trains:
-            rows.append(Finding('memory', 'fail', f'{option} keeps {in_gb(held.host)} (computed) of weights in main memory, {in_gb(machine.ram_free)} are free', f"set {'text_encoders: int8' if option.startswith('text') else 'offload: none'}, or use a machine with more memory"))
+        mend = '' if fits else memory_mend(plan, want, machine, preset if trains else '')
+        rows.append(Finding('memory', 'pass' if fits else state, what, mend))
+        if gpu and trains==want.trains: rows += host_memory_rows(want, machine, held)
     if not gpu and figures.transformer > 1e9:
         rows.append(Finding('memory', 'warn', 'without a GPU a step takes minutes',
             'use a machine with a GPU, or the base micro, which is made for this'))
@@ -210,7 +235,10 @@ def software_rows(
             f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}',
             f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
     if machine.gpu and want.precision=='bf16' and machine.capability < (8,0):
-        rows.append(Finding('software', 'warn', f"{machine.gpu} has compute capability {'.'.join(map(str, machine.capability))}; bfloat16 starts at 8.0 and is slow below", 'use an Ampere card or newer; float16 overflows in FLUX'))
+        has = '.'.join(map(str, machine.capability))
+        rows.append(Finding('software', 'warn',
+            f'{machine.gpu} has compute capability {has}; bfloat16 starts at 8.0 and is slow below',
+            'use an Ampere card or newer; float16 overflows in FLUX'))
     package = OPTIONAL.get(want.optimizer)
     if want.trains and package and not installed(package):
         rows.append(Finding('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed',
@@ -230,7 +258,8 @@ def launcher_rows(
     try: answers = yaml.safe_load((folder/'default_config.yaml').read_text(encoding='utf-8'))
     except (OSError, ValueError, yaml.YAMLError): return [] # none were given, or the launcher will say it
     kind = SHARDED.get(answers.get('distributed_type')) if isinstance(answers, dict) else None
-    return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: answer `accelerate config` anew')] if kind else []
+    return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: '
+        'answer `accelerate config` anew')] if kind else []
 
 # %% ../../nbs/machine/report.ipynb #773074d1
 def storage_rows(
@@ -243,17 +272,20 @@ def storage_rows(
     rows,slow = [],speed is not None and speed < 2e8
     if NETWORK.fullmatch(place.kind):
         rows.append(Finding('storage', 'warn',
-            f'the model is on {place.mount}, a {place.kind} file system: reading {in_gb(largest)} of weights from it stalls when the '
-            'network does', 'set cache_dir to a folder on a local disk'))
+            f'the model is on {place.mount}, a {place.kind} file system: '
+            f'reading {in_gb(largest)} of weights from it stalls when the network does',
+            'set cache_dir to a folder on a local disk'))
     if slow:
-        rows.append(Finding('storage', 'warn', f'{place.mount} reads {in_gb(speed)} a second: {largest/speed/60:.0f} minutes for {in_gb(largest)} of weights', 'set cache_dir to a folder on a faster disk'))
+        rows.append(Finding('storage', 'warn',
+            f'{place.mount} reads {in_gb(speed)} a second: {largest/speed/60:.0f} minutes for {in_gb(largest)} of weights',
+            'set cache_dir to a folder on a faster disk'))
     if machine.ram < largest:
         rows.append(Finding('storage', 'warn',
-            f'main memory, {in_gb(machine.ram)}, is smaller than the {in_gb(largest)} of weights that pass through it: what was read is '
-            'dropped and read again',
-                                              'use a machine with more memory, or a local SSD and no offload at all'))
-    return (rows or [Finding('storage', 'pass', f'the model is on {place.mount} ({place.kind})'
-        + (f', {in_gb(speed)} a second' if speed else ''))])
+            f'main memory, {in_gb(machine.ram)}, is smaller than the {in_gb(largest)} of weights that pass through it: '
+            'what was read is dropped and read again',
+            'use a machine with more memory, or a local SSD and no offload at all'))
+    rate = f', {in_gb(speed)} a second' if speed else ''
+    return rows or [Finding('storage', 'pass', f'the model is on {place.mount} ({place.kind}){rate}')]
 
 # %% ../../nbs/machine/report.ipynb #7034bfbf
 @dataclass(frozen=True)
@@ -381,15 +413,27 @@ def apply_and_check_options(
     if isinstance(cfg, SampleConfig): return cfg,rows,''
     rows += unwritten_places(cfg)
     if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'):
-        rows.append(Finding('config', 'warn', f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
+        rows.append(Finding('config', 'warn',
+            f'cache_dir={cfg.cache_dir} shares no folder with output_dir={cfg.output_dir}, '
+            'so only its last name is written into the run', 'give tlora sample the same --cache-dir'))
     rows += as_finding('config', concept_dir, cfg.instance_data_dir) + as_finding('config', check_run, cfg)
     if cfg.targets not in family.targets:
         from tlora_flux.method.adapter import target_pattern
         rows += as_finding('config', target_pattern, None, cfg.targets)
     small = as_finding('memory', apply_preset, cfg, family, figures)
     if small: return replace(cfg, preset=None),rows + small,''
-    return apply_preset(cfg, family, figures),rows,preset_for_card(cfg, family, figures,
-        machine.vram) if machine.gpu and not cfg.preset else ''
+    fitting = preset_for_card(cfg, family, figures, machine.vram) if machine.gpu and not cfg.preset else ''
+    return apply_preset(cfg, family, figures),rows,fitting
+
+# %% ../../nbs/machine/report.ipynb #c3798460
+def speed_of_weights(
+    base:BaseRef, # which base
+    here:Path|None, # its folder, if it is on this machine
+) -> float|None: # bytes a second; None where there is no large file yet
+    "How fast the transformer's files are read."
+    weights = [base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
+    large = [f for f in weights if f.stat().st_size > 1e8]
+    return read_speed(large[0]) if large else None
 
 # %% ../../nbs/machine/report.ipynb #4740cb0b
 def survey(
@@ -416,13 +460,11 @@ def survey(
     cfg,more,preset = apply_and_check_options(cfg, base, known, figures, machine)
     want = memory_request(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose
     want = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep)
-    weights = [base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
-    speeds = [read_speed(f) for f in weights if f.stat().st_size > 1e8][:1]
-    return Survey(want=want, figures=family and figures, machine=machine, access=rows + more,
+    problems = version_problems()
+    return Survey(want=want, figures=family and figures, machine=machine, access=rows + more, preset=preset,
         home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
-                 roomy=places_with_room, problems=(problems := version_problems()), newer=[] if problems
-                 else untried_versions(), packages=place_of(Path(util.find_spec('torch').origin).parent),
-                 speed=next(iter(speeds), None), preset=preset)
+        roomy=places_with_room, problems=problems, newer=[] if problems else untried_versions(),
+        packages=place_of(Path(util.find_spec('torch').origin).parent), speed=speed_of_weights(base, here))
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(

@@ -69,15 +69,15 @@ def diagnose(
     return f'it sleeps and reads nothing ({seen}): it waits for the GPU, a lock, or another process'
 
 # %% ../../nbs/machine/stall.ipynb #d433f2b6
+@dataclass
 class StallWatch:
     "A context in which a thread watches the time between calls of `tick`; it reports a stall and never ends anything."
-    def __init__(self,
-        say:Callable[[str], object]=logger.warning, # is given the line
-        factor:float=10., # a step of this many medians is a stall
-        least:float=2., # seconds; nothing shorter is one
-        warmup:int=3, # steps before it begins
-    ):
-        self.say,self.factor,self.least,self.warmup = say,factor,least,warmup
+    say:Callable[[str], object]=logger.warning # is given the line
+    factor:float=10. # a step of this many medians is a stall
+    least:float=2. # seconds; nothing shorter is one
+    warmup:int=3 # steps before it begins
+
+    def __post_init__(self):
         self.times,self.began,self.over = [],time.monotonic(),threading.Event()
 
     def tick(self): # after every step
@@ -94,8 +94,8 @@ class StallWatch:
             if limit is None or told==began or time.monotonic() - began < limit: continue
             told,before = began,vitals(besides=me)
             if before is None or self.over.wait(self.least/4): continue
-            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: '
-                f'{diagnose(before, vitals(besides=me))}')
+            why = diagnose(before, vitals(besides=me))
+            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {why}')
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.watch, daemon=True)

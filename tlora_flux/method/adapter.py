@@ -175,11 +175,13 @@ class TLoRALinear(LoRAWeights):
 # %% ../../nbs/method/adapter.ipynb #14f02a69
 TARGETS = {
     'FluxTransformer2DModel': {
-        'attention': r'transformer_blocks\.\d+\.attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj)|single_transformer_blocks\.\d+\.attn\.to_[qkv]',
+        'attention': r'transformer_blocks\.\d+\.attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj)'
+                     r'|single_transformer_blocks\.\d+\.attn\.to_[qkv]',
         'all-linear': r'transformer_blocks\.\d+\.(attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)|ff(_context)?\.net\.(0\.proj|2))'
                       r'|single_transformer_blocks\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out)'},
     'Flux2Transformer2DModel': {
-        'attention': r'transformer_blocks\.\d+\.attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj)|single_transformer_blocks\.\d+\.attn\.to_qkv_mlp_proj',
+        'attention': r'transformer_blocks\.\d+\.attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj)'
+                     r'|single_transformer_blocks\.\d+\.attn\.to_qkv_mlp_proj',
         'all-linear': r'transformer_blocks\.\d+\.(attn\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)|ff(_context)?\.linear_(in|out))'
                       r'|single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)'},
 }
@@ -211,11 +213,12 @@ def target_paths(
     pattern,paths,end = target_pattern(transformer, targets),[],time.monotonic() + SECONDS_TO_MATCH
     try:
         for path,module in transformer.named_modules():
-            part = paths and path.startswith(paths[-1] + '.')
-            if not part and hasattr(module, 'in_features') and pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
+            inside = paths and path.startswith(paths[-1] + '.')
+            if inside or not hasattr(module, 'in_features'): continue
+            if pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
     except TimeoutError:
-        raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; write it without a repetition inside a '
-            'repetition') from None
+        raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; '
+            'write it without a repetition inside a repetition') from None
     if not paths:
         raise BadInput(f'targets={targets!r} matches no linear of {type(transformer).__name__}; a whole path looks like '
             'transformer_blocks.0.attn.to_q')

@@ -60,6 +60,17 @@ def level_of(
     part = torch.floor(levels*fraction).long().clamp(max=levels - 1)
     return (2*free*part + levels - 1) // (2*levels - 2)
 
+# %% ../../nbs/method/schedule.ipynb #45c99269
+def ranks_at(
+    s, # the schedule
+    sigma:Tensor, # noise levels, float32 in [0, 1], any shape
+) -> Tensor: # int64 of the same shape
+    "The live ranks: the equations above, without a check."
+    fraction = RANK_SHAPES[s.kind](sigma, s.mu) ** s.exponent
+    free = (s.max_rank - s.min_rank)//s.factor
+    groups = torch.floor(free*fraction).long() if s.levels is None else level_of(fraction, free, s.levels)
+    return (s.factor*groups + s.min_rank) * (sigma <= s.gate)
+
 # %% ../../nbs/method/schedule.ipynb #a38c0350
 def check_ranks(
     s, # the schedule
@@ -105,10 +116,7 @@ class RankSchedule:
         sigma_32 = check_sigma(torch.as_tensor(sigma, dtype=torch.float32))
         if sigma_32.ndim and not isinstance(sigma, Tensor):
             raise BadInput(f'sigma={sigma} must be a number or a tensor')
-        fraction = RANK_SHAPES[self.kind](sigma_32, self.mu) ** self.exponent
-        free = (self.max_rank - self.min_rank)//self.factor
-        groups = torch.floor(free*fraction).long() if self.levels is None else level_of(fraction, free, self.levels)
-        live = (self.factor*groups + self.min_rank) * (sigma_32 <= self.gate)
+        live = ranks_at(self, sigma_32)
         return live if isinstance(sigma, Tensor) else live.item()
 
     def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank)

@@ -162,10 +162,11 @@ def check_places(
     folder:Path, # concept folder
     shelf:Shelf, # of its images
 ) -> None:
-    """Raises `BadInput` for a caption without its photo, and for words and masks that lie where nothing looks for
-    them; says which pictures are not trained."""
+    "Raises `BadInput` for a caption without its photo, and for words and masks where nothing looks for them."
     for path in sorted(folder.iterdir()):
-        if path.name in ('metadata.jsonl', 'metadata.csv') or path.suffix.lower() in ('.txt', '.caption') and as_seen(path.stem) in shelf.photos: raise BadInput(f'{path} is not read there; move it into {folder}/images')
+        is_caption = path.suffix.lower() in ('.txt', '.caption') and as_seen(path.stem) in shelf.photos
+        if is_caption or path.name in ('metadata.jsonl', 'metadata.csv'):
+            raise BadInput(f'{path} is not read there; move it into {folder}/images')
         if path.is_dir() and path.name.lower() in ('caption', 'captions', 'mask', 'masks') and path.name != 'masks':
             raise BadInput(f'{path} is not read; '
                 + ('rename it to masks' if path.name[0] in 'mM' else f'move the captions into {folder}/images'))
@@ -319,5 +320,7 @@ def concept_fingerprint(
     "A hash of all bytes and captions; file names do not count."
     h = blake2b(digest_size=8)
     for o in photos:
-        for part in (read_bytes(o.path), o.caption.encode(), read_bytes(o.mask) if o.mask else b'', str(o.repeats).encode() + o.colours.encode()): h.update(blake2b(part).digest())
+        mask = read_bytes(o.mask) if o.mask else b''
+        for part in (read_bytes(o.path), o.caption.encode(), mask, f'{o.repeats}{o.colours}'.encode()):
+            h.update(blake2b(part).digest())
     return h.hexdigest()

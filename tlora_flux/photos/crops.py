@@ -222,7 +222,8 @@ def preview_sheet(
     tiles, gap, top = [crop_tile(photos[o.photo], o) for o in tqdm(chosen, 'preview', delay=2)], 8, 24
     (w, h), columns = tiles[0].size, max(2, min(columns, len(tiles)))
     sheet = Image.new('RGB', (columns*(w + gap) + gap, top + math.ceil(len(tiles)/columns)*(h + gap) + gap), 'white')
-    title = f'{len(tiles)} of {len(examples)} examples from {len(photos)} photo{"s"*(len(photos) > 1)}, {resolution} px' + (f'; pale parts count {background:g}' if background else '; pale parts do not count')*any(o.mask for o in photos)
+    title = f'{len(tiles)} of {len(examples)} examples from {len(photos)} photo{"s"*(len(photos) > 1)}, {resolution} px'
+    if any(o.mask for o in photos): title += f'; pale parts count {background:g}' if background else '; pale parts do not count'
     ImageDraw.Draw(sheet).text((gap, 5), title, 'black', ImageFont.load_default(13))
     for i, o in enumerate(tiles): sheet.paste(o, (gap + i%columns*(w + gap), top + i//columns*(h + gap)))
     return sheet

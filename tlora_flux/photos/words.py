@@ -52,7 +52,8 @@ def refuse_foreign(
 
 # %% ../../nbs/photos/words.ipynb #9a0b299c
 DASHES = '‐‑‒–—―−－'
-FALSE_FLAG = re.compile(rf'(?:(?<!\S)-+|[-{DASHES}]*[{DASHES}][-{DASHES}]*)\s?(?:(?P<short>[whsdgl])(?:\s*=\s*|\s+)[\d.]+|(?P<word>n|ar|no|seed|steps|width|height)(?:\s*=|\s)\s*\S)')
+FALSE_FLAG = re.compile(rf'(?:(?<!\S)-+|[-{DASHES}]*[{DASHES}][-{DASHES}]*)\s?'
+    r'(?:(?P<short>[whsdgl])(?:\s*=\s*|\s+)[\d.]+|(?P<word>n|ar|no|seed|steps|width|height)(?:\s*=|\s)\s*\S)')
 
 # %% ../../nbs/photos/words.ipynb #5434d707
 def refuse_false_flags(

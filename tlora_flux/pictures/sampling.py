@@ -406,7 +406,10 @@ def equal_cells(
         for entry in planned_cells(plan):
             settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
             picture = file.parent/Path(str(entry.get('file'))).name
-            if (name := missing.get(key(settings))) and name not in found and (said := read_cell(picture)) and (said.settings, said.origin)==(settings, origin): found[name] = picture
+            name = missing.get(key(settings))
+            if not name or name in found: continue
+            said = read_cell(picture)
+            if said and (said.settings, said.origin)==(settings, origin): found[name] = picture
     return found
 
 # %% ../../nbs/pictures/sampling.ipynb #82aecac1
@@ -503,10 +506,12 @@ def drawing_errors(
         if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
         raise
     except OSError as e:
-        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; once that is mended, the same command goes on from what is drawn') from None
+        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; '
+            'once that is mended, the same command goes on from what is drawn') from None
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
-        raise BadInput('another process of this grid has ended, so this one ends too; the same command goes on from what is drawn') from None
+        raise BadInput('another process of this grid has ended, so this one ends too; '
+            'the same command goes on from what is drawn') from None
 
 # %% ../../nbs/pictures/sampling.ipynb #84dfeff4
 def copy_cells(

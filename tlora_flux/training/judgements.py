@@ -86,6 +86,22 @@ def write_end(
     "Remember that a run has ended itself: one that is resumed does not train past its end, and who watches it need not wait."
     atomic_write(run/ENDED, lambda part: part.write_text(json.dumps(dict(step=step, why=why)) + '\n', encoding='utf-8'))
 
+# %% ../../nbs/training/judgements.ipynb #6b4b63b2
+def judge_or_warn(
+    judging, # a `Judging`; `able` is put out where it cannot be made
+    step:int, # optimizer steps done
+): # what `judge` answers; None where that has failed
+    "Judge the pictures so far."
+    cfg, run = judging.trainer.cfg, judging.run
+    try:
+        with memory_for('while the run was judged', 'training goes on without it'), memory_given_back():
+            if judging.probe: measure_bands_(judging, step)
+            return judge(run/'validation', cache_dir=cfg.cache_dir)
+    except (BadInput, OutOfMemory, OSError) as e:
+        judging.able = False
+        judging.logger.warning(f'the run is not judged any more ({without_places(e, run, cfg.cache_dir)}); '
+            '`tlora judge` does it afterwards')
+
 # %% ../../nbs/training/judgements.ipynb #4c20c0ac
 @dataclass
 class Judging:
@@ -97,9 +113,8 @@ class Judging:
 
     def __post_init__(self):
         self.run, self.logger = Path(self.trainer.cfg.output_dir), logging.getLogger('tlora_flux.train')
-        # an earlier run's may lie there still
-        self.bands = (read_bands(self.run/'bands.json', self.trainer.done) if self.trainer.done
-            else dict(steps=[], losses={}))
+        self.bands = dict(steps=[], losses={}) # where nothing is done yet, an earlier run's file may lie there still
+        if self.trainer.done: self.bands = read_bands(self.run/'bands.json', self.trainer.done)
 
     def __call__(self, step:int) -> bool: # whether the run is to end here; all processes have to ask
         why = self.look(step) if self.trainer.accelerator.is_main_process and self.able else None
@@ -107,19 +122,12 @@ class Judging:
         return bool(why)
 
     def look(self, step): # -> why the run is to end
-        cfg = self.trainer.cfg
-        try:
-            with memory_for('while the run was judged', 'training goes on without it'), memory_given_back():
-                if self.probe: measure_bands_(self, step)
-                done = judge(self.run/'validation', cache_dir=cfg.cache_dir)
-        except (BadInput, OutOfMemory, OSError) as e:
-            self.able = False
-            return self.logger.warning(f'the run is not judged any more ({without_places(e, self.run, cfg.cache_dir)}); `tlora judge` '
-                'does it afterwards')
+        cfg, done = self.trainer.cfg, judge_or_warn(self, step)
+        if done is None: return None
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
-        why = (cfg.stop_when_overfit and step < cfg.max_train_steps
-            and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every))
+        may_stop = cfg.stop_when_overfit and step < cfg.max_train_steps
+        why = may_stop and why_overfit(done.advice, cfg.overfit_patience, cfg.judge_every)
         if why: self.say_memorising(), self.logger.info(why), write_end(self.run, step, why)
         return why
 

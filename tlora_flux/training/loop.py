@@ -27,7 +27,7 @@ from ..base.families import FAMILIES, Family, family_of, refuse_unused
 from ..base.access import caches_at, check_launch, check_versions, local_base
 from ..base.quantised import check_storage
 from ..base.device import DTYPES, memory_for, memory_given_back
-from ..base.load import BaseRef
+from ..base.load import Base, BaseRef
 from ..base.checkpoint import adapter_tensors, load_tlora_
 from ..photos.concept import class_caption, concept_dir, concept_fingerprint, Photo
 from ..photos.prompts import read_prompts
@@ -149,6 +149,19 @@ def say_if_ranks_are_silent(
     mend = f'with rank_levels={levels} all of them are' if levels else 'take a lower rank'
     logger.warning(f'{silent} of rank={rank} are trained, and live at none of the {steps} steps that a picture takes; {mend}')
 
+# %% ../../nbs/training/loop.ipynb #e73aebe7
+def fill_options(
+    cfg:TrainConfig, # with gaps
+    base:Base, # what is trained
+    mu:float, # the family's shift at this size
+) -> TrainConfig: # without
+    "What a person left open, as the family has it."
+    commit = base.folder.name if base.folder.parent.name == 'snapshots' else None # the Hub's cache names a folder by its commit
+    known = dict(base.family.defaults, sigma_mu=mu, revision=commit)
+    if cfg.optimizer == 'prodigy': known['learning_rate'] = 1.
+    cfg = fill_defaults(cfg, known)
+    return fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps)) if cfg.validation_prompts else cfg
+
 # %% ../../nbs/training/loop.ipynb #4bb627fb
 def settle_config(
     cfg:TrainConfig, # as a person gave it
@@ -162,20 +175,17 @@ def settle_config(
     if family.not_trainable: raise BadInput(family.not_trainable)
     cfg = apply_preset(cfg, family, figures_of_base(base))
     if cfg.compile and cfg.quantization in family.not_compiled:
-        raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, where torch cannot '
-            'differentiate the compiled blocks (pytorch/ao#1463); leave compile out, or set quantization to none')
+        raise BadInput(f'compile does not go with quantization={cfg.quantization} in training on {family.name}, '
+            'where torch cannot differentiate the compiled blocks (pytorch/ao#1463); '
+            'leave compile out, or set quantization to none')
     refuse_unused(family, guidance_scale=None if cfg.guidance_scale == 1 else cfg.guidance_scale)
     for option in ('quantization', 'text_encoders'): check_storage(getattr(cfg, option), option)
-    mu = family.shift(((cfg.resolution or family.defaults['resolution'])//16)**2,
-        family.defaults['num_inference_steps'])
-    # the Hub's cache names a folder by its commit
-    known = dict(family.defaults, sigma_mu=mu, revision=base.folder.name if base.folder.parent.name == 'snapshots'
-        else None)
-    cfg = fill_defaults(cfg, known | (dict(learning_rate=1.) if cfg.optimizer == 'prodigy' else {}))
-    if cfg.validation_prompts: cfg = fill_defaults(cfg, dict(validation_steps=cfg.checkpointing_steps))
+    tokens = ((cfg.resolution or family.defaults['resolution'])//16)**2
+    mu = family.shift(tokens, family.defaults['num_inference_steps'])
+    cfg = fill_options(cfg, base, mu)
     make_optimizer([nn.Parameter(torch.zeros(1))], cfg)
-    sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std, cfg.sigma_low,
-        cfg.sigma_high)
+    sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std,
+        cfg.sigma_low, cfg.sigma_high)
     check_judging(cfg, family)
     schedule, photos = check_adapter(cfg, family, base.config, mu), read_concept(cfg)
     say_if_idle(cfg, mu) # after all that may be refused, which is one line

@@ -75,8 +75,7 @@ class Trainer:
         self.optimizer = self.accelerator.prepare(optimizer)
         self.guard = Guard(self.cfg)
 
-    # step, from 1; loss, sigma, live_rank of the global batch; grad_norm before clipping; skipped; lr; preservation, where there is any
-    def step(self) -> dict[str, float]:
+    def step(self) -> dict[str, float]: # means over the global batch; `grad_norm` before clipping; `preservation` if any
         "Take the next optimizer step."
         group = self.optimizer.param_groups[0]
         lr = group['lr']*group.get('d', 1) # d is Prodigy's own estimate

@@ -248,8 +248,10 @@ def add_cell(
 ) -> bool: # False if memory has run out, which is said
     "Draw one cell and write it."
     size = f"{cell.settings['width']} x {cell.settings['height']}"
+    mend = 'training goes on without them; --w and --h after a prompt make them smaller'
     try:
-        with memory_for(f'at a validation picture of {size}', 'training goes on without them; --w and --h after a prompt make them smaller'): save_cell(paint(cell), folder/cell.file, cell.settings)
+        with memory_for(f'at a validation picture of {size}', mend):
+            save_cell(paint(cell), folder/cell.file, cell.settings)
     except OutOfMemory as e:
         logger.warning(e)
         return False
@@ -292,10 +294,20 @@ def tracker_settings(
     values = {k: v for k, v in public_values(cfg, '/').items() if v is not None}
     return {k: Path(v).name if isinstance(v, str) and v.startswith(('~', '.')) else v for k, v in values.items()}
 
-# %% ../../nbs/training/validate.ipynb #12ff19b0
+# %% ../../nbs/training/validate.ipynb #cb858689
+def reason_of(
+    error:Exception, # anything
+) -> str: # one line
+    "What an error says, without paths of this machine."
+    lines = str(error).splitlines() or [type(error).__name__]
+    return re.sub(r'\S*[/\\]\S*', '...', getattr(error, 'strerror', None) or lines[0])
+
+# %% ../../nbs/training/validate.ipynb #4a63e048
+# what a tracker would tell of this machine, and is not to
 PRIVATE = dict(host='-', console='off', disable_code=True, disable_git=True, disable_job_creation=True,
     x_disable_meta=True, x_disable_machine_info=True)
 
+# %% ../../nbs/training/validate.ipynb #12ff19b0
 class Tracking:
     "The tracker of a run, if it has one; the main process tells it. What it cannot take costs one warning."
     def __init__(self, accelerator:Accelerator, cfg:TrainConfig, first:int=0): # made with `log_with`; filled; steps done
@@ -307,8 +319,8 @@ class Tracking:
             wandb=dict(name=run.name, dir=str(run), settings=PRIVATE), trackio=dict(name=run.name, resume='allow'))
         self.hook = threading.excepthook
         if self.on: threading.excepthook = self.in_thread
-        self.attempt(accelerator.init_trackers, 'tensorboard' if self.name == 'tensorboard' else 'tlora_flux',
-            tracker_settings(cfg), options)
+        project = 'tensorboard' if self.name == 'tensorboard' else 'tlora_flux'
+        self.attempt(accelerator.init_trackers, project, tracker_settings(cfg), options)
 
     def close(self):
         self.attempt(lambda: [tracker.finish() for tracker in self.accelerator.trackers])
@@ -323,10 +335,7 @@ class Tracking:
         try: act(*args, **kwargs)
         except Exception as e: # whatever it is, it is not the run's
             self.on = False
-            # no path of this machine
-            reason = re.sub(r'\S*[/\\]\S*', '...', getattr(e, 'strerror', None)
-                or (str(e).splitlines() or [type(e).__name__])[0])
-            logger.warning(f'report_to={self.name} has failed ({reason}), so it gets nothing more; log.jsonl has every step')
+            logger.warning(f'report_to={self.name} has failed ({reason_of(e)}), so it gets nothing more; log.jsonl has every step')
 
     def log(self, record): # of a step
         self.attempt(self.accelerator.log, {k: v for k, v in record.items() if k != 'step'}, step=record['step'])
