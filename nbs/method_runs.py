@@ -1,6 +1,7 @@
 """The runs of the study `studies/method`: one photo, one adapter, pictures at every checkpoint, and what the oracles read off them.
 
-    METHOD_PICTURES=folder python nbs/method_runs.py main            # the list `main` of `plans`; or tune, seeds, bands
+    METHOD_PICTURES=folder python nbs/method_runs.py main            # the list `main` of `plans`; or judged, eight, tune, seeds, bands
+    METHOD_PICTURES=folder python nbs/method_runs.py cases fill      # two runs whose answer is known to a judge; a judge's pictures where they are missing
     METHOD_PICTURES=folder python nbs/method_runs.py main --until 12:45
 
 Pictures and adapters stay in METHOD_PICTURES (a temporary folder if it is not set); scores go to `nbs/vectors/method_study.json`, a line a run.
@@ -26,7 +27,7 @@ import tlora_flux.photos.batch
 from tlora_flux.config import TrainConfig
 from tlora_flux.method.adapter import add_tlora_, remove_tlora_
 from tlora_flux.method.schedule import RankSchedule
-from tlora_flux.base.checkpoint import save_tlora
+from tlora_flux.base.checkpoint import load_tlora_, save_tlora
 from tlora_flux.base.families import family_of
 from tlora_flux.base.load import load_base
 from tlora_flux.machine.processes import make_accelerator
@@ -279,16 +280,37 @@ plans = dict(
     tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')]
     + [Run('terrazzo', 'ortho32-16', 0, rate) for rate in (1e-3, 4e-3)],
     main=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16', 'ortho32-16'), 0),
+    judged=concept_by_concept(judged_methods, 0),  # part of `main`: what `judge_runs.py` needs
     eight=concept_by_concept(('tlora32-8',), 0),
     bands=[Run(concept, 'lora32', 0, rates.get('lora32', 2e-3), band) for concept in tuned_on for band in four_bands],
     seeds=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16'), 1),
 )
 
 
+def add_judged_pictures(run, folder, painter, counts=(16, 6)):
+    "What a judge sees of a run that was drawn for the oracles alone; its adapters are still in the folder."
+    cells = [o for o in picture_list(run, counts) if o['set'] == 'judge']
+    about, steps = json.loads((folder/'run.json').read_text()), [o for o in folder.iterdir() if o.name.isdecimal()]
+    for place in steps:
+        transformer = None
+        if place.name != '0':
+            transformer = painter.base
+            load_tlora_(transformer, place/'tlora_weights.safetensors', untrained=True)
+        for k, image in enumerate(painter.draw(cells, transformer)): image.save(place/f'judge-{k:02}.png')
+    oracle = [o for o in about['pictures'] if o['set'] == 'oracle']
+    (folder/'run.json').write_text(json.dumps(about | dict(pictures=oracle + cells), indent=1, default=vars))
+
+
 def do_list(name, until=float('inf'), most=float('inf')):
     "One of `plans`, as the study has it; at most so many trainings."
     folder = Path(os.environ.get('METHOD_PICTURES') or tempfile.mkdtemp())
     if name == 'bands': do_all(plans[name], folder, until, most=most, at=(100, 200))
+    elif name == 'fill':
+        painter = Painter()
+        for run in map(run_from, read_scores()):
+            home = folder/run.key
+            if run not in plans['main'] or run.method not in judged_methods or not (home/'run.json').exists(): continue
+            if not any(home.glob('*/judge-00.png')): add_judged_pictures(run, home, painter)
     elif name == 'cases':
         for run, steps in cases.items(): do_all([run], folder, until, judged=judged_methods, at=steps)
     else: do_all(plans[name], folder, until, judged=judged_methods, most=most)
@@ -296,7 +318,7 @@ def do_list(name, until=float('inf'), most=float('inf')):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('lists', nargs='+', choices=[*plans, 'cases'])
+    parser.add_argument('lists', nargs='+', choices=[*plans, 'cases', 'fill'])
     parser.add_argument('--until', help='time of day at which to stop, as 12:45')
     parser.add_argument('--most', type=float, default=float('inf'), help='trainings of each list')
     options = parser.parse_args()
