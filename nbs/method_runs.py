@@ -1,6 +1,7 @@
 """The runs of the study `studies/method`: one photo, one adapter, pictures at every checkpoint, and what the oracles read off them.
 
-    METHOD_PICTURES=folder python nbs/method_runs.py main            # the list `main` of `plans`; or tune, seeds, bands
+    METHOD_PICTURES=folder python nbs/method_runs.py main            # the list `main` of `plans`; or judged, eight, tune, seeds, bands
+    METHOD_PICTURES=folder python nbs/method_runs.py cases fill      # two runs whose answer is known to a judge; a judge's pictures where they are missing
     METHOD_PICTURES=folder python nbs/method_runs.py main --until 12:45
 
 Pictures and adapters stay in METHOD_PICTURES (a temporary folder if it is not set); scores go to `nbs/vectors/method_study.json`, a line a run.
@@ -26,7 +27,7 @@ import tlora_flux.photos.batch
 from tlora_flux.config import TrainConfig
 from tlora_flux.method.adapter import add_tlora_, remove_tlora_
 from tlora_flux.method.schedule import RankSchedule
-from tlora_flux.base.checkpoint import save_tlora
+from tlora_flux.base.checkpoint import load_tlora_, save_tlora
 from tlora_flux.base.families import family_of
 from tlora_flux.base.load import load_base
 from tlora_flux.machine.processes import make_accelerator
@@ -43,8 +44,12 @@ methods = {
     'tlora32-16': dict(rank=32, min_rank=16),
     'tlora32-8': dict(rank=32, min_rank=8),
     'tlora32-1': dict(rank=32, min_rank=1),
+    'ortho32-16': dict(rank=32, min_rank=16, init='ortho_last'),
 }
-checkpoints = (50, 75, 100, 150, 200)
+checkpoints = (50, 75, 100, 150, 200)  # at which methods are compared
+judged_checkpoints = (25, 50, 75, 100, 125, 150, 175, 200)  # of runs whose pictures a judge sees too
+judged_methods = ('base', 'lora32', 'tlora32-1')
+drawn_as = dict(negative_prompt='', height=128, width=128, num_inference_steps=8, guidance_scale=0., true_cfg_scale=1.)
 words = dict(background=[*BACKGROUNDS], place=[*PLACES], size=[*SIZES], **ANSWERS)  # fact -> what an oracle may answer
 
 
@@ -68,6 +73,11 @@ class Run:
 def chance(concept, seed, purpose):
     "Random numbers of a photo, a set of prompts."
     return np.random.default_rng([41, seed, kept_concepts.index(concept), purpose])
+
+
+def free_fact(concept):
+    "What a new picture of the concept is free in: a material's object, an object's material."
+    return 'material' if concept in HELD_OUT_OBJECTS else 'object'
 
 
 def photo_scene(concept, seed):
@@ -141,17 +151,24 @@ class Painter:
         self.pipe.set_progress_bar_config(disable=True)
         self.family, self.base, self.embeds = family_of(self.pipe), self.pipe.transformer, {}
 
-    def draw(self, cells, transformer=None, steps=8, guidance=1., at_once=14):
-        "PIL images of a list of pictures; with the bare base if no transformer is given."
-        for text in {'', *(o['prompt'] for o in cells)} - self.embeds.keys():
-            self.embeds[text] = self.family.encode_prompt(self.pipe, [text], 32)
-        same = dict(negative_prompt='', height=128, width=128, num_inference_steps=steps, guidance_scale=0., true_cfg_scale=guidance)
-        # the painter asks for an adapter; a fresh one changes no bit
+    def encode_(self, texts):
+        "Know the prompts, and the empty one."
+        for text in {'', *texts} - self.embeds.keys(): self.embeds[text] = self.family.encode_prompt(self.pipe, [text], 32)
+
+    @contextmanager
+    def holding(self, transformer=None):
+        "The pipeline with a transformer, or with the bare base: the painter asks for an adapter, and a fresh one changes no bit."
         self.pipe.transformer = transformer or add_tlora_(self.base, RankSchedule(1, 1, 'constant'), generator=torch.Generator())
-        settings = [dict(prompt=o['prompt'], seed=o['seed'], **same) for o in cells]
-        batches = [settings[k:k + at_once] for k in range(0, len(cells), at_once)]
-        try: return [image for batch in batches for image in denoise_cells(self.pipe, batch, self.embeds)]
+        try: yield self.pipe
         finally: self.pipe.transformer = remove_tlora_(self.base)
+
+    def draw(self, cells, transformer=None, at_once=14, **changes):
+        "PIL images of a list of pictures; with the bare base if no transformer is given."
+        self.encode_(o['prompt'] for o in cells)
+        settings = [drawn_as | changes | dict(prompt=o['prompt'], seed=o['seed']) for o in cells]
+        batches = [settings[k:k + at_once] for k in range(0, len(cells), at_once)]
+        with self.holding(transformer) as pipe:
+            return [image for batch in batches for image in denoise_cells(pipe, batch, self.embeds)]
 
 
 def encode_words(fact, values):
@@ -224,8 +241,8 @@ def run_from(scores):
     return Run(**{name: tuple(scores[name]) if name == 'band' else scores[name] for name in Run.__dataclass_fields__})
 
 
-def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts=(16, 6), most=float('inf'), **changes):
-    "Every run that has no scores yet and that no other process is at; for the methods in `judged` a judge's pictures are drawn too."
+def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts=(16, 6), most=float('inf'), at=None):
+    "Every run that has no scores yet and that no other process is at; for the methods in `judged` a judge's pictures are drawn too, at more checkpoints."
     painter, longest = Painter(), 0.
     for run in runs:
         if most <= 0: return
@@ -237,7 +254,9 @@ def do_all(runs, folder, until=float('inf'), path=scores_file, judged=(), counts
             except BlockingIOError: continue
             if run in map(run_from, read_scores(path)): continue
             began = time.time()
-            scores = do_run(painter, run, home, until, counts=(counts[0], counts[1] if run.method in judged else 0), **changes)
+            seen = run.method in judged
+            steps = at or (judged_checkpoints if seen else checkpoints)
+            scores = do_run(painter, run, home, until, steps, (counts[0], counts[1] if seen else 0))
             if scores: add_scores(scores, path)
             most -= run.method != 'base'
             if run.method != 'base': longest = max(longest, time.time() - began)
@@ -255,24 +274,51 @@ def concept_by_concept(names, seed):
     return [Run(concept, method, seed, rates.get(method, 2e-3)) for concept in order for method in names]
 
 
+# Two runs whose right answer is known to a judge: three checkpoints a step apart, and one that has learned nothing.
+cases = {Run('terrazzo', 'lora32', rate=1.9e-3): (80, 81, 82), Run('terrazzo', 'lora32', rate=1e-6): (10, 20, 30)}
 plans = dict(
-    tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')],
-    main=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16'), 0),
+    tune=[Run(concept, method, 0, 1e-3) for concept in tuned_on for method in ('lora32', 'tlora32-1')]
+    + [Run('terrazzo', 'ortho32-16', 0, rate) for rate in (1e-3, 4e-3)],
+    main=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16', 'ortho32-16'), 0),
+    judged=concept_by_concept(judged_methods, 0),  # part of `main`: what `judge_runs.py` needs
+    eight=concept_by_concept(('tlora32-8',), 0),
     bands=[Run(concept, 'lora32', 0, rates.get('lora32', 2e-3), band) for concept in tuned_on for band in four_bands],
     seeds=concept_by_concept(('base', 'lora32', 'tlora32-1', 'tlora32-16'), 1),
 )
 
 
+def add_judged_pictures(run, folder, painter, counts=(16, 6)):
+    "What a judge sees of a run that was drawn for the oracles alone; its adapters are still in the folder."
+    cells = [o for o in picture_list(run, counts) if o['set'] == 'judge']
+    about, steps = json.loads((folder/'run.json').read_text()), [o for o in folder.iterdir() if o.name.isdecimal()]
+    for place in steps:
+        transformer = None
+        if place.name != '0':
+            transformer = painter.base
+            load_tlora_(transformer, place/'tlora_weights.safetensors', untrained=True)
+        for k, image in enumerate(painter.draw(cells, transformer)): image.save(place/f'judge-{k:02}.png')
+    oracle = [o for o in about['pictures'] if o['set'] == 'oracle']
+    (folder/'run.json').write_text(json.dumps(about | dict(pictures=oracle + cells), indent=1, default=vars))
+
+
 def do_list(name, until=float('inf'), most=float('inf')):
     "One of `plans`, as the study has it; at most so many trainings."
     folder = Path(os.environ.get('METHOD_PICTURES') or tempfile.mkdtemp())
-    if name in ('main', 'seeds'): do_all(plans[name], folder, until, most=most)
-    else: do_all(plans[name], folder, until, judged=(), most=most, at=(100, 200) if name == 'bands' else checkpoints)
+    if name == 'bands': do_all(plans[name], folder, until, most=most, at=(100, 200))
+    elif name == 'fill':
+        painter = Painter()
+        for run in map(run_from, read_scores()):
+            home = folder/run.key
+            if run not in plans['main'] or run.method not in judged_methods or not (home/'run.json').exists(): continue
+            if not any(home.glob('*/judge-00.png')): add_judged_pictures(run, home, painter)
+    elif name == 'cases':
+        for run, steps in cases.items(): do_all([run], folder, until, judged=judged_methods, at=steps)
+    else: do_all(plans[name], folder, until, judged=judged_methods, most=most)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('lists', nargs='+', choices=plans)
+    parser.add_argument('lists', nargs='+', choices=[*plans, 'cases', 'fill'])
     parser.add_argument('--until', help='time of day at which to stop, as 12:45')
     parser.add_argument('--most', type=float, default=float('inf'), help='trainings of each list')
     options = parser.parse_args()

@@ -14,7 +14,9 @@ from .scores import interval_of, Interval, resampled_means, ScoreTable
 @dataclass(frozen=True)
 class Rule:
     "Every number that the recommendation hangs on."
-    alignment_weight:float=1. # points of fidelity that a lost point of alignment is worth
+    alignment_weight:float=1.5 # points of fidelity that a lost point of alignment is worth
+    most_fidelity:float=1. # on the scale of the base and the photos; more counts as much as this
+    doubt:float=.3 # the best of all must be better than the recommended one in at most 1 less this share of drawings
     most_sameness:float=.5 # share of the way from the base's sameness to 1 that a checkpoint may go
     least_pictures:int=4 # of each checkpoint; fewer say nothing about others
     draws:int=2000 # how often prompts and images are drawn anew
@@ -48,6 +50,7 @@ def gains(
     "What each column is worth, in every drawing."
     if unmeasured(table): return None
     drawn = {name: on_scale(table, name, resampled_means(table.scores[name], rule.draws)) for name in UNMEASURED}
+    drawn['fidelity'] = np.minimum(drawn['fidelity'], rule.most_fidelity)
     fidelity, alignment = (values - values[:, :1] for values in drawn.values())
     return fidelity + rule.alignment_weight*alignment
 
@@ -115,10 +118,11 @@ class Advice:
 def not_surely_worse(
     drawn:np.ndarray, # (1 + draws, columns), from `gains`
     allowed:np.ndarray, # (columns,) bool
+    doubt:float=.05, # share of drawings in which the best must be no better than it
 ) -> np.ndarray: # columns, rising
     "Of the allowed columns the best, and those whose distance to it could be nothing."
     best = max(np.flatnonzero(allowed), key=lambda k: drawn[0, k])
-    behind = np.quantile(drawn[1:, best, None] - drawn[1:], .05, axis=0)
+    behind = np.quantile(drawn[1:, best, None] - drawn[1:], doubt, axis=0)
     return np.flatnonzero(allowed & (behind <= 0))
 
 # %% ../../nbs/judging/choose.ipynb #fc62f187
@@ -180,7 +184,7 @@ def why_chosen(
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     others = ', '.join(f'{o.step}' for o in rest)
-    close = f'too close to call, so the earliest of those that could be the best, {said}; {others} could be as good'
+    close = f'too close to call, so the earliest that is probably as good as the best, {said}; {others} could be as good'
     if best is row: return close
     points = 100*(best.gain.value - row.gain.value)
     return f'{close}, and the highest score, at step {best.step}, is only {points:.0f} points above it'
@@ -223,7 +227,7 @@ def recommend(
     if not allowed.any():
         return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
     found = not_surely_worse(drawn, allowed)
-    chosen, best = rows[found[0]], rows[max(found, key=lambda k: drawn[0, k])]
-    others = [rows[k] for k in found[1:]]
+    chosen = rows[not_surely_worse(drawn, allowed, rule.doubt)[0]]
+    best, others = rows[max(found, key=lambda k: drawn[0, k])], [rows[k] for k in found if rows[k] is not chosen]
     return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows,
         [rows[k].step for k in found])
