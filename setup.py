@@ -11,24 +11,25 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=['='])
 ini.read(root/'settings.ini', encoding='utf-8')
 cfg = ini['DEFAULT']
-package, quickstart = cfg['lib_path'], 'material_brick'  # the concept that `tlora quickstart` trains on
+package, concepts = cfg['lib_path'], ('terrazzo_ball', 'material_brick')  # `tlora quickstart` trains on the first; both can be named in a config
 
 
 class BuildWithConcept(build_py):
-    "Puts `data/material_brick` into the wheel; an editable install reads it from the checkout."
+    "Puts these folders of `data` into the wheel; an editable install reads them from the checkout."
     def run(self):
         super().run()
         if self.editable_mode: return
-        target = Path(self.build_lib)/package/'concepts'/quickstart
-        rmtree(target, ignore_errors=True)
-        copytree(root/'data'/quickstart, target, ignore=lambda folder, names: [o for o in names if o.startswith('.')])
+        for name in concepts:
+            target = Path(self.build_lib)/package/'concepts'/name
+            rmtree(target, ignore_errors=True)
+            copytree(root/'data'/name, target, ignore=lambda folder, names: [o for o in names if o.startswith('.')])
 
 
 class SdistWithConcept(sdist):
     "Adds what a wheel is built from and setuptools does not find by itself."
     def make_release_tree(self, base_dir, files):
-        concept = [o.relative_to(root).as_posix() for o in sorted((root/'data'/quickstart).rglob('*')) if o.is_file()]
-        super().make_release_tree(base_dir, [*files, 'settings.ini', *concept])
+        found = [o for name in concepts for o in sorted((root/'data'/name).rglob('*')) if o.is_file()]
+        super().make_release_tree(base_dir, [*files, 'settings.ini', *(o.relative_to(root).as_posix() for o in found)])
 
 
 setup(

@@ -286,35 +286,64 @@ def refuse_other_length(
         f'{quote(f"{folder}-{steps}")}, '
         f'or --max-train-steps {planned}, or remove {folder}')
 
+# %% ../nbs/cli.ipynb #dca32e49
+def quickstart_runs(
+    output_dir:str, # of the T-LoRA
+    max_train_steps:int|None, # of each; None is the concept's
+) -> list[TrainConfig]: # the T-LoRA, and a plain LoRA of the same rank
+    "Two runs that differ in one thing: how many ranks are live where the noise is strong."
+    from tlora_flux.photos.concept import concept_dir
+    config = concept_dir('terrazzo_ball')/'config.yaml'
+    def settled(folder, **more):
+        return read_options(config, TrainConfig, output_dir=folder, max_train_steps=max_train_steps,
+            resume=Path(folder).exists(), **more)
+    tlora = settled(output_dir)
+    return [tlora, settled(f'{output_dir}_lora', min_rank=tlora.rank, rank_schedule='constant')]
+
+# %% ../nbs/cli.ipynb #f3c0c2eb
+def say_walls(
+    grid:Path, # of the quickstart
+) -> str: # one line
+    "How many walls of each column are the photo's, as the reader of micro-FLUX's world sees them."
+    from PIL import Image
+    from tlora_flux.micro.reader import read_all
+    from tlora_flux.pictures.board import board_of
+    board, said = board_of(grid), []
+    for place, column in enumerate(board.columns):
+        files = [grid/cell.file for at, cell in board.cells.items() if at[2] == place and (grid/cell.file).is_file()]
+        green = sum(o['background'] == 'green' for o in read_all([Image.open(file) for file in files]))
+        name = 'base' if column.is_base else 'plain LoRA' if column.step is None else f'T-LoRA at step {column.step}'
+        said.append(f'{name} {green} of {len(files)}')
+    return f"look at the walls: no prompt asks for the photo's green one, and it is there in: {', '.join(said)}"
+
 # %% ../nbs/cli.ipynb #2c7478c2
 @app.command(cls=PlainCommand, epilog='Example: tlora quickstart --max-train-steps 60 --limit 12')
 def quickstart(
-    output_dir:Annotated[str, typer.Option(help='Run folder.')]='outputs/quickstart', # run folder
-    max_train_steps:Annotated[int | None, flag(help='Optimizer steps in all; fewer for a quick look.')]=None, # optimizer steps
+    output_dir:Annotated[str, typer.Option(help='Run folder; that of the plain LoRA ends in _lora.')]='outputs/quickstart', # run folder
+    max_train_steps:Annotated[int | None, flag(help='Optimizer steps of each; fewer for a quick look.')]=None, # optimizer steps
     limit:Annotated[int | None, flag(help='Pictures of the checkpoints to draw in all; fewer for a quick look.')]=None, # pictures
 ) -> None:
-    """Learn a brick wall from one photo, and draw it.
+    """Learn a material from one photo, by a T-LoRA and by a plain LoRA, and draw both.
 
-    Trains on the concept material_brick with the small base model that comes with the package, draws its prompts with several
-    checkpoints, and says which of them to take. No token, GPU or network is needed.
+    Trains on the concept terrazzo_ball with the small base model that comes with the package, draws prompts that ask for other
+    walls than the photo's, and says which checkpoint to take. No token, GPU or network is needed.
     """
     from tlora_flux.photos.concept import concept_dir
-    concept, resume = concept_dir('material_brick'), Path(output_dir).exists()
-    cfg = read_options(concept/'config.yaml', TrainConfig, output_dir=output_dir, max_train_steps=max_train_steps,
-        resume=resume)
+    prompts, runs = concept_dir('terrazzo_ball')/'prompts.txt', quickstart_runs(output_dir, max_train_steps)
+    for cfg in runs: refuse_other_length(cfg)
     # before training: a bad limit is found now
-    draw = SampleConfig(run=output_dir, prompts=concept/'prompts.txt', limit=limit, batch_size=8)
-    work = worker('train')
-    refuse_other_length(cfg)
+    draw = SampleConfig(run=output_dir, prompts=prompts, beside=[runs[1].output_dir], limit=limit, batch_size=8)
+    train, sample, judge = worker('train'), worker('sample'), worker('judge')
     from tlora_flux.machine.processes import joined_processes
     with joined_processes():
-        run = work(cfg)
-        grid = worker('sample')(draw)
-    print(f'contact sheet: {grid}/sheet.jpg\nweights:       {run}/tlora_weights.safetensors')
+        for cfg in runs: train(cfg)
+        grid = sample(draw)
+    print(f'contact sheet: {grid}/sheet.jpg\nweights:       {output_dir}/tlora_weights.safetensors')
     write_page(grid)
-    judged = worker('judge')(JudgeConfig(run=output_dir))
+    judged = judge(JudgeConfig(run=output_dir))
     print(judged.advice.sentence)
     if judged.recommended: print(f'recommended:   {judged.recommended}')
+    print(say_walls(grid))
 
 # %% ../nbs/cli.ipynb #fd0fbfbd
 def leave(
