@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['without_private_paths', 'parts_of', 'adapter_tensors', 'save_tlora', 'write_manifest', 'manifest_mismatch',
-           'read_tensors', 'load_tlora_', 'import_lora', 'AdapterReader']
+           'read_tensors', 'load_tlora_', 'AdapterReader', 'import_lora']
 
 # %% ../../nbs/base/checkpoint.ipynb #4ef0994b
 import hashlib, json, logging, os, pickle, re
@@ -390,6 +390,21 @@ def load_tlora_(
         strength=strength)
     return dict(about, file=str(file), name=name, layers=len(tensors)//len(parts_of(about['init'])))
 
+# %% ../../nbs/base/checkpoint.ipynb #f8f548d2
+class AdapterReader:
+    "For `load_tlora_`: reads a file once and keeps it, as long as all that is kept takes no more than `room` bytes."
+    def __init__(self, room:int=2_000_000_000):
+        self.room = room
+        self.kept = {} # file -> (stamp, what was read)
+
+    def __call__(self, transformer:nn.Module, file:Path): # as `read_adapter`
+        stamp = [(o.st_mtime_ns, o.st_size) for o in (f.stat() for f in (file, *companions_of(file)))]
+        if file in self.kept and self.kept[file][0] == stamp: return self.kept[file][1]
+        self.kept.pop(file, None)
+        found = read_adapter(transformer, file)
+        if stamp[0][1] + sum(o[0][1] for o,_ in self.kept.values()) <= self.room: self.kept[file] = stamp, found
+        return found
+
 # %% ../../nbs/base/checkpoint.ipynb #f6a26ff1
 def hollow_transformer(
     base:Base, # found on this disk
@@ -438,18 +453,3 @@ def import_lora(
     said = {k: header[k] for k in ('trigger', 'class_name', 'max_sequence_length', 'resolution', 'step') if k in header}
     return save_tlora(transformer, target, **said | dict(family=found.family.name, base=base.name,
         revision=base.revision) | about)
-
-# %% ../../nbs/base/checkpoint.ipynb #f8f548d2
-class AdapterReader:
-    "For `load_tlora_`: reads a file once and keeps it, as long as all that is kept takes no more than `room` bytes."
-    def __init__(self, room:int=2_000_000_000):
-        self.room = room
-        self.kept = {} # file -> (stamp, what was read)
-
-    def __call__(self, transformer:nn.Module, file:Path): # as `read_adapter`
-        stamp = [(o.st_mtime_ns, o.st_size) for o in (f.stat() for f in (file, *companions_of(file)))]
-        if file in self.kept and self.kept[file][0] == stamp: return self.kept[file][1]
-        self.kept.pop(file, None)
-        found = read_adapter(transformer, file)
-        if stamp[0][1] + sum(o[0][1] for o,_ in self.kept.values()) <= self.room: self.kept[file] = stamp, found
-        return found

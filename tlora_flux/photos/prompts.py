@@ -40,25 +40,20 @@ class Prompt:
     true_cfg_scale:float|None=None # classifier-free guidance
     negative_prompt:str='' # what true CFG moves away from
 
-# %% ../../nbs/photos/prompts.ipynb #fa56de0f
-def parse_prompt(
-    line:str, # a prompt and its flags
-    concept:str, # what `{}` becomes
+# %% ../../nbs/photos/prompts.ipynb #934e3dc2
+LIMITS = {f.name: f.metadata for f in fields(SampleConfig)} # of the options that say the same for all prompts
+
+def check_prompt(
+    values:dict, # fields of a `Prompt`
     where:str, # file and line number, for the message
-) -> Prompt:
-    "Read one line. Raises `BadInput`."
-    refuse_false_flags(line, where)
-    text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
-    values = {}
-    for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
-        if flag not in FLAGS:
-            instead = f'; instead of --{flag} write {ELSEWHERE[flag]}' if flag in ELSEWHERE else ''
-            raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS) + instead)
-        name,kind = FLAGS[flag]
-        if name in values: raise BadInput(f'{where}: --{flag} is given twice; leave one out')
-        try: values[name] = kind(value)
-        except ValueError: raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
-    return make_prompt(text, values, concept, where)
+) -> None:
+    "Raises `BadInput` for a value that its option would not take either."
+    for flag,(name,kind) in FLAGS.items():
+        if kind is str or name not in values: continue
+        value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
+        if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
+        if name in ('width','height') and value%16:
+            raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
 
 # %% ../../nbs/photos/prompts.ipynb #a8b172e6
 def make_prompt(
@@ -78,20 +73,25 @@ def make_prompt(
         values = (values | {'negative_prompt': fill_places(values['negative_prompt'], words, where, concept.split())})
     return Prompt(fill_places(text, words, where, concept.split()), **values)
 
-# %% ../../nbs/photos/prompts.ipynb #934e3dc2
-LIMITS = {f.name: f.metadata for f in fields(SampleConfig)} # of the options that say the same for all prompts
-
-def check_prompt(
-    values:dict, # fields of a `Prompt`
+# %% ../../nbs/photos/prompts.ipynb #fa56de0f
+def parse_prompt(
+    line:str, # a prompt and its flags
+    concept:str, # what `{}` becomes
     where:str, # file and line number, for the message
-) -> None:
-    "Raises `BadInput` for a value that its option would not take either."
-    for flag,(name,kind) in FLAGS.items():
-        if kind is str or name not in values: continue
-        value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
-        if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
-        if name in ('width','height') and value%16:
-            raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
+) -> Prompt:
+    "Read one line. Raises `BadInput`."
+    refuse_false_flags(line, where)
+    text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
+    values = {}
+    for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
+        if flag not in FLAGS:
+            instead = f'; instead of --{flag} write {ELSEWHERE[flag]}' if flag in ELSEWHERE else ''
+            raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS) + instead)
+        name,kind = FLAGS[flag]
+        if name in values: raise BadInput(f'{where}: --{flag} is given twice; leave one out')
+        try: values[name] = kind(value)
+        except ValueError: raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
+    return make_prompt(text, values, concept, where)
 
 # %% ../../nbs/photos/prompts.ipynb #3d1f2741
 logger = logging.getLogger('tlora_flux.data')
