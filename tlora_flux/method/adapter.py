@@ -408,6 +408,24 @@ def check_start(
             raise BadInput(f'init={init} takes {path} apart, whose weight is quantised or not in memory; load the base with '
                 f'quantization=none, or start from a random matrix with init={init.replace("weight", "ortho")}')
 
+# %% ../../nbs/method/adapter.ipynb #39d57441
+def check_weights(
+    transformer:nn.Module, # a diffusers transformer
+    paths:list[str], # linears to be adapted
+    init:str, # a key of `INITS`
+    rank:int, # ranks to give them
+    weights:dict[str, tuple[Tensor,...]], # path -> the init's `PARTS`
+):
+    "Raises `BadInput` unless there are weights for each linear, for no other, and in the shapes that `init` and `rank` have."
+    if odd := sorted(weights.keys() ^ set(paths)):
+        raise BadInput(f'weights are for {len(weights)} linears and targets for {len(paths)}; {odd[0]} is in one of the two alone')
+    for path in paths:
+        layer = transformer.get_submodule(path)
+        wanted = [(rank, layer.in_features), (layer.out_features, rank)]
+        if init != 'vanilla': wanted = [*wanted, (rank,)]*2
+        given = [tuple(part.shape) for part in weights[path]]
+        if given != wanted: raise BadInput(f'weights of {path} have shapes {given}; rank={rank} with init={init} takes {wanted}')
+
 # %% ../../nbs/method/adapter.ipynb #8757c7d0
 def freeze_base_(
     transformer:nn.Module, # a diffusers transformer, adapted or not
@@ -427,12 +445,13 @@ def add_tlora_(
     generator:torch.Generator|None=None, # CPU generator for the initial weights; None is torch's global one
     weights:dict[str, tuple[Tensor,...]]|None=None, # path -> the init's `PARTS` to begin with, such as a file's; None draws them by `init`
 ) -> nn.Module: # the same transformer
-    "Wrap the target linears, freeze the base. Raises `BadInput` if name, init, targets or rank do not fit."
+    "Wrap the target linears, freeze the base. Raises `BadInput` if name, init, targets, rank or weights do not fit."
     if not name.isidentifier(): raise BadInput(f'name={name!r} must be a word of letters, digits and underscores')
     check_choice('init', init, tuple(INITS))
     check_attachable(transformer)
     paths = target_paths(transformer, targets)
     if weights is None: check_start(transformer, paths, init, schedule.max_rank)
+    else: check_weights(transformer, paths, init, schedule.max_rank, weights)
     if name in adapter_names(transformer): detach_layers_(transformer, name)
     freeze_base_(transformer)
     state,device = attach_state_(transformer),next(transformer.parameters()).device
