@@ -108,9 +108,9 @@ def flow_loss(
     model_pred:Tensor, # (b, ...), predicted velocity, any float dtype
     target:Tensor, # (b, ...), `velocity_target`
     weighting:Tensor|None=None, # (b,), `loss_weighting`; None is 1
-    mask:Tensor|None=None, # (b, ...) in [0, 1], broadcastable to `target`; None counts all of it
+    mask:Tensor|None=None, # image mask, (b, ...) in [0, 1], broadcastable to `target`; None counts all of it
 ) -> Tensor: # (b,), float32; average it over the batch
-    "Weighted mean squared error per sample, in float32."
+    "Weighted mean squared error per sample, in float32; the mean counts what is masked as zeros."
     error = (model_pred.float() - target.float())**2
     if mask is not None: error = error*mask
     loss = error.flatten(1).mean(1)

@@ -27,7 +27,7 @@ def require_everywhere(
 def check_sigma(
     sigma:Tensor, # noise levels, any shape
 ) -> Tensor: # the same
-    "Raises `BadInput` unless every noise level lies in [0, 1]; NaN does not."
+    "Raises `BadInput` unless every noise level lies in [0, 1]; NaN is refused too."
     require_everywhere(((sigma >= 0) & (sigma <= 1)).all(), 'sigma must lie in [0, 1], a timestep divided by 1000',
         sigma)
     return sigma
@@ -104,7 +104,7 @@ class RankSchedule:
     levels:int|None=None # different ranks, 2 or more; None is one for each whole number
     exponent:float=1. # power of the fraction, above 0; above 1 the ranks wait for less noise
     factor:int=1 # ranks that go live together; divides both ranks
-    gate:float=1. # no rank is live above this sigma; above 0, 1 is no gate
+    gate:float=1. # no rank is live above this sigma, in (0, 1]; 1 is no gate
     mu:float=MU # the sampler's shift, which `shifted` undoes
 
     def __post_init__(self): check_ranks(self)
@@ -119,7 +119,7 @@ class RankSchedule:
         live = ranks_at(self, sigma_32)
         return live if isinstance(sigma, Tensor) else live.item()
 
-    def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank)
+    def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank), 1 for a live rank
         if not isinstance(sigma, Tensor) or sigma.ndim != 1:
             raise BadInput(f'sigma={sigma} must be a tensor with one noise level per sample')
         return rank_mask(self(sigma), self.max_rank)
@@ -159,7 +159,7 @@ def silent_ranks(
 def schedule_values(
     schedule, # a `RankSchedule`
 ) -> dict: # for JSON
-    "The three values that every schedule has, and the others where they are not their defaults."
+    "`max_rank`, `min_rank` and `kind`, and the others where they are not their defaults."
     return {f.name: value for f in fields(schedule) if (value := getattr(schedule, f.name)) != f.default
         or f.name == 'kind'}
 
