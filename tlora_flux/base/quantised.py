@@ -7,7 +7,8 @@ __all__ = ['STORAGE_KINDS', 'by_layer', 'check_storage', 'quantised_parts']
 
 # %% ../../nbs/base/quantised.ipynb #34d5141d
 from dataclasses import dataclass
-from importlib import import_module, util
+from importlib import import_module, metadata
+from packaging.version import Version
 from ..errors import BadInput
 
 # %% ../../nbs/base/quantised.ipynb #1d5d040b
@@ -15,13 +16,15 @@ from ..errors import BadInput
 class StorageKind:
     "One way to store a frozen weight."
     package:str # that does it; an extra of ours has the name of the kind
+    floor:str # its oldest version that diffusers and transformers load with
+    newest:str # its newest version that was tried
     bytes_per_weight:float # the scales of rows or blocks included
     needs_gpu:bool # its library loads a whole model on a GPU only
     by_layer:bool # its layers can be moved one by one: a part of what they hold is not left behind
 
 # %% ../../nbs/base/quantised.ipynb #a296d5d6
-STORAGE_KINDS = {'int8': StorageKind('torchao', 1 + 2/3072, False, True),
-    'nf4': StorageKind('bitsandbytes', .5 + 1/64 + 4/(64*256), True, False)}
+STORAGE_KINDS = {'int8': StorageKind('torchao', '0.15', '0.18', 1 + 2/3072, False, True),
+    'nf4': StorageKind('bitsandbytes', '0.46.1', '0.50', .5 + 1/64 + 4/(64*256), True, False)}
 
 # %% ../../nbs/base/quantised.ipynb #648078d7
 def by_layer(
@@ -36,12 +39,16 @@ def check_storage(
     where:str='quantization', # the option that asks for it, for the message
     gpu:bool|None=None, # None looks
 ) -> None:
-    "Raises `BadInput` for a kind whose library is not installed, or that needs a GPU where there is none."
+    "Raises `BadInput` for a kind whose library is not installed or too old, or that needs a GPU where there is none."
     if name not in STORAGE_KINDS: return
-    if util.find_spec(STORAGE_KINDS[name].package) is None:
-        raise BadInput(f"{where}={name} needs {STORAGE_KINDS[name].package}; pip install 'tlora_flux[{name}]'")
+    kind = STORAGE_KINDS[name]
+    try: found = metadata.version(kind.package)
+    except metadata.PackageNotFoundError:
+        raise BadInput(f"{where}={name} needs {kind.package}; pip install 'tlora_flux[{name}]'") from None
+    if Version(found) < Version(kind.floor):
+        raise BadInput(f"{where}={name} needs {kind.package}>={kind.floor}, and {found} is installed; pip install 'tlora_flux[{name}]'")
     if gpu is None: gpu = import_module('torch').cuda.is_available()
-    if STORAGE_KINDS[name].needs_gpu and not gpu: raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
+    if kind.needs_gpu and not gpu: raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
 
 # %% ../../nbs/base/quantised.ipynb #ad056f0c
 def part_config(

@@ -19,6 +19,7 @@ from ..settings_file import load_config
 from ..disk import atomic_write, remove_path
 from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIGHTS
 from ..base.families import FAMILIES
+from ..base.device import memory_given_back
 from ..photos.concept import concept_dir, concept_fingerprint, read_photos
 from ..photos.prompts import read_prompts
 from ..pictures.board import adapters_of, Board, board_of, find_grids, open_board
@@ -218,16 +219,12 @@ def compare_steps(
     notes = [f'{board.folder.name} lacks the checkpoints {named(undrawn)}, which are not judged; --render draws all'] if undrawn else []
     return notes + [f'without a checkpoint in the run, so never recommended: {named(absent)}'] if absent else notes
 
-# %% ../../nbs/judging/verdict.ipynb #9e177fb0
-def judge(
-    cfg:JudgeConfig|str|Path|None=None, # the request, or a run folder; None makes one of `options`
-    **options, # fields of `JudgeConfig`
-) -> Judgement: # also in `judge.json`, `judge.png` and `recommended/` of the run
-    """Say which checkpoint of a run to take, and why. Raises `BadInput` for a run without pictures, and for a scorer
-    that was named and cannot be had."""
-    if not isinstance(cfg, JudgeConfig):
-        cfg = load_config(None, JudgeConfig, **({} if cfg is None else dict(run=cfg)) | options)
-    board = board_to_judge(cfg)
+# %% ../../nbs/judging/verdict.ipynb #05178b0e
+def judge_board(
+    board:Board, # with pictures
+    cfg:JudgeConfig, # the request
+) -> Judgement: # saved
+    "Score, choose, keep. Raises `BadInput` for a scorer that was named and cannot be had."
     run = board.run
     trained, found = run and trained_config(run), [*adapters_of(run).values()]
     about = read_header(found[0]) if found else {}
@@ -242,3 +239,15 @@ def judge(
     done = Judgement(run, board.folder, table, recommend(table, present=present))
     save_judgement(done)
     return done
+
+# %% ../../nbs/judging/verdict.ipynb #9e177fb0
+def judge(
+    cfg:JudgeConfig|str|Path|None=None, # the request, or a run folder; None makes one of `options`
+    **options, # fields of `JudgeConfig`
+) -> Judgement: # also in `judge.json`, `judge.png` and `recommended/` of the run
+    """Say which checkpoint of a run to take, and why. Raises `BadInput` for a run without pictures, and for a scorer
+    that was named and cannot be had."""
+    if not isinstance(cfg, JudgeConfig):
+        cfg = load_config(None, JudgeConfig, **({} if cfg is None else dict(run=cfg)) | options)
+    board = board_to_judge(cfg)
+    with memory_given_back(): return judge_board(board, cfg)
