@@ -371,19 +371,6 @@ def follow(self:RenderBar, _=None):
         (self.halt, running))
     for widget,on in shown: widget.layout.display = None if on else 'none'
 
-# %% ../../nbs/explorer/browse.ipynb #bdb1bc87
-@patch
-def start(self:RenderBar, wanted:list):
-    "Begin with the column in view, unless somebody else has rendered them meanwhile."
-    self.grid.look_again(wanted)
-    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at]!='r'],
-        self.look.column)
-    if not wanted: return
-    self.drawn = 0
-    self.renderer.start(wanted)
-    self.tell()
-    self.follow()
-
 # %% ../../nbs/explorer/browse.ipynb #286a58c2
 @patch
 def tell(self:RenderBar):
@@ -396,6 +383,19 @@ def tell(self:RenderBar):
     if not r.running:
         self.each = usual_seconds(self.grid)
         self.follow()
+
+# %% ../../nbs/explorer/browse.ipynb #bdb1bc87
+@patch
+def start(self:RenderBar, wanted:list):
+    "Begin with the column in view, unless somebody else has rendered them meanwhile."
+    self.grid.look_again(wanted)
+    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at]!='r'],
+        self.look.column)
+    if not wanted: return
+    self.drawn = 0
+    self.renderer.start(wanted)
+    self.tell()
+    self.follow()
 
 # %% ../../nbs/explorer/browse.ipynb #ca0f593f
 class PromptEditor:
@@ -551,6 +551,14 @@ def first_column(
     return next((c for what in ('best','kept','mark') for head,c in heads if head[what] not in (False,'','reject')),
         heads[-1][1])
 
+# %% ../../nbs/explorer/browse.ipynb #1bd5a8b7
+def top_html(
+    board:Board, # a grid
+) -> str: # HTML
+    "What this is, and the training photos."
+    photos = ''.join(f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board))
+    return f'{photos}<b>{escape(board.title)}</b>, {escape(board.settings)}{"" if board.run else "; its run is not here"}'
+
 # %% ../../nbs/explorer/browse.ipynb #ee9bac4d
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
@@ -598,14 +606,6 @@ def _ipython_display_(self:Explorer):
     if not somebody_looks(): return display(with_still_picture(self.box, self.sheet(self.board)), raw=True)
     display(self.box)
     self.still.display()
-
-# %% ../../nbs/explorer/browse.ipynb #1bd5a8b7
-def top_html(
-    board:Board, # a grid
-) -> str: # HTML
-    "What this is, and the training photos."
-    photos = ''.join(f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board))
-    return f'{photos}<b>{escape(board.title)}</b>, {escape(board.settings)}{"" if board.run else "; its run is not here"}'
 
 # %% ../../nbs/explorer/browse.ipynb #f00e56f2
 def explore(
