@@ -16,14 +16,14 @@ from ..errors import BadInput
 class StorageKind:
     "One way to store a frozen weight."
     package:str # that does it; an extra of ours has the name of the kind
-    floor:str # its oldest version that diffusers and transformers load with
+    floor:str # its oldest version that diffusers, transformers and PEFT go with
     newest:str # its newest version that was tried
     bytes_per_weight:float # the scales of rows or blocks included
     needs_gpu:bool # its library loads a whole model on a GPU only
     by_layer:bool # its layers can be moved one by one: a part of what they hold is not left behind
 
 # %% ../../nbs/base/quantised.ipynb #a296d5d6
-STORAGE_KINDS = {'int8': StorageKind('torchao', '0.15', '0.18', 1 + 2/3072, False, True),
+STORAGE_KINDS = {'int8': StorageKind('torchao', '0.16', '0.18', 1 + 2/3072, False, True),
     'nf4': StorageKind('bitsandbytes', '0.46.1', '0.50', .5 + 1/64 + 4/(64*256), True, False)}
 
 # %% ../../nbs/base/quantised.ipynb #648078d7
