@@ -409,6 +409,7 @@ def check_caption_words(
     for name in ('placeholder_token', 'class_name', 'instance_prompt'):
         text = getattr(cfg, name)
         if not text.isprintable() or not text.strip(): raise BadInput(f'{name}={text!r} must be words on one line')
+        if len(text) > 1000: raise BadInput(f'{name}={text[:40]!r}... has {len(text)} letters, at most 1000; write less')
         if name != 'instance_prompt' and set('{}') & set(text):
             raise BadInput(f'{name}={text!r} has a brace in it; braces belong into instance_prompt, where {{}} becomes trigger and class')
     caption, trigger = cfg.instance_prompt, cfg.placeholder_token

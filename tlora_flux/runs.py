@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WEIGHTS', 'STATE', 'FORMAT', 'OTHER_WEIGHTS', 'FOREIGN', 'ENDED', 'checkpoint_folders', 'list_checkpoints',
            'find_weights', 'companions_of', 'read_reference', 'read_header', 'run_folder', 'trained_config',
-           'resume_hint', 'why_ended', 'read_log', 'check_run']
+           'resume_hint', 'why_ended', 'RunLog', 'read_log', 'check_run']
 
 # %% ../nbs/runs.ipynb #a151ba25
 import os, re
@@ -187,14 +187,32 @@ def parse_record(
     try: return checked_json(line, RECORD, 'log.jsonl', '', finite=False)
     except BadInput: return None
 
+# %% ../nbs/runs.ipynb #3c053db1
+class RunLog:
+    "A run's log that grows while one looks: every look reads on from the last whole line."
+    def __init__(self, run:Path): # run folder
+        self.file,self.records,self.at,self.last = run/'log.jsonl',[],0,b''
+
+    def read(self) -> list[dict]: # a record a step
+        "All records up to now. A log that another one has replaced, as a run that goes on does, is read anew."
+        if not self.file.is_file(): return []
+        with open(self.file, 'rb') as file:
+            file.seek(self.at - len(self.last))
+            if file.read(len(self.last))!=self.last:
+                self.records,self.at,self.last = [],0,b''
+                file.seek(0)
+            lines = [line + b'\n' for line in file.read().split(b'\n')[:-1]]
+        for line in lines:
+            self.at,self.last = self.at + len(line),line
+            if record := parse_record(line): self.records.append(record)
+        return self.records
+
 # %% ../nbs/runs.ipynb #34b33066
 def read_log(
     run:Path|None, # run folder
 ) -> list[dict]: # a record a step; none where there is no log
     "The records of a run, also of one that is being trained: a line that is not finished yet, or was never, is left out."
-    file = run and run/'log.jsonl'
-    if not file or not file.is_file(): return []
-    return [r for line in file.read_bytes().split(b'\n')[:-1] if (r := parse_record(line))]
+    return RunLog(run).read() if run else []
 
 # %% ../nbs/runs.ipynb #477cfa23
 EARLY_FILES = ('.lock', 'preview.jpg', '.*.part')

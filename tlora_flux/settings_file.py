@@ -329,6 +329,18 @@ def load_config(
     try: return cls(**values)
     except BadInput as e: raise BadInput(f'{where}: {e}') from None
 
+# %% ../nbs/settings_file.ipynb #a0782b9f
+HOMES = {'home', 'Users', 'users'} # folders of which each folder is a person's, wherever they are mounted
+
+def names_somebody(
+    told:str, # relative path
+) -> bool:
+    "Whether it goes into a home, by what the folder above it is called or by the name of who is logged in."
+    inner = [part for part in Path(told).parts if part != '..']
+    me = {Path.home().name, *(os.environ.get(o) for o in ('USER', 'LOGNAME', 'USERNAME'))}
+    into = [n for n, part in enumerate(inner[:-2]) if part in HOMES]
+    return bool(into and into[0] < 2) or any(part in me for part in inner[:-1])
+
 # %% ../nbs/settings_file.ipynb #cca49c1d
 def portable_path(
     path:str, # as given
@@ -338,7 +350,8 @@ def portable_path(
     full = Path(os.path.abspath(path))
     if full.is_relative_to(Path.cwd()): return full.relative_to(Path.cwd()).as_posix()
     if full.is_relative_to(Path.home()): return f'~/{full.relative_to(Path.home()).as_posix()}'
-    return full.name if full.parts[1:2] in (('home',), ('Users',)) else Path(os.path.relpath(full)).as_posix()
+    told = Path(os.path.relpath(full)).as_posix()
+    return full.name if names_somebody(told) else told
 
 # %% ../nbs/settings_file.ipynb #65a2d84c
 def stored_path(
@@ -352,8 +365,8 @@ def stored_path(
     shared = Path(os.path.commonpath([full, near])) if full.anchor == near.anchor else Path(full.anchor)
     if full.is_relative_to(home) and home.is_relative_to(shared) and home != Path(home.anchor):
         return f'~/{full.relative_to(home).as_posix()}'
-    if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)): return f'.../{full.name}'
     told = Path(os.path.relpath(full, near)).as_posix()
+    if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)) or names_somebody(told): return f'.../{full.name}'
     return told if told.startswith('.') else f'./{told}'
 
 # %% ../nbs/settings_file.ipynb #710874ae

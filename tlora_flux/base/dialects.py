@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/base/dialects.ipynb #665a2fc4
 import math, re
 from weakref import WeakKeyDictionary
-import torch
+import regex, torch
 from torch import Tensor
 from torch.nn import functional as F
 from ..errors import BadInput
@@ -164,10 +164,10 @@ def header_scale(
         said = load_json(header.get('lora_adapter_metadata', '{}'))
         said = {k.removeprefix('transformer.'): v for k,v in said.items()}
         if 'lora_alpha' not in said: return 1.
-        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if re.match(rf'(?:.*\.)?(?:{k})$', path)),
-            said['lora_alpha'])
+        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if regex.match(rf'(?:.*\.)?(?:{k})$', path,
+            timeout=.5)), said['lora_alpha'])
         return alpha / (rank**.5 if said.get('use_rslora') else rank)
-    except (ValueError, TypeError, AttributeError, re.error):
+    except (ValueError, TypeError, AttributeError, TimeoutError, regex.error):
         raise BadInput('lora_adapter_metadata in the header cannot be read, and the strength is only there: '
             f'{header["lora_adapter_metadata"][:60]}; save the LoRA again') from None
 

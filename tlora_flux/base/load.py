@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from safetensors import SafetensorError
 from ..errors import BadInput
+from ..reading import maybe, number, rows_of, table, text, truth, whole
 from ..config import TrainConfig
 from .access import check_versions, fetch, is_loaded_file, local_base, missing_files, read_json
 from .quantised import STORAGE_KINDS, pipeline_config
@@ -95,20 +96,77 @@ def code_named(
                 and '/' in short_repr.repr(v)]
     return found
 
+# %% ../../nbs/base/load.ipynb #7eba172c
+SIZE, LAYERS = whole(1, 2**20), whole(1, 1000)
+TRANSFORMER = table(known=dict(_class_name=text(200, one_line=True), patch_size=whole(1, 16), in_channels=SIZE,
+    out_channels=maybe(SIZE), num_layers=LAYERS, num_single_layers=LAYERS, attention_head_dim=whole(2, 4096),
+    num_attention_heads=whole(1, 4096), joint_attention_dim=SIZE, pooled_projection_dim=SIZE, guidance_embeds=truth,
+    axes_dims_rope=rows_of(whole(2, 4096), 1, 8), timestep_guidance_channels=SIZE, rope_theta=SIZE,
+    mlp_ratio=number(.01, 100), eps=number(0, 1)))
+AUTOENCODER = dict(block_out_channels=rows_of(SIZE, 1, 16), layers_per_block=LAYERS, latent_channels=SIZE,
+    norm_num_groups=SIZE, in_channels=SIZE, out_channels=SIZE, act_fn=text(100))
+SCHEDULER = table(known=dict(num_train_timesteps=whole(1000, 1000), shift=number(.01, 100), use_dynamic_shifting=truth,
+    base_shift=maybe(number(-10, 10)), max_shift=maybe(number(-10, 10)), base_image_seq_len=SIZE,
+    max_image_seq_len=SIZE, shift_terminal=maybe(number(0, 1)), time_shift_type=text(words=('exponential', 'linear')),
+    **dict.fromkeys(('invert_sigmas', 'stochastic_sampling', 'use_karras_sigmas', 'use_exponential_sigmas',
+        'use_beta_sigmas'), truth)))
+
+# %% ../../nbs/base/load.ipynb #b49839c5
+TEXT_ENCODER = dict.fromkeys(('hidden_size', 'intermediate_size', 'num_attention_heads', 'num_key_value_heads',
+    'head_dim', 'max_position_embeddings', 'vocab_size', 'd_model', 'd_ff', 'd_kv', 'num_heads',
+    'relative_attention_num_buckets', 'relative_attention_max_distance'), SIZE) | dict.fromkeys(('num_hidden_layers',
+        'num_layers', 'num_decoder_layers'), LAYERS)
+TOKENIZER = table(known=dict(model_max_length=SIZE))
+
+def heads_add_up(
+    axes:int, # of a token's place
+): # a shape
+    "The numbers of a head are shared among the axes, in pairs."
+    def check(config, at):
+        TRANSFORMER(config, at)
+        shares,head = config.get('axes_dims_rope', [128]),config.get('attention_head_dim', 128)
+        if sum(shares)!=head or any(o%2 for o in shares) or 'axes_dims_rope' in config and len(shares)!=axes:
+            raise ValueError(f'axes_dims_rope is {shares}, not {axes} even numbers that add up to attention_head_dim, {head}')
+    return check
+
+OWN_CONFIGS = 'config.json', 'scheduler_config.json', 'tokenizer_config.json' # of a part; others beside them are of no size
+CONFIGS = dict(FluxTransformer2DModel=heads_add_up(3), Flux2Transformer2DModel=heads_add_up(4), # class -> shape
+    AutoencoderKL=table(AUTOENCODER | dict(scaling_factor=number(1e-6, 1e6), shift_factor=number(-1e6, 1e6))),
+    AutoencoderKLFlux2=table(known=AUTOENCODER | dict(batch_norm_eps=number(0, 1))),
+    FlowMatchEulerDiscreteScheduler=SCHEDULER, CLIPTextModel=table(known=TEXT_ENCODER | dict(eos_token_id=maybe(whole()))),
+    **dict.fromkeys(('T5EncoderModel', 'Qwen3ForCausalLM'), table(known=TEXT_ENCODER)),
+    **dict.fromkeys(('CLIPTokenizer', 'T5Tokenizer', 'Qwen2Tokenizer'), TOKENIZER))
+
+# %% ../../nbs/base/load.ipynb #32c1c1e7
+def check_text_length(
+    folder:Path, # of the base
+    name:str, # what a person calls the base
+) -> None:
+    "Raises `BadInput` for a first tokenizer that fills more places than its encoder has."
+    files = 'tokenizer/tokenizer_config.json', 'text_encoder/config.json'
+    if not all(os.path.isfile(folder/file) for file in files): return
+    filled,places = (read_json(folder, file, name).get(key) for file,key in zip(files, ('model_max_length',
+        'max_position_embeddings')))
+    if filled and places and filled>places:
+        raise BadInput(f'{name}: {files[0]} is broken (model_max_length is {filled}, and its encoder has {places} places); fetch it again')
+
 # %% ../../nbs/base/load.ipynb #0ae7558f
 def check_files(
     family, # `Family` of the base
     folder:Path, # of the base; parts that are not here yet are passed over
     name:str, # what a person calls the base
 ) -> None:
-    "Raises `BadInput` for a part that has Python beside its weights, or a config that names code."
-    for part in (*family.components, 'transformer'):
+    "Raises `BadInput` for a part that has Python beside its weights, or a config that names code or has impossible values."
+    expected = {**family.components, 'transformer': ('diffusers', family.transformer_class)}
+    for part in expected:
         for file in (f for pattern in CODE_FILES for f in (folder/part).glob(pattern)):
             raise BadInput(f'{name}: {part} holds {short_repr.repr(str(file.relative_to(folder/part)))}, which no {family.name} has; '
                 f'{REPAIR_HINT}')
         for file in (folder/part).glob('*config.json'):
-            for key in code_named(read_json(folder, f'{part}/{file.name}', name)):
+            shape = CONFIGS.get(expected[part][1], table()) if file.name in OWN_CONFIGS else table()
+            for key in code_named(read_json(folder, f'{part}/{file.name}', name, shape)):
                 raise BadInput(f'{name}: {part}/{file.name} names code to load ({short_repr.repr(key)}); {REPAIR_HINT}')
+    check_text_length(folder, name)
 
 # %% ../../nbs/base/load.ipynb #f94add59
 def shifts_by_size(
@@ -129,7 +187,7 @@ def family_by_shapes(
     name = name or folder.name
     pipeline = read_json(folder, 'model_index.json', name)
     if other := stranger(str(pipeline.get('_class_name'))): raise BadInput(f'{name}: {other}')
-    config = read_json(folder, 'transformer/config.json', name)
+    config = read_json(folder, 'transformer/config.json', name, TRANSFORMER)
     try:
         kind,family = pipeline['_class_name'],family_of({**pipeline, **config})
     except KeyError as e: raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
@@ -274,6 +332,22 @@ def find_base(
     check_other_parts(own, folder, source, base.file.name)
     return Base(base, own, folder)
 
+# %% ../../nbs/base/load.ipynb #82aee55c
+@contextmanager
+def load_errors(
+    name:str, # what a person calls the base
+) -> Iterator[None]:
+    """Raises `BadInput` for whatever two libraries raise at files that do not fit each other. A lack of memory and a
+    fault of the GPU are no fault of the base, and go on as they are."""
+    from accelerate.utils.memory import should_reduce_batch_size
+    try: yield
+    except (OSError, SafetensorError) as e:
+        raise BadInput(f'{name} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
+    except Exception as e:
+        if should_reduce_batch_size(e) or isinstance(e, MemoryError) or 'CUDA' in str(e): raise
+        raise BadInput(f'{name} cannot be loaded: its files do not fit each other, or are broken '
+            f'({type(e).__name__}: {" ".join(str(e).split())[:200]}); fetch it again') from None
+
 # %% ../../nbs/base/load.ipynb #b6603e9d
 def read_pipeline(
     base:Base, # with the parts that are read
@@ -286,12 +360,13 @@ def read_pipeline(
     absent = {o: None for components in base.family.parts.values() for o in components if o not in names}
     size = sum(f.stat().st_size for name in names for f in (base.folder/name).glob('*'))
     storage = pipeline_config(base.ref.quantization, names, dtype)
-    with quiet_loading(size<1e9):
-        try:
-            return getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype,
-                device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
-        except (OSError, SafetensorError) as e:
-            raise BadInput(f'{base.ref.name} is damaged or incomplete: {str(e).splitlines()[0]}; fetch it again') from None
+    with quiet_loading(size<1e9), load_errors(base.ref.name):
+        pipe = getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype,
+            device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
+    for name in names:
+        if getattr(getattr(pipe, name), 'pad_token', '') is None:
+            raise BadInput(f'{base.ref.name}: {name} has no pad_token, with which a short prompt is filled up; fetch it again')
+    return pipe
 
 # %% ../../nbs/base/load.ipynb #0d95c2f8
 def load_parts(

@@ -53,18 +53,22 @@ class Curve:
         return out
 
 # %% ../../nbs/explorer/curve.ipynb #ec10e73d
+POINTS = 4000 # that are drawn of a log at most
+
 def plot_run(
     log:list[dict], # from `read_log`, at least one record
 ) -> Curve:
-    "Loss over steps, and live rank over the noise level."
-    steps,losses,figure = [r['step'] for r in log],[r['loss'] for r in log],Figure(figsize=(6,2.3), dpi=100)
+    "Loss over steps, and live rank over the noise level; of a long log every few steps, for there are 600 pixels."
+    means,every = running_mean([r['loss'] for r in log]),-(-len(log)//POINTS)
+    shown,means,figure = log[::every],means[::every],Figure(figsize=(6,2.3), dpi=100)
+    steps,losses = [r['step'] for r in shown],[r['loss'] for r in shown]
     canvas,(left,right) = FigureCanvasAgg(figure),figure.subplots(1, 2, width_ratios=(1.4,1))
     figure.subplots_adjust(left=.09, right=.985, bottom=.21, top=.97, wspace=.26) # a layout engine would take longer than the plot
     left.plot(steps, losses, '.', ms=2, color='0.75')
-    left.plot(steps, running_mean(losses), lw=1.5)
+    left.plot(steps, means, lw=1.5)
     left.set(xlabel='step', ylabel='loss', ylim=(0, 1.05*max(filter(isfinite, losses), default=1)),
-        xlim=(0, 1.02*steps[-1] + 1))
-    right.plot([r['sigma'] for r in log], [r['live_rank'] for r in log], '.', ms=3, color='C0')
+        xlim=(0, 1.02*log[-1]['step'] + 1))
+    right.plot([r['sigma'] for r in shown], [r['live_rank'] for r in shown], '.', ms=3, color='C0')
     right.set(xlim=(1.02,-.02), ylim=(0,None), xlabel='sigma, from noise to picture', ylabel='live rank')
     canvas.draw()
     image,top = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB'),left.get_ylim()[1]

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ..errors import BadInput
 from ..config import TrainConfig
 from ..screen import somebody_looks
-from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIGHTS, why_ended
+from ..runs import list_checkpoints, read_header, RunLog, trained_config, WEIGHTS, why_ended
 from ..pictures.board import Board, board_of, find_grids
 from ..pictures.views import about_cell, cell_thumbnail, duration_in_words, is_shown, jpeg_bytes, reason_card
 from ..pictures.page import data_url, sheet_jpeg
@@ -62,11 +62,12 @@ def has_result(
 # %% ../../nbs/explorer/live.ipynb #cb041799
 def progress_of(
     run:Path, # run folder
+    log:RunLog|None=None, # that was read before, to go on with; None reads all
 ) -> Progress:
     "Read how far a run is. Raises `BadInput` for a folder without a run."
     trained = trained_config(run)
     if trained is None: raise BadInput(f'{run} holds no config.yaml; give the output_dir of a run, once it has begun')
-    log,last = read_log(run),trained.max_train_steps
+    log,last = (log or RunLog(run)).read(),trained.max_train_steps
     if not log: return Progress(log, last, None, 0., False)
     pace = mean(r['seconds'] for r in log[-20:])
     heard = max(f.stat().st_mtime for f in (run/'log.jsonl', *run.glob('validation/*.png')))
@@ -120,25 +121,24 @@ def grid_html(
 
 # %% ../../nbs/explorer/live.ipynb #35fc00d9
 def curve_picture(
-    run:Path, # run folder
-    step:int, # in view
+    log:list[dict], # a record a step, at least one
 ) -> Image.Image: # RGB
     "Loss and live ranks up to now."
-    from tlora_flux.explorer.curve import curve_of
-    return curve_of(run).marked(step)
+    from tlora_flux.explorer.curve import plot_run
+    return plot_run(log).marked(log[-1]['step'])
 
 # %% ../../nbs/explorer/live.ipynb #5e647698
 class Watcher:
     "A live view of a run's folder: one line, one bar, and its pictures."
     def __init__(self, run:Path, seconds:float=2., before:str=''): # run folder; between looks; what to say until the run begins
         self.run,self.seconds,self.before = run,seconds,before or f'waiting: no run has begun in {run} yet'
-        self.told,self.html,self.handle,self.stopped = '','',None,False
+        self.told,self.html,self.handle,self.stopped,self.log = '','',None,False,RunLog(run)
 
     def view(self, now:Progress|None, words:str): # HTML
         share,pictures = (now.step/now.last,newest_grid(self.run)) if now else (0,None)
         bar = f'<progress style="width:100%;display:block" max="1" value="{share:.4f}" aria-label="steps done"></progress>'
         line = f'<div role="status">{escape(words)}{"<br>" + escape(self.told) if self.told else ""}</div>'
-        curve = (f'<img alt="loss and live ranks" src="{data_url(jpeg_bytes(curve_picture(self.run, now.step), 80))}">'
+        curve = (f'<img alt="loss and live ranks" src="{data_url(jpeg_bytes(curve_picture(now.log), 80))}">'
             if now and now.log else '')
         crops = self.run/'preview.jpg'
         early = (f'<img alt="what is trained" style="max-width:420px" src="{data_url(crops.read_bytes())}">'
@@ -147,7 +147,7 @@ class Watcher:
 
     def refresh(self, words:str=''): # in place of how far it is
         "Read the folder and show what is new; a folder that is moved may come back, and a file that is being copied is whole in a while."
-        try: now = progress_of(self.run) if (self.run/'config.yaml').is_file() else None
+        try: now = progress_of(self.run, self.log) if (self.run/'config.yaml').is_file() else None
         except (BadInput, OSError) as e: now,words = None,str(e)
         try: html = self.view(now, words or (now.words() if now else self.before))
         except (BadInput, OSError): return now

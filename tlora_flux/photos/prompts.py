@@ -6,7 +6,7 @@
 __all__ = ['FLAGS', 'Prompt', 'read_prompts']
 
 # %% ../../nbs/photos/prompts.ipynb #c94448d9
-import csv, io, logging, re
+import csv, io, logging, re, reprlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 import yaml
@@ -132,7 +132,7 @@ def entries_of(
         else [(f'{path}, entry {i}', v) for i,v in enumerate(data, 1)] if isinstance(data, list) else [])
     for where,entry in named:
         if not isinstance(entry, str|dict):
-            raise BadInput(f'{where}: {str(entry)[:40]!r} is no prompt; write a text, or prompt and its settings by name')
+            raise BadInput(f'{where}: {reprlib.repr(entry)} is no prompt; write a text, or prompt and its settings by name')
     if not named: raise BadInput(f'{path} holds no list of prompts; write ["one", "two"], or one prompt a line of text')
     return named
 

@@ -69,14 +69,18 @@ def refuse_false_flags(
             f'{"blurry" if name in ("n", "no") else 64}')
 
 # %% ../../nbs/photos/words.ipynb #696398a9
+LETTERS = 10_000 # of a caption or a prompt; a tokenizer is at work for minutes with a thousand times that
+
 def fill_places(
     text:str, # words of a person
     words:dict[str, str], # place, such as `{}` -> what stands there
     where:str|Path, # whose words, for the message
     own:list[str]=(), # trigger and class, which may hold anything
 ) -> str: # without braces
-    """Put the concept's words in. Raises `BadInput` for another word in braces, for a single brace, and for what
-    only another program understands."""
+    """Put the concept's words in. Raises `BadInput` for another word in braces, for a single brace, for what only
+    another program understands, and for more letters than any text encoder reads."""
+    if len(text) > LETTERS:
+        raise BadInput(f'{where}: {len(text)} letters, at most {LETTERS}; FLUX reads 512 tokens, about 2000 letters: write less')
     refuse_foreign(text, own, where)
     known = (', '.join(o for o in words if o != '{}') + ', or {} for both' if len(words) > 1
         else '{} for trigger and class')

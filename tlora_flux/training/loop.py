@@ -141,9 +141,9 @@ def say_if_ranks_are_silent(
     steps:int, # of the sampler
     mu:float, # its shift
 ) -> None:
-    "Warn where an eighth of the ranks, two at least, are trained and live at no step of the sampler."
+    "Warn where more than an eighth of the ranks, two at least, are trained and live at no step of the sampler."
     silent, rank = silent_ranks(schedule, steps, mu), schedule.max_rank
-    if silent < max(2, rank/8): return
+    if silent < 2 or silent <= rank/8: return
     most = range(rank - schedule.min_rank + 1, 1, -1)
     levels = next((o for o in most if not silent_ranks(replace(schedule, levels=o), steps, mu)), None)
     mend = f'with rank_levels={levels} all of them are' if levels else 'take a lower rank'

@@ -162,11 +162,14 @@ def same_option(
     old, # its value in the run's config
     new, # its value now
 ) -> bool:
-    """Whether nothing has changed. A folder counts by its last name: from another working directory it has another
-    path. What a run began with may be gone."""
-    named = (name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and new
-        and Path(new).expanduser().exists())
-    return old == new or bool(named and old and new and Path(old).name == Path(new).name)
+    """Whether nothing has changed. A base counts by its last name, for its weights are compared besides; what a run
+    began with by its place, which may be gone, and by its last name where no more was written down."""
+    if old == new or not old or not new: return old == new
+    if name == 'start_from' and not old.startswith('.../'):
+        there, here = (os.path.abspath(os.path.expanduser(o)) for o in (old, new))
+        return there == here
+    named = name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and Path(new).expanduser().exists()
+    return named and Path(old).name == Path(new).name
 
 # %% ../../nbs/training/run_folder.ipynb #580bc5a3
 def check_resume(
