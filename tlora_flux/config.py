@@ -49,11 +49,12 @@ class Not:
 # %% ../nbs/config.ipynb #b3a1c0d7
 def only_with(
     other:str, # name of the option that is needed
-    wanted, # what it must be: a value, a pattern for text, or `Not(value)`
+    wanted, # what it must be: a value, a pattern for text, several of them, or `Not(value)`
 ) -> str: # for the help
     "A need in a few words."
     if wanted is True or wanted == Not(None): return f'only with {other}'
     if isinstance(wanted, Not): return f'not with {other}={wanted.value}'
+    if isinstance(wanted, tuple): return f'only with {other}={" or ".join(wanted)}'
     return f'only with {other}={wanted}'
 
 # %% ../nbs/config.ipynb #ebaeb165
@@ -146,20 +147,22 @@ class Config:
 # %% ../nbs/config.ipynb #b3a1c0dc
 def is_met(
     have, # value of the option that is needed
-    wanted, # what it must be: a value, a pattern for text, or `Not(value)`
+    wanted, # what it must be: a value, a pattern for text, several of them, or `Not(value)`
 ) -> bool: # whether the other option has its effect, as far as can be said
     "Whether a need is met."
     if isinstance(wanted, Not): return have != wanted.value
     if have is None: return True
+    if isinstance(wanted, tuple): return any(fnmatchcase(have.lower(), o) for o in wanted)
     return fnmatchcase(have, wanted) if isinstance(wanted, str) else have == wanted
 
 # %% ../nbs/config.ipynb #b3a1c0df
 def setting(
     f:Field, # the option that is needed
-    wanted, # what it must be: a value, a pattern for text, or `Not(value)`
+    wanted, # what it must be: a value, a pattern for text, several of them, or `Not(value)`
 ) -> str: # such as `random_crop: true`, as it stands in a YAML file
     "What to set, in a few words."
     if wanted is True: return f'{f.name}: true'
+    if isinstance(wanted, tuple): return f'{f.name} to a path like {" or ".join(wanted)}'
     if isinstance(wanted, str) and '*' in wanted: return f'{f.name} to a path like {wanted}' # YAML reads a star as an alias
     if not isinstance(wanted, Not): return f'{f.name}: {wanted}'
     words = [o for o in f.metadata['choices'] if o != wanted.value]
@@ -237,7 +240,7 @@ class AdapterFields(Config):
     other_parts:str|None = option(None,
         "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the family's repository.",
         path=True,
-        needs=dict(pretrained_model_name_or_path='*.safetensors'))
+        needs=dict(pretrained_model_name_or_path=('*.safetensors', '*.sft')))
     revision:str|None = option(None, 'Branch, tag or commit of the base on the Hub; None is its main branch.')
     base_family:str|None = option(None,
         'Which model the base is, where its weights do not tell. None is what they tell.', choices=CHOICES_OF_BASE)
@@ -513,7 +516,7 @@ class PlaceFields(LoadFields):
         path=True)
     other_parts:str|None = option(None, "Diffusers folder or Hub id with the other parts of a .safetensors base; None is the training's.",
         path=True,
-        needs=dict(pretrained_model_name_or_path='*.safetensors'))
+        needs=dict(pretrained_model_name_or_path=('*.safetensors', '*.sft')))
     base_family:str|None = option(None,
         "Which model the base is, where its weights do not tell. None is the training's.", choices=CHOICES_OF_BASE)
     offload:str = option('none', 'Parts kept in main memory while unused: whole models, or layers brought up just ahead of their use.',

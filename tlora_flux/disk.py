@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
-from .errors import BadInput
+from .errors import BadInput, read_mend
 
 # %% ../nbs/disk.ipynb #2d374a14
 # what file systems answer that flush no folders
@@ -53,21 +53,24 @@ def atomic_write(
 
 # %% ../nbs/disk.ipynb #f53d3851
 WRITE_MENDS = {errno.ENOSPC: 'make room', errno.EDQUOT: 'make room, your quota is used up',
-    errno.EACCES: 'make it writable, or choose another folder', errno.EPERM: 'make it writable, or choose another folder',
-    errno.EROFS: 'it is mounted for reading only: choose another folder', errno.ENAMETOOLONG: 'choose a shorter name',
-    errno.EFBIG: 'that file system takes no file so large: choose another folder',
-    errno.EIO: 'the disk or its connection fails: choose another folder',
+    errno.EACCES: 'make it writable, or {}', errno.EPERM: 'make it writable, or {}',
+    errno.EROFS: 'it is mounted for reading only: {}', errno.ENAMETOOLONG: 'choose a shorter name',
+    errno.EFBIG: 'that file system takes no file so large: {}', errno.EIO: 'the disk or its connection fails: {}',
     errno.ESTALE: 'the network folder was mounted anew: start again', errno.ENOTCONN: 'mount the network folder again',
-    errno.ENOTDIR: 'a file stands where a folder should be: choose another folder',
-    errno.EEXIST: 'a file stands where a folder should be: choose another folder',
-    errno.EMFILE: 'too many files are open: raise `ulimit -n`'}
+    errno.ELOOP: 'its links lead in a circle: {}', errno.ENOTDIR: 'a file stands where a folder should be: {}',
+    errno.EEXIST: 'a file stands where a folder should be: {}', errno.EMFILE: 'too many files are open: raise `ulimit -n`',
+    errno.ENFILE: 'too many files are open on this machine: end other programs',
+    errno.ETIMEDOUT: 'the network folder does not answer: try again later'} # {} is another place
 
 # %% ../nbs/disk.ipynb #fb332953
 def write_mend(
     error:OSError, # that ended a write
+    elsewhere:str='', # how another place is chosen, where there is one option for it
 ) -> str: # what to do
-    "The mend that fits."
-    return WRITE_MENDS.get(error.errno, 'choose another folder')
+    "The mend that fits what the disk said."
+    mend = WRITE_MENDS.get(error.errno, '{}')
+    if elsewhere and '{}' not in mend: return f'{mend}, or {elsewhere}'
+    return mend.format(elsewhere or 'choose another folder')
 
 # %% ../nbs/disk.ipynb #aecb31ee
 @contextmanager
@@ -120,7 +123,7 @@ def disk_read_errors(
     "Raises `BadInput` where the disk gives an error within the `with`: a file that has gone meanwhile, a folder that is closed."
     try: yield
     except OSError as e:
-        raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); replace or remove it, or open it to this user') from None
+        raise BadInput(f'{e.filename or path} cannot be read ({e.strerror}); {read_mend(e)}') from None
 
 # %% ../nbs/disk.ipynb #c3139ae6
 def require_file(

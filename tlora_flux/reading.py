@@ -9,7 +9,7 @@ __all__ = ['load_json', 'text', 'whole', 'number', 'truth', 'maybe', 'rows_of', 
 import json, math, os, re, reprlib, stat
 from collections.abc import Callable
 from pathlib import Path
-from .errors import BadInput
+from .errors import BadInput, read_mend
 
 # %% ../nbs/reading.ipynb #9101d3da
 def parse_whole(
@@ -196,6 +196,8 @@ def read_json_file(
 ): # plain values of that shape
     "Raises `BadInput` with file and field; also where there is no such file."
     try: content = read_bounded(file, most)
-    except OSError as e: raise BadInput(f'{called or file} cannot be read ({e.strerror}); {mend}') from None
+    except OSError as e:
+        absent = isinstance(e, (FileNotFoundError, NotADirectoryError)) # the caller knows how to come by it
+        raise BadInput(f'{called or file} cannot be read ({e.strerror}); {mend if absent else read_mend(e)}') from None
     except ValueError as e: raise BadInput(f'{called or file} is broken ({e}); {mend}') from None
     return checked_json(content, shape, called or file, mend)

@@ -12,7 +12,7 @@ import os, re
 from fnmatch import fnmatch
 from pathlib import Path
 from safetensors import safe_open, SafetensorError
-from .errors import BadInput, require_utf8
+from .errors import BadInput, read_mend, require_utf8
 from .reading import checked_json, load_json, maybe, number, table, text, whole
 from .config import TrainConfig
 from .settings_file import load_config, read_yaml
@@ -132,7 +132,7 @@ def read_header(
     try:
         with safe_open(file, 'np') as f: said,keys = f.metadata() or {},list(f.keys())
     except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); copy it again, or open it to this user') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     if 'tlora' not in said and not any(re.match(r'(?:live|tlora)\.', key) for key in keys):
         return read_foreign_header(file, said, keys)
     try: version = load_json(said['tlora'])['format']
@@ -227,7 +227,7 @@ def check_run(
     try:
         holds = ([o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY_FILES)]
             if os.path.isdir(run) else [])
-    except OSError as e: raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); choose a folder of your own') from None
+    except OSError as e: raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); {read_mend(e)}, or choose another folder') from None
     if os.path.isdir(run/'images'):
         raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
     if not holds or cfg.overwrite: return False

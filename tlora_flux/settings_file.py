@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 import yaml
 from . import __version__
-from .errors import BadInput, TOKEN
+from .errors import BadInput, read_mend, TOKEN
 from .subjects import SUBJECTS
 from .config import Config, SampleConfig, TrainConfig
 
@@ -93,7 +93,7 @@ def read_yaml(
         raise BadInput(f"{path} is a folder (Is a directory); give "
             f"{Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
     except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
-    except OSError as e: raise BadInput(f'{path}: {e.strerror}; give the path of a readable .yaml file') from None
+    except OSError as e: raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
     except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
     except ValueError:
         raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None

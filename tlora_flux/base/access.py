@@ -8,7 +8,7 @@ __all__ = ['HUB_SECONDS', 'hub_answers', 'version_problems', 'check_versions', '
            'describe_hub_error', 'is_loaded_file', 'missing_files']
 
 # %% ../../nbs/base/access.ipynb #097bb828
-import errno, os, re, tempfile, threading, time
+import os, re, tempfile, threading, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from packaging.version import Version
 from ..errors import BadInput
+from ..disk import disk_read_errors, write_mend
 from ..reading import read_json_file, table, text
 
 # %% ../../nbs/base/access.ipynb #ec9640df
@@ -78,6 +79,14 @@ def check_launch() -> None:
         if not re.fullmatch(r'-?\d+', value):
             raise BadInput(f'{variable}={value!r} in the environment is no number; unset it, or start with `accelerate launch`')
 
+# %% ../../nbs/base/access.ipynb #6030e407
+def is_safetensors(
+    file:Path, # of any name
+) -> bool:
+    "Whether it begins as safetensors files do: the length of a JSON object, and the object."
+    with disk_read_errors(file), open(file, 'rb') as f: head = f.read(9)
+    return len(head) == 9 and head[8:] == b'{' and 2 < int.from_bytes(head[:8], 'little') < file.stat().st_size
+
 # %% ../../nbs/base/access.ipynb #cab0d6ae
 def local_base(
     name:str, # `micro`, a folder, or a repository id
@@ -87,6 +96,7 @@ def local_base(
     embedded,folder = Path(str(files('tlora_flux')))/'weights'/name,Path(name).expanduser()
     if os.path.isfile(embedded/'model_index.json'): return embedded
     if os.path.isfile(folder):
+        if is_safetensors(folder): raise BadInput(f'{name} is a safetensors file by another name; let it end in .safetensors')
         raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a '
             'repository id')
     if os.path.isdir(folder): return folder # nothing can be seen in a folder that is closed to this user
@@ -144,7 +154,7 @@ def caches_at(
     try:
         for folder in folders.values(): folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise BadInput(f'cache_dir={cache_dir} cannot be made: {e.strerror}; choose a folder that you may write to') from None
+        raise BadInput(f'cache_dir={cache_dir} cannot be made: {e.strerror}; {write_mend(e)}') from None
     before,old_tempdir = {k: os.environ.get(k) for k in folders},tempfile.tempdir
     os.environ.update({k: str(v) for k,v in folders.items()})
     tempfile.tempdir = str(folders['TMPDIR'])
@@ -329,9 +339,10 @@ def fetch(
     # HTTPError is the client's own base class
     except (errors.HTTPError, errors.OfflineModeIsEnabled, errors.HFValidationError) as e: error = e
     except OSError as e:
-        why = ('the disk is full under {}; make room' if e.errno in (errno.ENOSPC, errno.EDQUOT)
-            else f'{{}} cannot be written ({e.strerror or type(e).__name__}); make it yours')
-        raise BadInput(f'{why.format(hub_cache(cache_dir))}, or set cache_dir to a folder on another disk') from None
+        if e.errno is None: # of the client's own checks
+            raise BadInput(f'{name} did not arrive whole ({str(e).splitlines()[0][:200]}); repeat the command') from None
+        mend = write_mend(e, 'set cache_dir to a folder on another disk')
+        raise BadInput(f'{hub_cache(cache_dir)} cannot be written ({e.strerror}); {mend}') from None
     raise BadInput('{}; {}'.format(*describe_hub_error(name, error)))
 
 # %% ../../nbs/base/access.ipynb #532f9f3d

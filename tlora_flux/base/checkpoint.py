@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .. import __version__
-from ..errors import BadInput, check_choice
+from ..errors import BadInput, check_choice, read_mend
 from ..reading import read_json_file, table, text, whole
 from ..disk import atomic_write, read_text
 from ..runs import companions_of, find_weights, FOREIGN, FORMAT, read_header, read_reference, STATE, WEIGHTS
@@ -153,8 +153,9 @@ def read_tensors(
     except pickle.UnpicklingError:
         raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; '
             'give a lora.pt of the reference') from None
-    except (SafetensorError, RuntimeError, EOFError, OSError) as e:
+    except (SafetensorError, RuntimeError, EOFError) as e:
         raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()):
         raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}

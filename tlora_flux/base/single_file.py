@@ -10,7 +10,7 @@ import json, re, tempfile
 from pathlib import Path
 import torch
 from safetensors.torch import load_file
-from ..errors import BadInput
+from ..errors import BadInput, read_mend
 from ..reading import load_json
 
 # %% ../../nbs/base/single_file.ipynb #ae8600e0
@@ -30,7 +30,8 @@ def read_shapes(
         size = 8 + length + max(t['data_offsets'][1] for t in tensors.values())
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
+    except (ValueError, AttributeError, KeyError, TypeError):
         raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers '
             'folder') from None
     if file.stat().st_size!=size:
@@ -131,5 +132,8 @@ def load_transformer(
     if 'x_embedder.weight' in read_shapes(file): return load_as_it_is(file, config, dtype)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder)/'config.json').write_text(json.dumps(config))
-        return FluxTransformer2DModel.from_single_file(str(Path(file).expanduser()), config=folder, torch_dtype=dtype,
-            local_files_only=True)
+        named = Path(file).expanduser().absolute()
+        if named.suffix != '.safetensors': # diffusers goes by the name
+            named = Path(folder)/'transformer.safetensors'
+            named.symlink_to(Path(file).expanduser().absolute())
+        return FluxTransformer2DModel.from_single_file(str(named), config=folder, torch_dtype=dtype, local_files_only=True)

@@ -109,6 +109,7 @@ class MemoryRequest:
     offload:str='none' # none, model, group or sequential
     report_to:str='none' # tracker
     validates:bool=False # draws pictures while it trains
+    pictures:int=0 # bytes of these that are still to be written
 
     @property
     def copies(self) -> int: return 1 if self.init == 'vanilla' else 2 # of the adapter: an orthogonal one keeps what it began with

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 import psutil
+from ..errors import BadInput
 from ..config import TrainConfig
 from ..runs import checkpoint_folders, STATE
 from ..base.access import BackgroundCall, hub_cache, HUB_SECONDS, HubAnswer, is_loaded_file
@@ -120,10 +121,26 @@ def output_size(
     trained = 4*adapter_parameters(figures, want.rank, want.targets)
     weights = want.copies*trained
     state,there,saves = STATES[want.optimizer]*trained,want.begun or 0,want.saves
-    if not saves: return 0
+    if not saves: return want.pictures
     # states that have come: a new one is written before an old one goes
     before,after = (min(2, there + n) - there for n in (saves - 1, saves))
-    return saves*weights + max(weights + after*state, (before + 1)*state)
+    return saves*weights + max(weights + after*state, (before + 1)*state) + want.pictures
+
+# %% ../../nbs/machine/places.ipynb #1b5681ec
+def validation_bytes(
+    cfg:TrainConfig, # filled
+    first:int=0, # optimizer steps done
+) -> int: # bytes, as PNG hardly smaller than their pixels
+    "Pictures that the run will still draw. Prompts that cannot be read draw none: that is said in another row."
+    from tlora_flux.photos.prompts import read_prompts
+    if not cfg.validation_prompts: return 0
+    try: prompts = read_prompts(cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}', quiet=True)
+    except BadInput: return 0
+    last,every = cfg.max_train_steps,{cfg.validation_steps or cfg.checkpointing_steps, cfg.judge_every} - {None}
+    due = {last, *(step for o in every for step in range(o, last, o))}
+    columns = sum(step > first for step in due) + (not first) # the base is drawn before the first step
+    side = cfg.resolution
+    return 3*columns*cfg.num_validation_images*sum((o.width or side)*(o.height or side) for o in prompts)
 
 # %% ../../nbs/machine/places.ipynb #9ad38ca4
 def remaining_saves(
@@ -134,6 +151,7 @@ def remaining_saves(
     `keep_last` removes an old one after each new one."""
     there = checkpoint_folders(cfg.output_dir) if cfg.resume else []
     begun = [step for step,folder in there if (folder/STATE).exists()]
+    want = replace(want, pictures=validation_bytes(cfg, begun[-1] if begun else 0))
     if not begun: return want
     left = (-(-cfg.max_train_steps//cfg.checkpointing_steps) - begun[-1]//cfg.checkpointing_steps
         if begun[-1] < cfg.max_train_steps else 0)

@@ -20,7 +20,7 @@ from ..runs import check_run
 from ..base.access import ask_hub, check_launch, describe_hub_error, find_snapshot, hub_cache, HubAnswer
 from ..base.access import local_base, missing_files, untried_versions, version_problems
 from ..base.quantised import check_storage, STORAGE_KINDS
-from ..base.load import base_family, BaseRef, check_other_parts
+from ..base.load import base_family, BaseRef, check_other_parts, part_of_a_base
 from ..photos.concept import concept_dir
 from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, figures_for, in_gb, LADDER
 from .memory import Machine, memory_request, MemoryRequest, ModelSizes, Phase, plan_sampling
@@ -368,6 +368,15 @@ def family_rows(
     if trains and family.not_trainable: rows.append(Finding('access', 'fail', *family.not_trainable.split('; ', 1)))
     return family,rows
 
+# %% ../../nbs/machine/report.ipynb #614245bb
+def incomplete_row(
+    folder:Path, # of the base
+    lost:list[str], # from `missing_files`
+) -> Finding:
+    "What a folder is that is no whole base, and what to give instead."
+    if 'model_index.json' in lost: return Finding('access', 'fail', f'{folder} has no model_index.json, so it is no base', part_of_a_base(folder))
+    return Finding('access', 'fail', f'{folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id')
+
 # %% ../../nbs/machine/report.ipynb #4a9de108
 def sizes_of(
     base:BaseRef, # which
@@ -454,8 +463,7 @@ def survey(
     lost = missing_files(here, parts) if here else list(parts)
     figures,fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
     if not local: rows = access_rows(source, answer, not lost and not fetch) + rows
-    elif lost:
-        rows.insert(0, Finding('access', 'fail', f'{local} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id'))
+    elif lost: rows.insert(0, incomplete_row(local, lost))
     else: rows.insert(0, Finding('access', 'pass', f'{base.name} is on this machine'))
     cfg,more,preset = apply_and_check_options(cfg, base, known, figures, machine)
     want = memory_request(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
-from ..errors import BadInput
-from ..disk import atomic_write, read_bytes, sweep_litter
+from ..errors import BadInput, read_mend
+from ..disk import atomic_write, read_bytes, sweep_litter, write_mend
 from ..base.families import Family
 from ..base.device import memory_for, memory_given_back
 from .opening import open_image, to_rgb
@@ -101,8 +101,9 @@ def read_entry(
 ) -> dict[str,Tensor]: # on the CPU
     "One encoding. Raises `BadInput` for a damaged file."
     try: return load_file(file)
-    except (SafetensorError, OSError) as e:
+    except SafetensorError as e:
         raise BadInput(f'{file} is damaged ({str(e).splitlines()[0]}); delete it, and it will be made again') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
 
 # %% ../../nbs/photos/cache.ipynb #58d2ff28
 @contextmanager
@@ -112,8 +113,8 @@ def cache_write_errors(
     "Raises `BadInput` where the disk refuses within the `with`."
     try: yield
     except OSError as e:
-        raise BadInput(f'{folder} cannot be written ({e.strerror}), and the cache goes there; set cache_dir to another folder, or in '
-            'training cache_latents: false') from None
+        mend = write_mend(e, 'set cache_dir to another folder, or in training cache_latents: false')
+        raise BadInput(f'{folder} cannot be written ({e.strerror}), and the cache goes there; {mend}') from None
 
 # %% ../../nbs/photos/cache.ipynb #5845b23a
 def keep_entry(

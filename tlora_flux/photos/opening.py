@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
-from ..errors import BadInput
+from ..errors import BadInput, read_mend
 
 # %% ../../nbs/photos/opening.ipynb #2f4ade2c
 FOREIGN = [ # first bytes, what they begin, and how to come to a photo
@@ -71,7 +71,7 @@ def open_photo_file(
     except MemoryError: raise
     except Exception as e:
         if getattr(e, 'strerror', None):
-            raise BadInput(f'{path} cannot be read ({e.strerror}); replace it, or take it out of the folder') from None
+            raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}, or take it out of the folder') from None
         raise BadInput(f"{path} is damaged or cut short ({' '.join(str(e).split()) or type(e).__name__}); replace it") from None
 
 # %% ../../nbs/photos/opening.ipynb #bf5d05a4

@@ -224,6 +224,7 @@ def read_prompts(
     # for its first prompts
     path:str|Path,
     concept:str, # what `{}` becomes: "<trigger> <class>"
+    quiet:bool=False, # leave the warning to another reading of the same file
 ) -> list[Prompt]: # at least one
     "The prompts of a file. Raises `BadInput` with the line number, or if there is none; warns where not one names the concept."
     if str(path) in SUBJECTS: return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
@@ -233,6 +234,6 @@ def read_prompts(
     if rows is None: prompts = [parse_prompt(line, concept, where) for where,line in text_rows(path, text)]
     else: prompts = [prompt_of(row, concept, where) for where,row in rows]
     if not prompts: raise BadInput(f'{path} has no prompt in it; write one a line')
-    if concept and not any(concept in o.text or holds_word(o.text, concept.split()[0]) for o in prompts):
+    if concept and not quiet and not any(concept in o.text or holds_word(o.text, concept.split()[0]) for o in prompts):
         logger.warning(f'no prompt of {path} names the concept {concept!r}, so the pictures may not show it; write {{}} where it belongs')
     return prompts

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import features, Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from .. import __version__
-from ..errors import BadInput, plain_logger
+from ..errors import BadInput, plain_logger, read_mend
 from ..reading import checked_json, load_json, number, read_json_file, rows_of, table, text, whole
 from ..disk import atomic_write
 from ..runs import companions_of, find_weights, list_checkpoints, OTHER_WEIGHTS, read_header, WEIGHTS
@@ -97,7 +97,7 @@ def file_fingerprint(
         return digest.hexdigest()[:16]
     except FileNotFoundError:
         raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); copy it again, or open it to this user') from None
+    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
 
 # %% ../../nbs/pictures/grid.ipynb #ad2a7263
 def plan_cells(

@@ -12,7 +12,7 @@ from math import sqrt
 from pathlib import Path
 from PIL import Image
 from ..errors import BadInput
-from ..disk import atomic_write
+from ..disk import atomic_write, write_mend
 from ..photos.opening import open_image, to_rgb
 from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
 from .board import Board, open_board
@@ -198,7 +198,7 @@ def save_page(
     try: return atomic_write(file, lambda part: part.write_text(html, encoding='utf-8'))
     except OSError as e:
         mend = ('move that folder away' if file.is_dir()
-            else 'make room or make its folder writable, or give a copy of the grid in another place')
+            else write_mend(e, 'give a copy of the grid in another place'))
         raise BadInput(f'{file} cannot be written ({e.strerror or e}); {mend}') from None
 
 # %% ../../nbs/pictures/page.ipynb #7a6db470

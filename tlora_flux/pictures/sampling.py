@@ -24,7 +24,7 @@ from ..errors import BadInput, plain_logger
 from ..reading import load_json, read_json_file
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
-from ..disk import atomic_write, held_alone, sweep_litter
+from ..disk import atomic_write, held_alone, sweep_litter, write_mend
 from ..screen import lasting_screen
 from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
@@ -506,8 +506,8 @@ def drawing_errors(
         if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
         raise
     except OSError as e:
-        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; '
-            'once that is mended, the same command goes on from what is drawn') from None
+        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; {write_mend(e)}; then the same command goes on from what is '
+            'drawn') from None
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
         raise BadInput('another process of this grid has ended, so this one ends too; '

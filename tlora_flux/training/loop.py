@@ -529,11 +529,12 @@ def train_checked(
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
             validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
         def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
-        with run.opened(first, sheet), reported(trainer, run, validator, on_step) as report:
+        with run.opened(first, sheet):
             for line in first_lines(trainer, photos, about['base_stamp']): run.say(line)
-            train_to_end(trainer, run, report, validator, judging, advice)
-            wait_for_peers(accelerator)
-            run.publish(trainer.done)
+            with reported(trainer, run, validator, on_step) as report:
+                train_to_end(trainer, run, report, validator, judging, advice)
+                wait_for_peers(accelerator)
+            run.publish(trainer.done) # below the progress line
     return run.folder
 
 # %% ../../nbs/training/loop.ipynb #dde31477

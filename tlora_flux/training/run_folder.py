@@ -156,6 +156,8 @@ OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwri
     'keep_last', 'keep_every', 'max_skipped_steps',
               'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'judge_every',
               'stop_when_overfit', 'overfit_patience', 'train_batch_size', 'gradient_accumulation_steps'}
+# an adapter has these for life: no run with others begins from it
+BORN_WITH = {'rank', 'init', 'targets', 'pretrained_model_name_or_path', 'other_parts', 'base_family', 'revision', 'start_from'}
 
 def same_option(
     name:str, # of the option
@@ -180,17 +182,19 @@ def check_resume(
 ) -> None:
     "Raises `BadInput` if the run in the folder is another one."
     old, new = vars(load_config((checkpoint or Path(cfg.output_dir))/'config.yaml')), vars(cfg)
+    lent = f', with start_from: {cfg.output_dir} to begin with its weights' if checkpoint else ''
     for name in new:
         if name not in OPTIONS_THAT_MAY_CHANGE and not same_option(name, old[name], new[name]):
             raise BadInput(f'{cfg.output_dir} was trained with {name}={old[name]}, not {new[name]}; resume with the same, or choose '
-                'another output_dir')
+                f'another output_dir{"" if name in BORN_WITH else lent}')
     if old['max_train_steps'] != new['max_train_steps'] and not new['lr_scheduler'].startswith('constant'):
         raise BadInput(f"{cfg.output_dir} was planned for {old['max_train_steps']} steps, and lr_scheduler={new['lr_scheduler']} follows "
-            "the plan; resume with the same max_train_steps")
+            f"the plan; resume with the same max_train_steps, or choose another output_dir{lent}")
     if not checkpoint: return
     about = read_header(checkpoint)
     if about['data'] != concept_fingerprint(photos):
-        raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another output_dir')
+        raise BadInput(f'the photos, captions or masks have changed since {checkpoint}; put them back, or choose another '
+            f'output_dir{lent}')
     if about['samples'] != samples:
         raise BadInput(f"{cfg.output_dir} was trained with {about['samples']} samples a step, not {samples}; change train_batch_size or "
             f"gradient_accumulation_steps so that times the number of processes it is {about['samples']} again")
