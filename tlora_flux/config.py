@@ -547,6 +547,7 @@ class ExportConfig(Config):
     levels:int|None = option(None, 'Files at most; None is as many as are exact, or 6 where that would be more than 8.', low=1, high=16384)
     unscheduled:bool = option(False,
         'One file with all ranks at all noise levels: what a tool without a switch can run, and not what was trained.')
+    photo:bool = option(False, "Show the first training photo in the export's README; without it, drawn pictures alone.")
     output_dir:str|None = option(None, 'New folder; None makes outputs/export_<run>_<tool>.', path=True)
     pretrained_model_name_or_path:str|None = option(None,
         "Base model, for its sampler's noise levels; None is the one in the file's header.", path=True)

@@ -28,6 +28,8 @@ from ..method.adapter import target_paths, tlora_layers, tlora_parameters
 from .families import family_of
 from .load import Base, BaseRef
 from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
+from ..errors import BadInput, check_choice
+from .dialects import is_reference, name_model, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)
@@ -145,19 +147,21 @@ def our_key(
     return f'tlora.{match[1]}.lora_{match[2]}' if match else key
 
 # %% ../../nbs/base/checkpoint.ipynb #f517fe43
-def read_tensors(
+def read_file(
     file:Path, # what `find_weights` gave
-) -> dict[str, Tensor]: # our keys, on the CPU
+) -> tuple[dict[str, Tensor], list[str]]: # our keys, on the CPU; keys of the reference that its forward never uses
     "All tensors of a file. Raises `BadInput` if it cannot be read whole, or a number is not finite."
     try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
     except pickle.UnpicklingError:
         raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; '
             'give a lora.pt of the reference') from None
-    except (SafetensorError, RuntimeError, EOFError) as e:
-        raise BadInput(f'{file} cannot be read ({str(e).splitlines()[0]}); copy or download it again') from None
     except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
-    if not isinstance(tensors, dict) or not all(isinstance(o, Tensor) for o in tensors.values()):
+    except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as e: # a damaged pickle raises any of them
+        why = (str(e).splitlines() or [type(e).__name__])[0]
+        raise BadInput(f'{file} cannot be read ({why}); copy or download it again') from None
+    if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(o, Tensor) for k, o in tensors.items()):
         raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
+    if file.suffix == '.pt' and (other := name_model(tensors)): raise BadInput(f'{file}: this is a LoRA for {other}; give one for FLUX')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:
@@ -169,7 +173,14 @@ def read_tensors(
             raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]:
         raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
-    return {read[key]: tensors[key] for key in used}
+    return {read[key]: tensors[key] for key in used},[key for key,ours in read.items() if not ours]
+
+# %% ../../nbs/base/checkpoint.ipynb #7c123a25
+def read_tensors(
+    file:Path, # what `find_weights` gave
+) -> dict[str, Tensor]: # our keys, on the CPU
+    "What is used of a file. Raises `BadInput` as `read_file` does."
+    return read_file(file)[0]
 
 # %% ../../nbs/base/checkpoint.ipynb #d2f6f1e7
 def check_family(
@@ -283,7 +294,9 @@ def read_foreign(
     try:
         refuse_older(tensors)
         if any(is_reference(key) for key in tensors):
-            return read_reference(file),{ours: t for key,t in tensors.items() if (ours := reference_key(key))}
+            used = {ours: t for key,t in tensors.items() if (ours := reference_key(key))}
+            idle = [key for key in tensors if not reference_key(key)]
+            return read_reference(file) | dict(matched=len(used), left_over=idle),used
         if 'tlora_band' in header:
             raise BadInput('it is one band of an exported T-LoRA, live below a noise level alone; give the run that it was exported '
                 'from, or load all bands as their README says')
@@ -301,8 +314,8 @@ def read_adapter(
 ) -> tuple[dict, dict[str, Tensor]]: # header and tensors in our words
     "Any file that we can attach. Raises `BadInput`."
     if file.suffix == '.pt':
-        tensors = read_tensors(file) # first: its names tell older code, which has no hparams.yml
-        return read_header(file),tensors
+        tensors,idle = read_file(file) # first: its names tell older code, which has no hparams.yml
+        return read_header(file) | dict(matched=len(tensors), left_over=idle),tensors
     about = read_header(file)
     return (read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN
         else (about,read_tensors(file)))
@@ -311,10 +324,10 @@ def read_adapter(
 def say_found(
     transformer:nn.Module, # it is attached to
     file:Path, # that was read
-    about:dict, # its header in our words
+    about:dict, # its header in our words, with what was counted
 ):
-    "One line of log for a file that is not ours."
-    if about['format'] == FOREIGN:
+    "One line of log for a file that is not ours, and one more for the reference's on another base."
+    if about['format'] in (FOREIGN, 'reference'):
         left = about['left_over']
         beside = f'; {len(left)} left over, first {left[0]}' if left else ''
         rebuilt = ('; its first weights were made from this base, so it must be the one that it was trained on'
@@ -389,7 +402,7 @@ def load_tlora_(
     adapters = get_state(transformer).adapters
     adapters[name] = replace(adapters[name], schedule=schedule, targets=about['targets'], init=about['init'],
         strength=strength)
-    return dict(about, file=str(file), name=name, layers=len(tensors)//len(parts_of(about['init'])))
+    return dict(matched=len(tensors), left_over=[]) | dict(about, file=str(file), name=name, layers=len(tensors)//len(parts_of(about['init'])))
 
 # %% ../../nbs/base/checkpoint.ipynb #f8f548d2
 class AdapterReader:

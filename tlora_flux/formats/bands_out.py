@@ -14,6 +14,7 @@ from pathlib import Path
 import torch, yaml
 import numpy as np
 from torch import Tensor
+from torch.nn import functional as F
 from ..errors import BadInput
 from ..runs import find_weights, read_header
 from ..method.schedule import RankSchedule
@@ -116,16 +117,25 @@ def size_between(
     low,high = sorted((one, other))
     return math.sqrt(max(products[low:high, low:high].sum(), 0.))
 
+# %% ../../nbs/formats/bands_out.ipynb #e3158637
+def step_lengths(
+    sigmas:Tensor, # noise levels of the steps, without the end, which is 0
+) -> list[float]:
+    "How far each step goes."
+    return (sigmas - F.pad(sigmas[1:], (0, 1))).tolist()
+
 # %% ../../nbs/formats/bands_out.ipynb #acdf4da0
 def choose_levels(
     ranks:list[int], # live rank of each step
+    lengths:list[float], # of each step, in sigma
     products:np.ndarray, # from `rank_products`
     most:int, # levels above 0, at least 1
 ) -> dict[int,int]: # rank -> the level that stands for it, for each rank in the list
     "The best few levels for a list of steps; every rank is its own level where that is few enough."
-    times = Counter(ranks)
-    distinct = sorted(times)
-    def price(level, some): return sum(times[r]*size_between(products, level, r)**2 for r in some)
+    spent = Counter() # rank -> how far it goes
+    for rank,length in zip(ranks, lengths): spent[rank] += length
+    distinct = sorted(spent)
+    def price(level, some): return sum(spent[r]*size_between(products, level, r)**2 for r in some)
     @cache
     def best(start, left): # price and levels of distinct[start:]
         if start == len(distinct): return 0., ()
@@ -155,7 +165,7 @@ def plan_bands(
     ranks,products = adapter.schedule(sigmas).tolist(),rank_products(adapter)
     if not any(ranks): raise BadInput(f'no rank is live at any of these {len(ranks)} steps, so there is nothing to export; take more steps')
     needed = len({*ranks} - {0})
-    level_of = choose_levels(ranks, products, most or (needed if needed <= 8 else 6))
+    level_of = choose_levels(ranks, step_lengths(sigmas), products, most or (needed if needed <= 8 else 6))
     # level -> the first rank that it stands for
     edges = {level: min(r for r,l in level_of.items() if l == level) for level in level_of.values() if level}
     noisiest,firsts = level_of[min(ranks)],[0, *edges]
@@ -164,6 +174,20 @@ def plan_bands(
     errors = [size_between(products, level_of[r], r)/max(size_between(products, 0, r), 1e-30) for r in ranks
         if level_of[r] != r]
     return bands, max(errors, default=0.)
+
+# %% ../../nbs/formats/bands_out.ipynb #a828eb57
+def share_off(
+    adapter:AdapterFile, # what is exported
+    bands:list[Band], # of it
+    sigmas:Tensor, # noise levels of the steps, without the end
+) -> float: # 0 for bands that are exact
+    "What bands add too little or too much over all steps, as a part of what the adapter adds: by the size of its matrices, each step as long as it is."
+    products,lengths = rank_products(adapter),step_lengths(sigmas)
+    wanted = adapter.schedule(sigmas).tolist()
+    given = [max((o.last for o in bands if sigma <= o.below), default=0) for sigma in sigmas.tolist()]
+    off,whole = (sum(length*size_between(products, rank, other) for length,rank,other in zip(lengths, wanted, others))
+        for others in (given, [0]*len(wanted)))
+    return off/whole
 
 # %% ../../nbs/formats/bands_out.ipynb #ec4a9abc
 def cut_pairs(
@@ -188,15 +212,19 @@ def diffusers_tensors(
         for k,v in config.items()}, sort_keys=True))
 
 # %% ../../nbs/formats/bands_out.ipynb #f627850c
-FUSED = { # kohya's name -> the projections in it, in order
-    r'transformer_blocks\.(\d+)': {'double_blocks_{}_img_attn_qkv': ('attn.to_q', 'attn.to_k', 'attn.to_v'),
-    'double_blocks_{}_txt_attn_qkv': ('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj'),
-        'double_blocks_{}_img_attn_proj': ('attn.to_out.0',), 'double_blocks_{}_txt_attn_proj': ('attn.to_add_out',),
-        'double_blocks_{}_img_mlp_0': ('ff.net.0.proj',),
-        'double_blocks_{}_img_mlp_2': ('ff.net.2',), 'double_blocks_{}_txt_mlp_0': ('ff_context.net.0.proj',),
-        'double_blocks_{}_txt_mlp_2': ('ff_context.net.2',)},
-    r'single_transformer_blocks\.(\d+)': {'single_blocks_{}_linear1': ('attn.to_q', 'attn.to_k', 'attn.to_v',
-    'proj_mlp'), 'single_blocks_{}_linear2': ('proj_out',)}}
+FUSED = { # block -> kohya's names, and the projections in each, in order
+    r'transformer_blocks\.(\d+)': [('double_blocks_{}_img_attn_qkv', ('attn.to_q', 'attn.to_k', 'attn.to_v')),
+        ('double_blocks_{}_txt_attn_qkv', ('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj')),
+        ('double_blocks_{}_img_attn_proj', ('attn.to_out.0',)), ('double_blocks_{}_txt_attn_proj', ('attn.to_add_out',)),
+        ('double_blocks_{}_img_mlp_0', ('ff.net.0.proj',)), ('double_blocks_{}_img_mlp_2', ('ff.net.2',)),
+        ('double_blocks_{}_txt_mlp_0', ('ff_context.net.0.proj',)), ('double_blocks_{}_txt_mlp_2', ('ff_context.net.2',)),
+        # FLUX.2
+        ('double_blocks_{}_img_mlp_0', ('ff.linear_in',)), ('double_blocks_{}_img_mlp_2', ('ff.linear_out',)),
+        ('double_blocks_{}_txt_mlp_0', ('ff_context.linear_in',)), ('double_blocks_{}_txt_mlp_2', ('ff_context.linear_out',))],
+    r'single_transformer_blocks\.(\d+)': [
+        ('single_blocks_{}_linear1', ('attn.to_q', 'attn.to_k', 'attn.to_v', 'proj_mlp')),
+        ('single_blocks_{}_linear2', ('proj_out',)),
+        ('single_blocks_{}_linear1', ('attn.to_qkv_mlp_proj',)), ('single_blocks_{}_linear2', ('attn.to_out',))]} # FLUX.2
 
 # %% ../../nbs/formats/bands_out.ipynb #fa21d4fc
 def kohya_homes(
@@ -207,7 +235,7 @@ def kohya_homes(
     for path in paths:
         blocks = [(names, match) for pattern,names in FUSED.items() if (match := re.match(pattern + r'\.', path))]
         found = [(name.format(match[1]), [match[0] + o for o in slots]) for names,match in blocks
-            for name,slots in names.items() if path.removeprefix(match[0]) in slots]
+            for name,slots in names if path.removeprefix(match[0]) in slots]
         if not found:
             raise BadInput(f'{path} has no name in kohya\'s format; train with targets=attention or all-linear, or export to diffusers')
         homes[found[0][0]] = found[0][1]
@@ -235,13 +263,14 @@ def kohya_tensors(
     for name,slots in kohya_homes(adapter.module_paths).items():
         pairs = [sides.get(path) for path in slots]
         width = next(len(pair[1])//(4 if path.endswith('proj_mlp') else 1) for path,pair in zip(slots, pairs) if pair)
-        # FLUX.1's MLP is four times as wide
+        # FLUX.1's MLP is four times as wide; FLUX.2's is one with its neighbours
         heights = [len(pair[1]) if pair else (4*width if path.endswith('proj_mlp') else width)
             for path,pair in zip(slots, pairs)]
         A,B = fuse_slots(pairs, heights)
         tensors |= {f'lora_unet_{name}.lora_down.weight': A.contiguous(),
             f'lora_unet_{name}.lora_up.weight': B.contiguous(), f'lora_unet_{name}.alpha': torch.tensor(float(len(A)))}
-    return tensors, dict(format='pt', ss_network_module='networks.lora_flux')
+    of_flux2 = adapter.about.get('transformer') == 'Flux2Transformer2DModel'
+    return tensors, dict(format='pt', **({} if of_flux2 else dict(ss_network_module='networks.lora_flux')))
 
 # %% ../../nbs/formats/bands_out.ipynb #8762847b
 REFERENCE_NAMES = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', 'to_out_lora':'to_out.0',

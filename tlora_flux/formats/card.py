@@ -6,7 +6,7 @@
 __all__ = ['LICENCES', 'settle_export', 'describe_export', 'export_adapter']
 
 # %% ../../nbs/formats/card.ipynb #05d84900
-import json, re
+import io, json, re
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -16,12 +16,16 @@ from .. import __version__
 from ..errors import BadInput
 from ..config import ExportConfig
 from ..disk import atomic_write
-from ..runs import run_folder
+from ..runs import run_folder, trained_config
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
 from ..base.checkpoint import without_private_paths
+from ..photos.opening import open_image, to_rgb
+from ..pictures.grid import contact_sheet
+from ..pictures.sampling import training_photo
+from ..pictures.board import find_grids
 from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter_file
-from .bands_out import reference_files, sampler_sigmas
+from .bands_out import reference_files, sampler_sigmas, share_off
 from .workflow import chained_graph, Drawing, hooked_graph
 
 # %% ../../nbs/formats/card.ipynb #b1a0cced
@@ -41,6 +45,9 @@ class Export:
     shift:tuple[float,float]=(0., 0.) # base_shift and max_shift of the base's sampler
     bands:tuple[Band,...]=() # noisiest first
     error:float=0. # the largest of a step, as a part of what the adapter adds there
+    share:float=0. # of what the adapter adds, that is off over all steps
+    sheet:bytes=b'' # JPEG of pictures that were drawn with the run
+    photo:bytes=b'' # JPEG of a training photo, where it may be shown
 
     @property
     def steps(self) -> int: return len(self.sigmas) - 1
@@ -57,15 +64,34 @@ def export_name(
     where = [run.name, *([file.parent.name] if file.absolute().parent != run else [])]
     return re.sub(r'[^\w.-]+', '_', '-'.join(where)).strip('._') or 'adapter'
 
+# %% ../../nbs/formats/card.ipynb #a64b4873
+def pictures_of(
+    run:Path, # folder of a run
+    photo:bool, # whether a training photo may be shown
+) -> dict[str,bytes]: # JPEGs: `sheet` of its newest grid, `photo`; empty where there is none
+    "What the card shows. Raises `BadInput` for a photo that is not on this machine."
+    def jpeg(image):
+        image.save(file := io.BytesIO(), 'JPEG', quality=85, comment=b'')
+        return file.getvalue()
+    grid = next((o for o in find_grids(run) if any(o.glob('*.png'))), None)
+    sheet = jpeg(contact_sheet(grid, with_photo=photo)) if grid else b''
+    if not photo: return dict(sheet=sheet)
+    found = training_photo(trained_config(run))
+    if found is None: raise BadInput(f'photo: the training photos of {run} are not where its config.yaml says; leave --photo out')
+    small = to_rgb(open_image(found))
+    small.thumbnail((512, 512))
+    return dict(sheet=sheet, photo=jpeg(small))
+
 # %% ../../nbs/formats/card.ipynb #625f1067
 def check_tool(
     to:str, # the tool
     family:Family, # of the base
 ):
     "Raises `BadInput` for a tool that does not read adapters of the family in the names that we write."
-    if to != 'diffusers' and family.transformer_class != 'FluxTransformer2DModel':
-        raise BadInput(f'{family.name} adapters are exported to diffusers alone, {to} was tried with FLUX.1; leave out --to, or use --to '
-            'diffusers')
+    if to in ('comfyui', 'reference') and family.transformer_class != 'FluxTransformer2DModel':
+        raise BadInput(f'{family.name} has no workflow for ComfyUI, whose nodes for it are newer than the one that graphs were tried with; '
+            'use --to kohya, whose names ComfyUI reads, or --to diffusers' if to == 'comfyui' else
+            f'the reference has no {family.name}; use --to diffusers or --to kohya')
 
 # %% ../../nbs/formats/card.ipynb #2852d6bd
 def settle_export(
@@ -79,7 +105,8 @@ def settle_export(
         raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
     named = cfg.pretrained_model_name_or_path or about.get('base')
     whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder,
-        base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path))
+        base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path),
+        **pictures_of(run_folder(adapter.file), cfg.photo))
     if cfg.to == 'reference' or cfg.unscheduled:
         family = FAMILIES.get(about.get('family'), FAMILIES['flux.1-dev'])
         check_tool(cfg.to, family)
@@ -107,10 +134,11 @@ def settle_bands(
     steps,height,width = cfg.steps or family.defaults['num_inference_steps'],cfg.height or side,cfg.width or side
     sigmas,own = sampler_sigmas(scheduler, family, steps, height, width),scheduler.config
     bands,error = plan_bands(whole['adapter'], sigmas[:-1], cfg.levels)
+    share = share_off(whole['adapter'], bands, sigmas[:-1])
     return Export(**whole, family=family, name=f'{name}-{steps}steps-{width}x{height}', sigmas=sigmas, height=height,
         width=width,
         shift=(own.base_shift, own.max_shift) if own.use_dynamic_shifting else (0., 0.), bands=tuple(bands),
-        error=error)
+        error=error, share=share)
 
 # %% ../../nbs/formats/card.ipynb #174152b1
 def describe_export(
@@ -122,7 +150,8 @@ def describe_export(
         return (f'one file with all {e.adapter.schedule.max_rank} ranks at all noise levels: NOT what was trained; with many ranks at '
             'high noise it copies the photo')
     off = ('the schedule exactly' if not e.error
-        else f'a step is off by at most {e.error:.1%} of what the adapter adds there; --levels '
+        else f'about {e.share:.1%} of what the adapter adds is off over all steps, {e.error:.1%} at the worst step, by the size of its '
+        f'matrices; --levels '
         f'{len({*e.adapter.schedule(e.sigmas[:-1]).tolist()} - {0})} is exact')
     return f'{len(e.bands)} bands for {e.steps} steps at {e.width} x {e.height}: {off}'
 
@@ -150,7 +179,7 @@ def plan_values(
     "Which file is live when."
     bands = [dict(file=file, below=band.below, ranks=[band.first, band.last]) for file,band in zip(e.files, e.bands)]
     return dict(bands=bands, steps=e.steps, height=e.height, width=e.width, sampler='euler', sigmas=e.sigmas.tolist(),
-        largest_error_of_a_step=e.error, schedule=e.adapter.schedule.to_dict(),
+        share_off=e.share, share_off_at_worst_step=e.error, schedule=e.adapter.schedule.to_dict(),
         tlora={k: without_private_paths(v) for k,v in e.adapter.about.items()
         if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
 
@@ -204,6 +233,7 @@ def write_workflows(
 
 # %% ../../nbs/formats/card.ipynb #63a53ee2
 LICENCES = {'flux.1-dev': 'the FLUX.1 [dev] Non-Commercial License', 'flux.1-schnell': 'Apache 2.0',
+    'flux.1-dev-de-distilled': 'the FLUX.1 [dev] Non-Commercial License, as FLUX.1 [dev]',
     'micro-flux': 'Apache 2.0, as this package', 'flux.2-klein-base-4b': 'Apache 2.0', 'flux.2-klein-4b': 'Apache 2.0',
     'flux.2-klein-base-9b': 'the FLUX Non-Commercial License', 'flux.2-klein-9b': 'the FLUX Non-Commercial License'}
 
@@ -221,20 +251,26 @@ def how_to_diffusers(
     e:Export, # settled
 ) -> str: # a section
     "What to paste."
+    noise = "torch.Generator('cpu').manual_seed(0)" # as in our own sampler
     settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e),
-        max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']))
+        max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']), generator=noise)
     call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
-    loading = ("load_base('micro')  # from tlora_flux import load_base" if e.base == 'micro'
-        else f"{e.family.pipeline_class}.from_pretrained('{e.base}')")
+    base,comment = ('tlora_flux/weights/micro', '  # a folder of the package') if e.base == 'micro' else (e.base, '')
+    dtype = 'float32' if e.family.defaults['mixed_precision'] == 'no' else 'bfloat16' # said for all parts: else text encoders have their own
     return f"""## In diffusers
+
+```sh
+pip install 'diffusers>=0.38' transformers accelerate peft
+```
 
 ```python
 {HELPER}
 ```
 
 ```python
+import torch
 from diffusers import {e.family.pipeline_class}
-pipe = {loading}
+pipe = {e.family.pipeline_class}.from_pretrained('{base}', torch_dtype=torch.{dtype}){comment}
 load_bands(pipe, '.', '{e.name}.json')  # the folder of this file; before offloading or compiling
 {call}
 ```
@@ -272,7 +308,8 @@ def how_to_others(
         return (f'## One file, without the schedule\n\n`{e.name}.safetensors` is a plain LoRA with all {e.adapter.schedule.max_rank} '
             'ranks at all noise levels. **This is not what was trained**: it copies layout and background of the '
         'photos more, and at full strength may look burnt. Lower strengths help.')
-    return ("## In programs that read kohya's names\n\nThe bands have kohya's names, for Forge and sd-scripts. Load each file, and let "
+    readers = 'ComfyUI, which reads them for FLUX.2' if e.family.name.startswith('flux.2') else 'Forge and sd-scripts'
+    return (f"## In programs that read kohya's names\n\nThe bands have kohya's names, for {readers}. Load each file, and let "
         "it be live only where `below` of the JSON says; a program that cannot switch a LoRA by noise level or step "
         'cannot run a T-LoRA: all bands at all steps is the adapter without its schedule.')
 
@@ -286,6 +323,8 @@ def card_text(
         for o in plan_values(e)['bands']) if e.bands else '')
     table = (f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live.replace("| ", "| ")}\n\n(up to and including the number; '
         f'1 is pure noise. `{e.name}.json` has all digits.)' if live else '')
+    shown = ''.join(f'\n\n![{words}]({file})' for words,file,held in (('pictures drawn with it', 'sheet.jpg', e.sheet),
+        ('a photo that it was trained on', 'photo.jpg', e.photo)) if held)
     how = (how_to_diffusers(e) if e.bands and e.to == 'diffusers' else how_to_comfyui(e) if e.bands
         and e.to == 'comfyui' else how_to_others(e))
     more = '\n\n' + how_to_diffusers(e) if e.bands and e.to == 'comfyui' else ''
@@ -294,10 +333,10 @@ def card_text(
 A T-LoRA for FLUX: a LoRA whose rank depends on the noise level, written as plain LoRAs for {e.to}.
 
 - **Trigger**: `{trigger_of(e)}`
-- **Base**: `{e.base}` ({e.family.name}). Its licence holds for what is made with it: {LICENCES[e.family.name]}; read it where the base is published.
+- **Base**: `{e.base}` ({e.family.name}). The base is under {LICENCES[e.family.name]}; what that says of adapters and pictures stands where the base is published.
 - **Schedule**: {s.kind}, {s(1.)} ranks at pure noise to {s.max_rank} at none
 - **Step**: {about.get('step', 'unknown')}; text length {about.get('max_sequence_length', 'unknown')} tokens
-- **Exactness**: {describe_export(e)}{table}
+- **Exactness**: {describe_export(e)}{table}{shown}
 
 {how}{more}
 """
@@ -314,5 +353,7 @@ def export_adapter(
     if e.bands: write_bands(e)
     else: write_whole(e)
     if e.bands and e.to == 'comfyui': write_workflows(e)
+    for file,jpeg in (('sheet.jpg', e.sheet), ('photo.jpg', e.photo)):
+        if jpeg: atomic_write(e.folder/file, lambda part: part.write_bytes(jpeg))
     atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
     return e.folder

@@ -516,12 +516,13 @@ def picture_or_why(
 def contact_sheet(
     folder:str|Path, # of a grid
     side:int=160, # pixels of a cell's longer side, see `draw_sheet`
+    with_photo:bool=True, # the grid's copy of a training photo in the corner
 ) -> Image.Image: # RGB; a cell that is not drawn yet is grey
     "The pictures of a grid on one sheet, from its `grid.json`. Raises `BadInput` where it would be too large."
     folder = Path(folder)
     grid = read_json_file(folder/'grid.json', GRID, 'repeat its `tlora sample` command')
     files = {(c['row'],c['column']): folder/c['file'] for c in grid['cells']}
-    photo = picture_or_why(folder/'photo.jpg') # it may be damaged since; the pictures are worth looking at all the same
+    photo = with_photo and picture_or_why(folder/'photo.jpg') # it may be damaged since; the pictures are worth looking at all the same
     def picture(row, column): return picture_or_why(files.get((row,column)))
     return draw_sheet(Sheet(f"{grid['run']} on {grid['base']}", grid['settings'], grid['columns'], grid['rows'],
         picture, [photo] if isinstance(photo, Image.Image) else []), side)
