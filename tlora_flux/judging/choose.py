@@ -130,7 +130,7 @@ def figures_of(
     if row is first: return 'the others are measured from it'
     start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
     owner = "the base's" if first.step is None else "the first checkpoint's"
-    known = [(row.fidelity, f'of the way from {start} to the photos'), (row.alignment, f'of {owner} obedience to prompts')]
+    known = [(row.fidelity, f'of the way from {start} to the photos (fidelity)'), (row.alignment, f'of {owner} obedience to prompts (alignment)')]
     return ' and '.join(f'{100*o.value:.0f}% {words}' for o, words in known if o)
 
 # %% ../../nbs/judging/choose.ipynb #ad202cb5
@@ -179,9 +179,9 @@ def why_chosen(
     "Why, in plain words."
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
-    behind = f', and the highest score, at step {best.step}, is only {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
-    return (f"too close to call, so the earliest of those that could be the best, {said}; {', '.join(f'{o.step}' for o in rest)} could "
-        f"be as good{behind}")
+    behind = f', though the highest score, at step {best.step}, is {100*(best.gain.value - row.gain.value):.0f} points above it' if best is not row else ''
+    return (f"{said}; too close to call: {', '.join(f'{o.step}' for o in rest)} could be as good, and of equals the earliest is "
+        f"taken{behind}")
 
 # %% ../../nbs/judging/choose.ipynb #e0c7dc6a
 def why_none(
