@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab: open, Run All, step by key, wipe, edit prompts, render, pick, reload.
+"""The explorer in a real JupyterLab: every key, the dragged wipe, seeds, copying, in both themes at three widths; edit prompts, render, pick, reload.
 
     python .ci/browser_test.py [FOLDER]      # screenshots go there, or into a temporary folder
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import TimeoutError, sync_playwright
 
 from tlora_flux import RankSchedule, SampleConfig, TrainConfig, add_tlora_, load_base, save_tlora
@@ -34,7 +34,7 @@ places, backgrounds = ('left', 'center', 'right'), ('green', 'white', 'blue', 'y
 
 
 def make_run(home):
-    "A run on micro-FLUX with untrained adapters, and a grid of 8 x 6 cells: painted, each step another picture, but for the last checkpoint of two prompts."
+    "A run on micro-FLUX with untrained adapters, and a grid of 8 x 6 cells and two seeds: painted, each step another picture, but for the last checkpoint of two prompts; and judged."
     run, concept = home/'outputs/brick', home/'bricks'
     (concept/'images').mkdir(parents=True)
     render_scene(Scene('swatch', 'brick'), 256).save(concept/'images/wall.png')
@@ -50,12 +50,14 @@ def make_run(home):
     save_config(TrainConfig(instance_data_dir=str(concept), class_name='brick', instance_prompt='a photo of a {} texture swatch', output_dir=str(run), max_train_steps=250), run/'config.yaml')
     log = [dict(step=n + 1, loss=.3 + .5*2**(-n/60) + .1*(n*37%11)/11, sigma=n*61%97/97, live_rank=RankSchedule(32, 16)(n*61%97/97), grad_norm=1., lr=1e-3, seconds=.4) for n in range(250)]
     (run/'log.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in log))
-    grid = plan_grid(SampleConfig(run=str(run), prompts=str(concept/'prompts.txt'), num_inference_steps=4, output_dir=str(home/'outputs/infer_brick')))
+    grid = plan_grid(SampleConfig(run=str(run), prompts=str(concept/'prompts.txt'), num_inference_steps=4, images=2, output_dir=str(home/'outputs/infer_brick')))
     write_plan(grid)
     for cell in grid.cells:
-        if cell.row in (1, 3) and cell.settings['step'] == 250: continue
-        scene, learned = scenes[cell.row], (cell.settings['step'] or 0)/250
-        save_cell(Image.blend(render_scene(replace(scene, material='clay')), render_scene(scene), learned), grid.folder/cell.file, cell.settings, 3.)
+        prompt, image = divmod(cell.row, 2)
+        if prompt in (1, 3) and not image and cell.settings['step'] == 250: continue
+        scene, learned = scenes[prompt], (cell.settings['step'] or 0)/250
+        picture = Image.blend(render_scene(replace(scene, material='clay')), render_scene(scene), learned)
+        save_cell(ImageOps.mirror(picture) if image else picture, grid.folder/cell.file, cell.settings, 3.)
     (run/'picks.json').write_text(json.dumps(dict(columns={'150 x 1': dict(mark='star', note=long_note)}, prompts={})))
     return run
 
@@ -176,13 +178,17 @@ def look(page, shots, name):
 
 # What is wrong with the explorer as it stands on the screen.
 SCROLLS = """() => [...document.querySelectorAll('.tlx, .tlx *, .jp-OutputArea, .jp-OutputArea-child, .jp-OutputArea-output, .widget-box')].filter(o => o.closest('.jp-OutputArea')?.querySelector('.tlx') && o.offsetWidth)
-  .filter(o => /auto|scroll/.test(getComputedStyle(o).overflowX) && o.scrollWidth > o.clientWidth + 1).map(o => `${o.className} ${o.scrollWidth} in ${o.clientWidth}`)"""
+  .map(o => [o, getComputedStyle(o)]).filter(([o, s]) => /auto|scroll/.test(s.overflowX) && o.scrollWidth > o.clientWidth + 1
+    || /auto|scroll/.test(s.overflowY) && o.scrollHeight > o.clientHeight + 1 && !o.matches('.tlx-about, .tlx-said, .tlx-controls')) // long words, and the controls on a narrow page
+  .map(([o]) => `${o.className} ${o.scrollWidth} x ${o.scrollHeight} in ${o.clientWidth} x ${o.clientHeight}`)"""
 UNSEEN = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(), out = [];
   for (const what of ['.tlx-answer', '.tlx-label:last-child', '.tlx-bars', '.tlx-cell', '.tlx-over', '.tlx-keep']) {
     const o = document.querySelector(what), r = o?.getBoundingClientRect();
     if (!o || o.hidden) continue;
     if (r.top < room.top - 1 || Math.min(r.bottom, r.top + 200) > room.bottom + 1 || r.right > room.right + 1 || !r.width) out.push(`${what} ${Math.round(r.top)} to ${Math.round(r.bottom)} of ${Math.round(room.bottom)}`) }
   return out; }"""
+BESIDE_IT = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(); return ['.tlx-on', '.tlx-label:last-child', '.tlx-over'].filter(what => {
+  const r = document.querySelector(what).getBoundingClientRect(); return r.top < room.top - 1 || Math.min(r.bottom, r.top + 150) > room.bottom + 1 }) }""" # of a cell that was clicked, its heads and its picture: what is not in view
 PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [...m.slice(0, 3), m[3] ?? 1] }, over = (a, b) => a.slice(0, 3).map((v, n) => v * a[3] + b[n] * (1 - a[3])),
     lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }, out = new Set();
   for (const o of document.querySelectorAll('.tlx *')) {
@@ -195,8 +201,8 @@ PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number)
   return [...out]; }"""
 
 
-def see(page, shots, name, sizes=((700, 900), (1280, 800), (1920, 1080)), themes=('Light', 'Dark')):
-    "The explorer's first screen in both themes: all that matters is on it, no needless scroll bar, no pale word."
+def see(page, shots, name, sizes=((700, 900), (1280, 800), (1920, 1080)), themes=('Light', 'Dark'), use=lambda: None):
+    "The explorer's first screen in both themes: all that matters is on it, no needless scroll bar, no pale word; and then it is used."
     for theme in themes:
         page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
         page.wait_for_function(f"document.body.dataset.jpThemeLight == '{'true' if theme == 'Light' else 'false'}'")
@@ -206,6 +212,7 @@ def see(page, shots, name, sizes=((700, 900), (1280, 800), (1920, 1080)), themes
             page.wait_for_timeout(400)
             page.screenshot(path=shots/f'{name}_{theme.lower()}_{width}.png')
             for script in (SCROLLS, UNSEEN, PALE): assert not (found := page.evaluate(script)), f'{name}, {theme}, {width} px: {found}'
+            use()
 
 
 STATE = "[document.querySelector('.tlx-on').ariaLabel.split(',')[0], [...document.querySelectorAll('.tlx-prompt')].findIndex(o => o.querySelector('.tlx-on')), document.activeElement.classList.contains('tlx-on')]"
@@ -227,19 +234,19 @@ def latencies(page, key, count):
 def walk(page, run):
     "Every key, and the pointer, in a notebook that must not notice."
     cells = page.locator('.jp-Notebook .jp-Cell').count()
+    page.locator('.tlx-prompt').nth(6).locator('.tlx-cell').nth(4).click()
+    assert not (found := page.evaluate(BESIDE_IT)), found
     page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(2).click()
     assert page.evaluate(STATE) == ['step 100', 2, True]
     for keys, expected in (('ArrowRight', ['step 150', 2, True]), ('ArrowDown ArrowDown ArrowUp', ['step 150', 3, True]), ('ArrowLeft ArrowLeft', ['step 50', 3, True]), ('Home', ['base model', 3, True]), ('End ArrowUp', ['step 250', 2, True])):
         for key in keys.split(): page.keyboard.press(key)
         assert page.evaluate(STATE) == expected, (keys, page.evaluate(STATE))
-    print('key to new picture:', ', '.join(f'{t:.0f} ms' for t in latencies(page, 'ArrowLeft', 4)))
-    page.keyboard.press('End')
     for key, words in (('b', 'base model'), ('b', 'step 250'), ('p', 'training photo'), ('p', 'step 250')):
         page.keyboard.press(key)
         page.wait_for_function(f"document.querySelector('.tlx-right').textContent == '{words}'")
     for key, mark in (('s', '★'), ('x', '✕'), ('x', '')):
         page.keyboard.press(key)
-        page.wait_for_function(f"document.querySelectorAll('.tlx-label')[5].querySelector('span').textContent == '{mark}'")
+        page.wait_for_function(f"document.querySelectorAll('.tlx-label')[5].querySelector('span').textContent.replace('✔', '') == '{mark}'")
     page.keyboard.press('Enter')
     page.get_by_text('Kept step 250, copied to chosen/').wait_for()
     assert (run/'chosen/tlora_weights.safetensors').read_bytes() == (run/'checkpoint-250/tlora_weights.safetensors').read_bytes()
@@ -257,9 +264,32 @@ def walk(page, run):
     page.wait_for_function("document.querySelectorAll('.tlx-label')[5].ariaLabel.includes('better, butb')")
 
 
+def seeds_and_copy(page):
+    "Keys 1 and 2 turn the whole grid to another seed, 3 is none; Copy puts prompt and settings of the cell on the clipboard."
+    page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(2).click()
+    shown = "[document.querySelector('.tlx-title').textContent.match(/seed \\d+/)[0], document.querySelector('.tlx [role=group] [aria-pressed=true]').textContent]"
+    first = page.evaluate(shown)
+    cell = "document.querySelector('.tlx-on').style.backgroundImage + document.querySelector('.tlx-over').src"
+    before = page.evaluate(cell)
+    page.keyboard.press('2')
+    page.wait_for_function(f"document.querySelector('.tlx-title').textContent.includes('seed 1 ')")
+    page.wait_for_function('before => ' + cell + ' != before', arg=before)
+    assert first == ['seed 0']*2 and page.evaluate(shown) == ['seed 1']*2 and page.evaluate(STATE) == ['step 100', 2, True]
+    page.keyboard.press('3')
+    page.wait_for_function("document.querySelector('.tlx-about').textContent.startsWith('step 100, seed 1,')")
+    page.get_by_role('button', name='Copy').click()
+    page.wait_for_function("document.querySelector('.tlx-said').textContent == 'copied'")
+    copied, words = page.evaluate('navigator.clipboard.readText()'), page.locator('.tlx-prompt').nth(2).locator('.tlx-words').inner_text()
+    assert copied.startswith('step 100, seed 1, 128x128, 4 steps') and copied.endswith(f': {words}'), copied
+    page.locator('.tlx-on').click()
+    page.keyboard.press('1')
+    page.wait_for_function(f"document.querySelector('.tlx-title').textContent.includes('seed 0 ')")
+    assert page.evaluate(shown) == first
+
+
 def wipe(page):
     "Dragged on the picture; then at its own size."
-    page.get_by_label('wipe with').select_option('0')
+    page.get_by_label('compare with').select_option('0')
     box = page.locator('.tlx-picture').bounding_box()
     page.mouse.move(box['x'] + box['width']/2, box['y'] + 60)
     page.mouse.down()
@@ -273,17 +303,18 @@ def wipe(page):
     page.get_by_role('button', name='100 %').click()
     page.wait_for_function("document.querySelector('.tlx-over').offsetWidth == 128") # of the picture, not of the screen
     page.get_by_role('button', name='100 %').click()
-    page.get_by_label('wipe with').select_option('')
+    page.get_by_label('compare with').select_option('')
 
 
 def drive(page, address, home, run, shots):
     "What a person does."
     begun = open_until(page, address, 'explore.ipynb', "document.querySelectorAll('.tlx-cell').length == 48 && document.querySelectorAll('.tlx-cell[data-state=r]').length == 46 && document.querySelector('.tlx-bars')")
     print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a fresh kernel')
-    see(page, shots, 'explorer')
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'], origin=address)
+    see(page, shots, 'explorer', use=lambda: (walk(page, run), seeds_and_copy(page), wipe(page)))
     page.set_viewport_size(dict(width=1280, height=800))
-    walk(page, run)
-    wipe(page)
+    page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(5).click()
+    print('key to new picture:', ', '.join(f'{t:.0f} ms' for t in latencies(page, 'ArrowLeft', 4)))
     page.get_by_label('columns to show').select_option('star')
     assert page.locator('.tlx-label').count() == 2
     page.get_by_label('columns to show').select_option('')

@@ -48,7 +48,8 @@ def make_grid(home):
     board = board_of(folder)
     change_pick(run, 'columns', pick_key(board.columns[2]), dict(mark='star', note='the mortar holds, '*20))
     change_pick(run, 'columns', pick_key(board.columns[4]), dict(mark='reject'))
-    (run/'judge.json').write_text(json.dumps(dict(step=300, sentence='step 300 is as like the photo as any')))
+    row = dict(step=300, fidelity=[.82, .7, .9], alignment=[.95, .9, 1.])
+    (run/'judge.json').write_text(json.dumps(dict(step=300, sentence='step 300: as like the photo as any', rows=[row])))
     return folder
 
 
@@ -79,7 +80,8 @@ def check_table(page, width):
     assert not bars, bars
     heads = page.locator('thead th').all_inner_texts()
     assert '★ star' in heads[3] and 'recommended' in heads[4] and '✕ reject' in heads[5], heads
-    assert 'The judge: step 300' in page.inner_text('body')
+    assert '◆ Take step 300: as like the photo as any' in page.inner_text('body')
+    assert 'fidelity 82%' in heads[4] and 'alignment 95%' in heads[4] and 'fidelity' not in heads[3], heads
     assert page.locator('.none').count() == 3 and page.get_by_text('Missing, each a dot: 3').count() == 1
     assert page.locator('td.out').count() == 11 and page.locator('tr.cells small').first.inner_text() == 'seed 7'
     if width <= 600:
@@ -158,7 +160,7 @@ def contrast(page):
     "The least contrast of words on their background, by the formula of WCAG."
     return page.evaluate("""() => { const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => v/255).map(v => v <= .04045 ? v/12.92 : ((v + .055)/1.055)**2.4); return .2126*r + .7152*g + .0722*b }
       const paper = light(getComputedStyle(document.body).backgroundColor)
-      return Math.min(...['h1', '.hint', '.note', '.chip', 'small', '.words p', '.none'].map(o => light(getComputedStyle(document.querySelector(o)).color)).map(v => (Math.max(v, paper) + .05)/(Math.min(v, paper) + .05))) }""")
+      return Math.min(...['h1', '.answer', '.hint', '.note', '.chip', '.bar', 'small', '.words p', '.none'].map(o => light(getComputedStyle(document.querySelector(o)).color)).map(v => (Math.max(v, paper) + .05)/(Math.min(v, paper) + .05))) }""")
 
 
 def check_page(browser, file, scheme, width, shots):

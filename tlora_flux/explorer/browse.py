@@ -27,13 +27,12 @@ from ..errors import BadInput
 from ..settings_file import portable_path
 from ..disk import atomic_write
 from ..screen import somebody_looks
-from ..runs import read_header, WEIGHTS
 from ..pictures.board import At, columns_side_by_side, adapters_of, Board, board_of, find_grids, number_label, open_board
 from ..pictures.board import prompt_lines, column_label
 from ..pictures.views import about_cell, can_be_rendered, cell_state, cell_thumbnail, difference_from_base
 from ..pictures.views import duration_in_words, jpeg_bytes, reason_card, seconds_per_cell, viewer_picture
-from ..pictures.picks import change_pick, prompt_groups, keep_column, LIKE_THE_PHOTO, pick_key
-from ..pictures.picks import read_judgement, read_picks
+from ..pictures.picks import answer_of, change_pick, prompt_groups, keep_column, kept_key, LIKE_THE_PHOTO
+from ..pictures.picks import measured_of, pick_key, read_judgement, read_picks, SIGNALS, standing_of
 from ..pictures.page import data_url, page_html, sheet_jpeg, shown_photos
 from .curve import curve_of
 from .render import changes_html, in_order_of_interest, Renderer, plan_reworded, strip_phrase, with_every_checkpoint
@@ -45,7 +44,8 @@ class ViewState(anywidget.AnyWidget):
     prompt,image,column = (Int(0).tag(sync=True) for _ in range(3))
     strength = Float(1.).tag(sync=True)
     heads,rows,seeds,strengths,bars = (List().tag(sync=True) for _ in range(5))
-    states,answer,lacking,said,kept = (Unicode().tag(sync=True) for _ in range(5)) # `states`: a letter a cell, see `LETTERS`
+    answer,because,marks,legend,lacking,said,kept = (Unicode().tag(sync=True) for _ in range(7))
+    states = Unicode().tag(sync=True) # a letter a cell, see `LETTERS`
     reasons,photo,arrive = Dict().tag(sync=True),Bool(False).tag(sync=True),Bool(False).tag(sync=True)
     redrawn,picked = Int(0),Int(0)
 
@@ -100,16 +100,12 @@ def letter_of(
 def head_of_column(
     column, # a `Column` of a grid
     pick:dict, # mark and note, from `read_picks`
-    kept:int|None, # step of the checkpoint in `chosen/`
-    best:int|None, # step that the judge recommends
+    standing:list[str], # from `standing_of`
 ) -> dict[str,object]:
     "What stands above a column, for the script."
     short = column.label if column.label.startswith('beside ') else column_label(column)
     return dict(label=column.label, short=short, step=column.step, strength=None if column.is_base else column.strength,
-        mark=pick.get('mark', ''), note=pick.get('note', ''),
-                # it was judged as trained
-                kept=column.step is not None and column.step==kept, best=column.step is not None and column.step==best
-                and column.strength==1)
+        mark=pick.get('mark', ''), note=pick.get('note', ''), kept='kept' in standing, best='recommended' in standing)
 
 # %% ../../nbs/explorer/browse.ipynb #0d9efd52
 def rows_of_board(
@@ -120,41 +116,31 @@ def rows_of_board(
     return [dict(prompt=p, words=board.prompts[p], heading='' if n else heading, like=heading==LIKE_THE_PHOTO)
             for heading,prompts in prompt_groups(board, picks).items() for n,p in enumerate(prompts)]
 
-# %% ../../nbs/explorer/browse.ipynb #559b689d
-def kept_step(
-    run:Path|None, # run folder
-) -> int|None:
-    "Which checkpoint is in `chosen/`."
-    try: return read_header(run/'chosen'/WEIGHTS).get('step') if run and (run/'chosen'/WEIGHTS).is_file() else None
-    except BadInput: return None # what lies there is not ours to mend
-
 # %% ../../nbs/explorer/browse.ipynb #bbcc2ae2
 def judged_bars(
     judgement:dict, # from `read_judgement`
     board:Board, # a grid
     columns:list[int], # that are side by side
-) -> list[dict]: # bars for the script: name, what it is, per column [value, low, high], and the longest there can be
+) -> list[dict]: # bars for the script: name, meaning, scale, per column [value, low, high] in per cent, and the longest
     "Likeness and obedience; of one adapter alone, at strength 1, since that is what was judged."
-    rows = {row['step']: row for row in judgement.get('rows', [])}
-    def bar(name, about):
-        values = {str(c): row[name] for c in columns if (o := board.columns[c]).is_base or o.strength==1
-            and o.step is not None if (row := rows.get(o.step)) and row[name]}
-        return dict(name=name, about=about, values=values, top=max([1., *(v[2] for v in values.values())]))
-    bars = [bar('fidelity', 'how like the photos: 0 is the base model, 1 the photos themselves'),
-        bar('alignment', 'how true to the prompts: 1 is the base model, 0 a picture of another prompt')]
+    measured = {str(c): measured_of(judgement, board.columns[c]) for c in columns}
+    def bar(name, scale):
+        values = {c: found[name] for c,found in measured.items() if name in found}
+        return dict(name=name, words=SIGNALS[name], about=f'{name}, how {SIGNALS[name]}: {scale}', values=values,
+            top=max([100., *(v[2] for v in values.values())]))
+    bars = [bar('fidelity', '0% is the base model, 100% the photos themselves'),
+        bar('alignment', '100% is the base model, 0% a picture of another prompt')]
     return [o for o in bars if o['values']]
 
 # %% ../../nbs/explorer/browse.ipynb #af14e04f
-def answer_in_words(
+def marks_in_words(
     heads:list[dict], # from `head_of_column`
-    advice:str, # the judge's sentence; empty where it has not been
+    kept:str, # the one in `chosen/`, in words; empty where there is none
 ) -> str:
-    "The line above everything: what is recommended, starred, rejected, kept."
-    marks = [(name, [h['label'] for h in heads if test(h)])
-        for name,test in (('★ starred', lambda h: h['mark']=='star'), ('✕ rejected', lambda h: h['mark']=='reject'),
-        ('✔ kept', lambda h: h['kept']))]
-    first = f'◆ {advice}' if advice else 'No judge has been here: `tlora judge` says which checkpoint to take, and why'
-    return ' · '.join([first, *(f'{name}: {", ".join(labels)}' for name,labels in marks if labels)])
+    "What follows the answer: which are starred, rejected, kept."
+    def those(mark): return ', '.join(h['label'] for h in heads if h['mark']==mark)
+    marks = {'★ starred':those('star'), '✕ rejected':those('reject'), '✔ kept':kept}
+    return ' · '.join(f'{name}: {labels}' for name,labels in marks.items() if labels)
 
 # %% ../../nbs/explorer/browse.ipynb #b638a565
 def learned_and_forgot(
@@ -169,11 +155,16 @@ def learned_and_forgot(
             for c in columns if not board.columns[c].is_base}
         values = {str(c): [100*mean(found), None, None] for c,found in apart.items() if found}
         about = f'% of full range by which pictures {name} differ from the base model: an aid, not a verdict'
-        return dict(name='learned' if name==LIKE_THE_PHOTO.lower() else 'forgot', about=about, values=values,
-            top=max((v[0] for v in values.values()), default=1.))
+        kind = dict(name='learned', words='change where like the photo') if name==LIKE_THE_PHOTO.lower() else dict(
+            name='forgot', words='change elsewhere')
+        return dict(kind, about=about, values=values, top=max((v[0] for v in values.values()), default=1.))
     bars = [bar(LIKE_THE_PHOTO.lower() if heading==LIKE_THE_PHOTO else 'unlike the photo', prompts)
         for heading,prompts in groups.items()]
     return [o for o in bars if o['values']]
+
+# %% ../../nbs/explorer/browse.ipynb #46e329c6
+JUDGED = 'more is better; black: how sure the number is'
+AID = 'change from the base, %: an aid, not a verdict'
 
 # %% ../../nbs/explorer/browse.ipynb #ed5744b3
 class GridView:
@@ -207,11 +198,14 @@ class GridView:
 @patch
 def head(self:GridView, _=None):
     "Tell what stands above the columns and beside the rows."
-    picks,kept,(judgement,_) = read_picks(self.picks)[0],kept_step(self.board.run),read_judgement(self.picks)
-    best,advice = (judgement['step'],judgement['sentence']) if judgement else (None,'')
-    heads = [head_of_column(c, picks['columns'].get(pick_key(c), {}), kept, best) for c in self.board.columns]
-    self.look.set(heads=heads, rows=rows_of_board(self.board, picks), kept='' if kept is None else f'step {kept}',
-        answer=answer_in_words(heads, advice))
+    picks,columns = read_picks(self.picks)[0],self.board.columns
+    heads = [head_of_column(c, picks['columns'].get(pick_key(c), {}), standing)
+        for c,standing in zip(columns, standing_of(self.board, picks))]
+    key = kept_key(self.board.run, picks) # of any grid of the run, so perhaps of no column of this one
+    kept = {pick_key(c): c.label for c in columns}.get(key, f'step {key}') if key else ''
+    answer,because = answer_of(read_judgement(self.picks)[0])
+    self.look.set(heads=heads, rows=rows_of_board(self.board, picks), kept=kept, answer=answer, because=because,
+        marks=marks_in_words(heads, kept))
 
 # %% ../../nbs/explorer/browse.ipynb #fdf6f137
 @patch
@@ -243,10 +237,9 @@ def send_picture(self:GridView, cell:int|str, whole:bool):
 @patch
 def compare(self:GridView):
     "Once the pictures are there: what the judge says of the checkpoints, or else what they say themselves."
-    judgement = read_judgement(self.picks)[0]
-    self.look.bars = (judgement and judged_bars(judgement, self.board, self.columns())
-        or learned_and_forgot(self.board, prompt_groups(self.board, read_picks(self.picks)[0]), self.look.image,
-        self.columns()))
+    judged = judged_bars(read_judgement(self.picks)[0] or {}, self.board, self.columns())
+    self.look.set(legend=JUDGED if judged else AID, bars=judged or learned_and_forgot(self.board,
+        prompt_groups(self.board, read_picks(self.picks)[0]), self.look.image, self.columns()))
 
 # %% ../../nbs/explorer/browse.ipynb #77cc54e1
 class Picks:
@@ -277,7 +270,8 @@ class Picks:
 # %% ../../nbs/explorer/browse.ipynb #db106fce
 CSS = """<style>
 .tlx-plain{max-height:0;overflow:hidden;animation:tlx-late 1s 5s forwards} @keyframes tlx-late{to{max-height:3000px}}
-.tlx-photos img{height:92px;margin-right:6px;border-radius:4px;vertical-align:top} .tlx-top img{height:48px;margin:0 6px 0 0;vertical-align:middle}
+.tlx-photos img{height:92px;margin-right:6px;border-radius:4px;vertical-align:top} .tlx-top img{height:48px;margin:0}
+.tlx-top .widget-html-content{display:flex;flex-wrap:wrap;gap:6px;align-items:center;line-height:1.4} .tlx-top span{flex:1 1 180px}
 .tlx-text del{background:#d9363e55} .tlx-text ins{background:#2da44e55;text-decoration:none} .tlx-text .widget-html-content{line-height:1.45}
 .tlx-curve img{margin:0} [data-jp-theme-light="false"] .tlx-curve img{filter:invert(.9) hue-rotate(180deg)}
 </style>"""
@@ -320,17 +314,21 @@ class RunView:
 def count_to_render(
     count:int, # cells
     each:float|None, # seconds; None is not known
+    sure:bool, # from pictures that were drawn alone
 ) -> str:
     "What it would take to render them."
-    return f'{count} cell{"s"*(count!=1)}, {duration_in_words(each and count*each)}'
+    more = '' if sure or each is None else ' or more'
+    return f'{count} cell{"s"*(count!=1)}, {duration_in_words(each and count*each)}{more}'
 
 # %% ../../nbs/explorer/browse.ipynb #cc9a6bc2
 def usual_seconds(
     grid:GridView, # with pictures
-) -> float|None: # None where no picture says it
-    "How long a picture took, from a dozen of them: to read them all would take longer than a person waits."
-    drawn = [at for at,letter in grid.letters.items() if letter in 'tr'][-12:]
-    return seconds_per_cell(replace(grid.board, cells={at: grid.board.cells[at] for at in drawn}))
+    drawn:list[At], # the last of them that were drawn; a dozen is read, for all would take longer than a person waits
+) -> tuple[float|None,bool]: # None where no picture says it; whether they were drawn alone, as it is done here
+    "How long a picture takes. One of a batch is a part of its batch's time, and takes longer alone."
+    some = replace(grid.board, cells={at: grid.board.cells[at] for at in drawn[-12:]})
+    alone = seconds_per_cell(some, alone=True)
+    return (alone or seconds_per_cell(some)), alone is not None
 
 # %% ../../nbs/explorer/browse.ipynb #4d4492ce
 class RenderBar:
@@ -342,7 +340,7 @@ class RenderBar:
         self.bar,self.said = W.FloatProgress(max=1., layout=W.Layout(width='220px')),W.HTML().add_class('tlx-text')
         self.box = W.HBox([self.go, self.everywhere, self.bar, self.halt, self.said],
             layout=W.Layout(flex_flow='row wrap', align_items='center'))
-        self.each = usual_seconds(grid)
+        self.each,self.sure = usual_seconds(grid, [at for at,letter in grid.letters.items() if letter in 'tr'])
         self.go.on_click(lambda _: self.start(self.here()))
         self.everywhere.on_click(lambda _: self.start(self.all()))
         self.halt.on_click(lambda _: (self.renderer.cancel(), self.tell()))
@@ -364,8 +362,8 @@ class RenderBar:
 def follow(self:RenderBar, _=None):
     "Say what there is to do; nothing stands there that cannot be pressed."
     here,everywhere,running = len(self.here()),len(self.all()),self.renderer.running
-    self.go.description = f'Render missing ({count_to_render(here, self.each)})'
-    self.everywhere.description = f'All seeds and strengths ({count_to_render(everywhere, self.each)})'
+    self.go.description = f'Render missing ({count_to_render(here, self.each, self.sure)})'
+    self.everywhere.description = f'All seeds and strengths ({count_to_render(everywhere, self.each, self.sure)})'
     self.go.button_style = 'primary'
     shown = ((self.go, here and not running), (self.everywhere, everywhere>here and not running), (self.bar, running),
         (self.halt, running))
@@ -381,7 +379,7 @@ def tell(self:RenderBar):
         self.drawn += len(new)
         self.grid.look_again(new)
     if not r.running:
-        self.each = usual_seconds(self.grid)
+        if r.drawn: self.each,self.sure = usual_seconds(self.grid, r.drawn)
         self.follow()
 
 # %% ../../nbs/explorer/browse.ipynb #bdb1bc87
@@ -484,7 +482,8 @@ class PlainView:
         for button,act in zip(buttons, (lambda _: picks.mark('star'), lambda _: picks.mark('reject'),
                 lambda _: picks.keep())): button.on_click(act)
         lacks = W.HTML('This JupyterLab lacks <code>anywidget</code>, so here are plain widgets: <code>pip install anywidget</code> '
-            'where it runs, and reload the page.')
+            'where it runs, and reload the page.'
+            f'<br><b>{escape(look.answer)}</b>: {escape(look.because)}')
         self.box = W.VBox([lacks, self.prompt, self.column, self.image, W.HBox(buttons),
             self.said]).add_class('tlx-plain')
         for name in ('prompt','column'): W.link((look, name), (getattr(self, name), 'value'))
@@ -556,8 +555,10 @@ def top_html(
     board:Board, # a grid
 ) -> str: # HTML
     "What this is, and the training photos."
-    photos = ''.join(f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board))
-    return f'{photos}<b>{escape(board.title)}</b>, {escape(board.settings)}{"" if board.run else "; its run is not here"}'
+    photos = [f'<img alt="training photo" src="{data_url(p)}">' for p in shown_photos(board)]
+    about = [f'trained on {"this photo" if len(photos)==1 else "these photos"}']*bool(photos)
+    about += [f'drawn with {escape(board.settings)}'] + ['its run is not here']*(board.run is None)
+    return f'{"".join(photos)}<span><b>{escape(board.title)}</b>, {"; ".join(about)}</span>'
 
 # %% ../../nbs/explorer/browse.ipynb #ee9bac4d
 class Explorer:

@@ -43,7 +43,7 @@ function render({model, el}) {
   const answer = part('status', 'tlx-answer', ''), switches = box('tlx-row-of')
   const sorting = choice([], 'order of the columns', value => { sort = value; build(); show() })
   const showing = choice(SHOWN, 'columns to show', value => { shown = value; build(); show() })
-  const lacking = box('tlx-note')
+  const legend = part('rowheader', 'tlx-note', ''), lacking = box('tlx-note')
   const top = node('div', {className: 'tlx-head', role: 'rowgroup'}), body = node('div', {role: 'rowgroup'})
   const grid = node('div', {className: 'tlx-grid', role: 'grid', 'aria-label': 'prompts and checkpoints'}, top, body)
   const title = box('tlx-title'), about = box('tlx-about')
@@ -52,12 +52,12 @@ function render({model, el}) {
   const left = box('tlx-left'), right = box('tlx-right'), why = box('tlx-why')
   const picture = box('tlx-picture', under, over, why, node('i'), left, right, edge)
   const steps = node('input', {type: 'range', min: 0, className: 'tlx-steps', 'aria-label': 'checkpoint'})
-  const wiping = choice([], 'wipe with', value => { other = value; show() })
+  const wiping = choice([], 'compare with', value => { other = value; show() })
   const button = (words, help, onclick) => node('button', {textContent: words, title: help, onclick})
   const pin = button('Pin', 'wipe any picture with this one', () => { pinned = at(); other = 'pin'; show() })
   const full = button('100 %', 'one pixel of the picture to one of the screen', () => { whole = !whole; show() })
   const copy = button('Copy', 'copy prompt and settings', () => copyText(about.textContent))
-  const star = button('★', 'star (S)', () => mark('star')), reject = button('✕', 'reject (X)', () => mark('reject'))
+  const star = button('★ Star', 'a favourite (S)', () => mark('star')), reject = button('✕ Reject', 'not this one (X)', () => mark('reject'))
   const note = node('input', {type: 'text', placeholder: 'a note on this checkpoint', 'aria-label': 'note'})
   note.onchange = () => act('note', note.value)
   const like = button('', 'in which group this prompt stands', () => act('like', !row().like))
@@ -86,6 +86,7 @@ function render({model, el}) {
   function build() {
     arrange()
     root.style.setProperty('--columns', order.length)
+    root.classList.toggle('tlx-some', order.length > 5)
     root.classList.toggle('tlx-many', order.length > 12)
     buildHeads()
     cells.clear()
@@ -98,15 +99,16 @@ function render({model, el}) {
   function buildHeads() {
     const label = c => {
       const o = heads()[c], badges = ({star: '★', reject: '✕'}[o.mark] ?? '') + (o.best ? '◆' : '') + (o.kept ? '✔' : '')
+      const said = [o.best && 'take', o.kept && 'kept'].filter(Boolean).join(', ')
       const name = [o.label, o.mark, o.best && 'recommended', o.kept && 'kept', o.note].filter(Boolean).join(', ')
       const kinds = ['tlx-label', o.mark && `tlx-${o.mark}`, o.kept && 'tlx-kept', o.best && 'tlx-best'].filter(Boolean).join(' ')
-      const out = part('columnheader', kinds, name, node('b', {textContent: o.short}), node('span', {textContent: badges}))
+      const out = part('columnheader', kinds, name, node('b', {textContent: o.short}), node('span', {textContent: badges}), node('small', {textContent: said}))
       out.ariaLabel = name
       out.onclick = () => choose(get('prompt'), c)
       return out
     }
     const bar = (kind, c) => {
-      const [mean, low, high] = kind.values[c] ?? [], top = kind.top || 1, inWords = value => value.toFixed(top > 1.5 ? 1 : 2)
+      const [mean, low, high] = kind.values[c] ?? [], top = kind.top || 1, inWords = value => `${value.toFixed(top < 20 ? 1 : 0)}%`
       if (mean === undefined) return part('gridcell', 'tlx-bar-cell', '')
       const words = inWords(mean) + (low === null ? '' : ` (${inWords(low)} to ${inWords(high)})`)
       const share = value => `${100 * Math.min(1, Math.max(0, value / top))}%`
@@ -115,11 +117,12 @@ function render({model, el}) {
       return part('gridcell', 'tlx-bar-cell', `${heads()[c].label}: ${kind.name} ${words}`, track, node('small', {textContent: inWords(mean)}))
     }
     const kindRow = kind => {
-      const name = part('rowheader', 'tlx-kind', kind.about, kind.name)
+      const name = part('rowheader', 'tlx-kind', kind.about, node('b', {textContent: kind.name}), node('span', {textContent: kind.words}))
       return part('row', 'tlx-row tlx-bars', '', name, ...order.map(c => bar(kind, c)))
     }
-    top.replaceChildren(part('row', 'tlx-row', '', part('columnheader', 'tlx-note', 'step'), ...order.map(label)), ...get('bars').map(kindRow))
-    answer.textContent = get('answer')
+    top.replaceChildren(part('row', 'tlx-row', '', part('columnheader', 'tlx-note', 'step'), ...order.map(label)), ...get('bars').map(kindRow), part('row', '', '', legend))
+    answer.replaceChildren(node('b', {textContent: get('answer')}), `: ${get('because')}${get('marks') && ` · ${get('marks')}`}`)
+    legend.textContent = get('legend')
     const by = [['', 'by step'], ...get('bars').map(o => [o.name, `by ${o.name}`])]
     sorting.fill(by, sort)
     const several = (name, values, on) => { // nothing, where there is nothing to choose
@@ -220,7 +223,7 @@ function render({model, el}) {
     Object.assign(steps, {max: order.length - 1, value: place, disabled: order.length < 2})
     steps.setAttribute('aria-valuetext', now.label)
     const others = [['', 'nothing'], ['photo', 'the photo'], ['pin', pinned && `pinned ${labelOf(pinned)}`], ...order.map(c => [`${c}`, heads()[c].label])]
-    wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true).map(([key, words]) => [key, `wipe with ${words}`]), other)
+    wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true).map(([key, words]) => [key, `compare with ${words}`]), other)
     star.ariaPressed = now.mark === 'star'
     reject.ariaPressed = now.mark === 'reject'
     full.ariaPressed = whole
@@ -262,10 +265,10 @@ function render({model, el}) {
   async function copyText(text) {
     try {
       await navigator.clipboard.writeText(text)
-      said.textContent = 'copied'
+      moved({said: 'copied'})
     } catch { // a page that comes from elsewhere without https has no clipboard
       getSelection().selectAllChildren(about)
-      said.textContent = 'selected below; copy it with Ctrl-C'
+      moved({said: 'selected below; copy it with Ctrl-C'})
     }
   }
 
@@ -309,7 +312,7 @@ function render({model, el}) {
   }
 
   function changed() {
-    const names = ['rows', 'heads', 'bars', 'strength', 'image', 'states', 'answer', 'prompt'], now = Object.fromEntries(names.map(name => [name, get(name)]))
+    const names = ['rows', 'heads', 'bars', 'strength', 'image', 'states', 'answer', 'because', 'marks', 'legend', 'prompt'], now = Object.fromEntries(names.map(name => [name, get(name)]))
     const old = was, before = old.states ?? '', differs = name => now[name] !== old[name]
     was = now
     for (let k = 0; k < before.length; k++) {
@@ -321,7 +324,7 @@ function render({model, el}) {
     if (differs('heads') || differs('bars')) arrange()
     if (differs('rows') || differs('strength') || columns !== order.join()) build()
     else {
-      if (['heads', 'bars', 'answer', 'image', 'prompt'].some(differs)) buildHeads()
+      if (['heads', 'bars', 'answer', 'because', 'marks', 'legend', 'image', 'prompt'].some(differs)) buildHeads()
       if (differs('image') || differs('heads')) repaint()
       else if (now.states !== before) {
         const place = o => number([o.at[0], now.image, o.at[1]])

@@ -134,7 +134,7 @@ def figures_of(
     if row is first: return 'the others are measured from it'
     start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
     owner = "the base's" if first.step is None else "the first checkpoint's"
-    known = [(row.fidelity, f'of the way from {start} to the photos'), (row.alignment, f'of {owner} obedience to prompts')]
+    known = [(row.fidelity, f'of the way from {start} to the photos (fidelity)'), (row.alignment, f'of {owner} obedience to prompts (alignment)')]
     return ' and '.join(f'{100*o.value:.0f}% {words}' for o, words in known if o)
 
 # %% ../../nbs/judging/choose.ipynb #ad202cb5
@@ -184,10 +184,10 @@ def why_chosen(
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     others = ', '.join(f'{o.step}' for o in rest)
-    close = f'too close to call, so the earliest that is probably as good as the best, {said}; {others} could be as good'
+    close = f'{said}; too close to call: {others} could be as good, and of those that probably are the earliest is taken'
     if best is row: return close
     points = 100*(best.gain.value - row.gain.value)
-    return f'{close}, and the highest score, at step {best.step}, is only {points:.0f} points above it'
+    return f'{close}, though the highest score, at step {best.step}, is {points:.0f} points above it'
 
 # %% ../../nbs/judging/choose.ipynb #e0c7dc6a
 def why_none(

@@ -24,6 +24,7 @@ from ..photos.concept import concept_dir, concept_fingerprint, read_photos
 from ..photos.prompts import read_prompts
 from ..pictures.board import adapters_of, Board, board_of, find_grids, open_board
 from ..pictures.views import duration_in_words
+from ..pictures.page import save_page
 from ..pictures.sampling import sample
 from .scorers import open_scorers
 from .scores import score_grid, ScoreTable, steps_shown, TrainedPhoto
@@ -105,8 +106,8 @@ def plain_judgement(
 def save_judgement(
     done:Judgement, # of a run
 ) -> Path: # `judge.json`
-    """Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints. An older
-    recommendation goes where none is good, and stays where nothing is known."""
+    """Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints, and anew the page of
+    the grid, if it has one. An older recommendation goes where none is good, and stays where nothing is known."""
     home, advice = done.run or done.grid, done.advice
     if advice.verdict == 'none' and (home/'recommended').exists():
         done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
@@ -119,6 +120,7 @@ def save_judgement(
     if adapter:
         (home/'recommended').mkdir(exist_ok=True)
         atomic_write(home/'recommended'/WEIGHTS, lambda part: shutil.copyfile(adapter, part))
+    if (done.grid/'grid.html').is_file(): save_page(board_of(done.grid, done.run)) # the answer stands on top of it
     return file
 
 # %% ../../nbs/judging/verdict.ipynb #a7ff7a24

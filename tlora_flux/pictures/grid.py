@@ -127,6 +127,7 @@ def save_cell(
     settings:dict, # goes into its text
     seconds:float|None=None, # that it took to draw; None is not known
     origin:str|None=None, # what else its pixels depend on; None is not known
+    batch:int=1, # pictures that were drawn at once; the time is the share of one
 ) -> None:
     """Write one cell, atomically, with its settings, its time and the versions that made it, and its thumbnail; a
     folder that was removed meanwhile is made again."""
@@ -134,6 +135,7 @@ def save_cell(
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
     if origin is not None: info.add_text('tlora_origin', origin)
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
+    if batch>1: info.add_text('tlora_batch', f'{batch}')
     info.add_text('Software', f'tlora_flux {__version__}, '
         + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
     path.parent.mkdir(exist_ok=True)
@@ -199,6 +201,7 @@ class CellRecord(NamedTuple):
     settings:dict|None # all that it was planned with
     seconds:float|None # that it took to draw
     origin:str|None=None # what else its pixels depend on
+    batch:int=1 # pictures that were drawn at once
 
 # %% ../../nbs/pictures/grid.ipynb #4ebd19a3
 def read_cell(
@@ -214,9 +217,11 @@ def read_cell(
     except MemoryError: raise
     except Exception: return None # Pillow says what is wrong with a broken file in many ways
     settings,seconds = texts.get('tlora', 'null'),texts.get('tlora_seconds', '0')
-    try: known = checked_json(settings, table(known=SETTINGS), path.name, ''),load_json(seconds) or None
-    except ValueError: known = None, None
-    return CellRecord(*known, texts.get('tlora_origin'))
+    try:
+        known = dict(settings=checked_json(settings, table(known=SETTINGS), path.name, ''),
+            seconds=load_json(seconds) or None, batch=int(texts.get('tlora_batch', 1)))
+    except ValueError: known = dict(settings=None, seconds=None)
+    return CellRecord(origin=texts.get('tlora_origin'), **known)
 
 # %% ../../nbs/pictures/grid.ipynb #432c3986
 def read_settings(

@@ -18,7 +18,8 @@ from .grid import Column, draw_sheet, leads_out, row_words, Sheet, SMALLEST
 from .board import Board, open_board
 from .views import about_cell, duration_in_words, full_picture, is_shown, jpeg_bytes, open_thumbnail
 from .views import gaps_in_words, seconds_per_cell, shrink_to_fit, why_missing
-from .picks import MARKS, pick_key, prompt_groups, read_judgement, read_picks, standing_of
+from .picks import answer_of, MARKS, measured_of, pick_key, prompt_groups, read_judgement, read_picks
+from .picks import SIGNALS, standing_of
 
 # %% ../../nbs/pictures/page.ipynb #1a15d2c0
 def data_url(
@@ -33,8 +34,8 @@ STYLE = """
  --side:clamp(72px,calc((100vw - var(--words) - 64px)/var(--n) - 10px),190px)}
 @media(prefers-color-scheme:dark){:root{--paper:#16181b;--ink:#e6e6e6;--quiet:#a8a8a8;--rule:#3a3d42;--best:#f0b54a;--on:#8ab4f8}}
 @media(max-width:600px){:root{--words:92px;--side:84px}}
-html{scroll-padding:90px 8px 8px calc(var(--words) + 24px)} *{box-sizing:border-box}
-body{font:14px system-ui,sans-serif;margin:1em;color:var(--ink);background:var(--paper)} h1{font-size:20px} h2{font-size:14px;margin:.6em 0 0;display:inline-block;position:sticky;left:0}
+html{scroll-padding:150px 8px 8px calc(var(--words) + 24px)} *{box-sizing:border-box}
+body{font:14px system-ui,sans-serif;margin:1em;color:var(--ink);background:var(--paper)} h1{font-size:20px} h2{font-size:14px;margin:.6em 0 0;display:inline-block;position:sticky;left:0;max-width:calc(100vw - 2em)}
 h1,p,.words{overflow-wrap:anywhere} .hint{color:var(--quiet);font-size:13px} .photos img{height:110px;max-width:100%;object-fit:contain;margin-right:6px;border-radius:4px}
 table{border-spacing:4px;margin-left:-4px} td,th{vertical-align:top;padding:0;font-weight:400;text-align:left} thead th{position:sticky;top:0;background:var(--paper);z-index:1;padding:2px 0}
 th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-index:1} thead th:first-child{z-index:2} .words div{width:var(--words);font-size:12px;line-height:15px}
@@ -42,7 +43,8 @@ th.words,thead th:first-child{position:sticky;left:0;background:var(--paper);z-i
 thead div{width:var(--side)} .chip{font-size:11px;color:var(--best);overflow-wrap:anywhere} .note{font-size:12px;color:var(--quiet);display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
 button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;background:none;cursor:zoom-in;border-radius:3px} td img{display:block;width:var(--side);border-radius:3px}
 td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
-.out{opacity:.4}
+.bar{font-size:12px} .bar span{display:block;height:6px;margin:1px 6px 3px 0;border-radius:3px;overflow:hidden;background:var(--rule)} .bar i{display:block;height:100%;background:var(--on)}
+.answer{max-width:75em} .out{opacity:.4}
 dialog{border:0;padding:0;margin:0;width:100vw;height:100vh;height:100dvh;max-width:none;max-height:none;background:#101214f5;color:#f2f2f2;overflow:hidden}
 dialog[open]{display:grid;grid-template-rows:minmax(0,1fr) auto auto} dialog::backdrop{background:none}
 .stage{display:flex;align-items:center;justify-content:center;min-height:0;overflow:hidden;touch-action:pinch-zoom;cursor:zoom-out} .stage img{max-width:100%;max-height:100%;width:96vw;height:96%;object-fit:contain;cursor:default;user-select:none}
@@ -97,16 +99,18 @@ onresize = fit; onload = fit; fit()
 
 # %% ../../nbs/pictures/page.ipynb #42f9447d
 HEAD = ('<b>{{ head.label }}</b> <span class="chip">{{ head.chips|join(", ") }}</span>'
-        '<div class="note" title="{{ head.note }}">{{ head.note }}</div>') # above a column
+        '<div class="note" title="{{ head.note }}">{{ head.note }}</div>' # above a column
+        '{% for bar in head.bars %}<div class="bar" title="{{ bar.about }}">{{ bar.name }} {{ bar.value }}%'
+        '<span><i style="width:{{ bar.share }}%"></i></span></div>{% endfor %}')
 CELL = """{% if cell.picture %}<td{% if cell.out %} class="out"{% endif %}><button type="button" title="{{ cell.about }}"><img alt="{{ cell.alt }}" src="{{ cell.picture }}" draggable="false"></button></td>
 {% elif cell.lacks %}<td class="none" title="{{ cell.lacks }}"><span role="img" aria-label="{{ cell.lacks }}">·</span></td>{% else %}<td></td>{% endif %}
 """
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{{ title }}</title><style>{{ style|safe }}:root{--n:{{ heads|length }}}</style></head><body>
-<h1 dir="auto">{{ title }}</h1><p>{{ settings }}</p><p class="photos">{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>
-{% if verdict %}<p><b>The judge:</b> {{ verdict }}</p>{% endif %}{% if gaps %}<p>{{ gaps }}</p>
-{% endif %}
-<p class="hint">Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model. Escape: back.</p>
+<h1 dir="auto">{{ title }}</h1>{% if answer %}<p class="answer"><b>{{ answer[0] }}</b>: {{ answer[1] }}</p>{% endif %}
+{% if photos %}<p class="photos">Trained on<br>{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>{% endif %}
+{% if gaps %}<p>{{ gaps }}</p>{% endif %}
+<p class="hint">{{ legend }}Drawn with {{ settings }}. Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model. Escape: back.</p>
 <table class="grid"><thead><tr><th></th>{% for head in heads %}<th scope="col"><div>{% include "head" %}</div></th>{% endfor %}</tr></thead>
 {% for heading, rows in groups %}
 <tr><th colspan="{{ heads|length + 1 }}" scope="rowgroup"><h2>{{ heading }}</h2></th></tr>
@@ -161,11 +165,15 @@ def head_of(
     column:Column, # what stands below
     picks:dict, # from `read_picks`
     others:list[str]=[], # what else is said of it
+    measured:dict={}, # from `measured_of`
 ) -> dict: # for `HEAD`
-    "A column's label, marks and note."
+    "A column's label, marks, note, and what the judge measured."
     pick = picks['columns'].get(pick_key(column), {})
     mark = [MARKS[pick['mark']]] if pick.get('mark') else []
-    return dict(label=column.label, chips=[*mark, *others], note=pick.get('note', ''))
+    signs = {'recommended':'◆ recommended', 'kept':'✔ kept'}
+    bars = [dict(name=name, value=f'{mean:.0f}', share=round(min(100, max(0, mean))), about=f'{SIGNALS[name]}: {mean:.0f}% ({low:.0f} to {high:.0f})')
+        for name,(mean,low,high) in measured.items()]
+    return dict(label=column.label, chips=[*mark, *(signs[o] for o in others)], note=pick.get('note', ''), bars=bars)
 
 # %% ../../nbs/pictures/page.ipynb #26971f45
 def page_html(
@@ -180,20 +188,22 @@ def page_html(
             cells=[page_cell(board, (*at,c), side, takes, rejected[c]) for c in columns])
     groups = [(heading, [row((p,i)) for p in prompts for i in range(board.images) if (p,i) in rows])
               for heading,prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
-    heads = [head_of(c, picks, words) for c,words in zip(board.columns, standing_of(board, picks))]
+    judgement = read_judgement(board.home)[0]
+    heads = [head_of(c, picks, words, measured_of(judgement, c)) for c,words in zip(board.columns, standing_of(board, picks))]
+    meanings = [f'{name}: {words}' for name,words in SIGNALS.items() if any(o['name']==name for h in heads for o in h['bars'])]
+    legend = f"{', '.join(meanings)}; of each, more is better. ".capitalize() if meanings else ''
     photos = [data_url(photo) for photo in shown_photos(board)]
     return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos,
-        heads=heads, groups=groups,
-        gaps=gaps_in_words(board), verdict=(read_judgement(board.home)[0] or {}).get('sentence'),
+        heads=heads, groups=groups, legend=legend, gaps=gaps_in_words(board), answer=judgement and answer_of(judgement),
         base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
 
 # %% ../../nbs/pictures/page.ipynb #9d3919c4
 def save_page(
-    path:str|Path, # run folder or grid folder
+    path:str|Path|Board, # run folder, grid folder, or an open grid
 ) -> Path: # `grid.html` in the grid's folder
     """Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid, for one without a
     picture, and where the page cannot be written."""
-    board = open_board(path, drawn=True)
+    board = path if isinstance(path, Board) else open_board(path, drawn=True)
     file,html = board.folder/'grid.html',page_html(board)
     try: return atomic_write(file, lambda part: part.write_text(html, encoding='utf-8'))
     except OSError as e:

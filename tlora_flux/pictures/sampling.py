@@ -437,7 +437,7 @@ def draw_batches(
             seconds = (time.perf_counter() - begun)/len(batch)
             for cell,image in zip(batch, images):
                 if not is_drawn(cell, grid.folder, origin):
-                    save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin)
+                    save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin, len(batch))
                 if finished: finished(cell)
 
 # %% ../../nbs/pictures/sampling.ipynb #4a6f2a3c

@@ -99,10 +99,12 @@ def is_shown(
 # %% ../../nbs/pictures/views.ipynb #e6a2a440
 def seconds_per_cell(
     board:Board, # with pictures
+    alone:bool=False, # of those that were not drawn in a batch, which takes less for each
 ) -> float|None: # None where no picture says it
     "How long a picture took, in the middle."
     said = [cell_record(f, stamp_of(f)) for c in board.cells.values() if (f := board.folder/c.file).is_file()]
-    return median(times) if (times := [s[1] for s in said if s and s[1] is not None]) else None
+    times = [s.seconds for s in said if s and s.seconds is not None and (s.batch==1 or not alone)]
+    return median(times) if times else None
 
 # %% ../../nbs/pictures/views.ipynb #acd32de1
 def duration_in_words(
