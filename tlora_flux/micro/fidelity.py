@@ -355,6 +355,24 @@ def calibration_pictures(
                                                         [concept_prompt(concept, s) for s in asked], 500)})
     return found
 
+# %% ../../nbs/micro/fidelity.ipynb #08d3b45f
+def rounded(value, digits=5): # numbers, lists and dicts of them
+    "Numbers that can be read in a diff."
+    if isinstance(value, float): return float(f'{value:.{digits}g}')
+    if isinstance(value, dict): return {key: rounded(o, digits) for key, o in value.items()}
+    return [rounded(o, digits) for o in value] if isinstance(value, list) else value
+
+# %% ../../nbs/micro/fidelity.ipynb #08e20cf6
+def ruler_file(): return Path(str(files('tlora_flux')/'weights'/'ruler.json'))
+
+# %% ../../nbs/micro/fidelity.ipynb #8018e6c2
+@lru_cache
+def load_ruler(
+    path:Path|None = None, # None: the one that comes with the package
+) -> dict: # turns, centres, details, ends, others: see `make_ruler`
+    "The calibrated ruler."
+    return json.loads((path or ruler_file()).read_text(encoding='utf-8'))
+
 # %% ../../nbs/micro/fidelity.ipynb #de91bd34
 def learn_spread(
     pictures:np.ndarray, # of `spread_scenes`
@@ -419,24 +437,6 @@ def reader_errors(
     readings = read_all([Image.fromarray(pictures[f'{concept} ceiling'][k]) for concept, k, _ in scenes])
     return {fact: float(np.mean([read[fact] != getattr(scene, fact) for read, (*_, scene) in zip(readings, scenes)]))
         for fact in FACTS}
-
-# %% ../../nbs/micro/fidelity.ipynb #08d3b45f
-def rounded(value, digits=5): # numbers, lists and dicts of them
-    "Numbers that can be read in a diff."
-    if isinstance(value, float): return float(f'{value:.{digits}g}')
-    if isinstance(value, dict): return {key: rounded(o, digits) for key, o in value.items()}
-    return [rounded(o, digits) for o in value] if isinstance(value, list) else value
-
-# %% ../../nbs/micro/fidelity.ipynb #08e20cf6
-def ruler_file(): return Path(str(files('tlora_flux')/'weights'/'ruler.json'))
-
-# %% ../../nbs/micro/fidelity.ipynb #8018e6c2
-@lru_cache
-def load_ruler(
-    path:Path|None = None, # None: the one that comes with the package
-) -> dict: # turns, centres, details, ends, others: see `make_ruler`
-    "The calibrated ruler."
-    return json.loads((path or ruler_file()).read_text(encoding='utf-8'))
 
 # %% ../../nbs/micro/fidelity.ipynb #01ec902f
 def measure_fidelity(
