@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from .. import __version__
 from ..errors import BadInput, check_choice
 from ..reading import read_json_file, table, text, whole
-from ..disk import atomic_write, read_text
+from ..disk import atomic_write, disk_write_errors, read_text
 from ..runs import companions_of, find_weights, FOREIGN, FORMAT, read_header, read_reference, STATE, WEIGHTS
 from ..method.schedule import RankSchedule
 from ..method.adapter import adapter_names, add_tlora_, check_strength, get_state, INITS, PARTS, refuse_peft
@@ -424,8 +424,8 @@ def import_lora(
     adapters['default'] = replace(adapters['default'],
         schedule=with_schedule(adapters['default'].schedule, min_rank, rank_schedule))
     said = {k: header[k] for k in ('trigger', 'class_name', 'max_sequence_length', 'resolution', 'step') if k in header}
-    return save_tlora(transformer, target, **said | dict(family=found.family.name, base=base.name,
-        revision=base.revision) | about)
+    said |= dict(family=found.family.name, base=base.name, revision=base.revision)
+    with disk_write_errors(target.parent): return save_tlora(transformer, target, **said | about)
 
 # %% ../../nbs/base/checkpoint.ipynb #f8f548d2
 class AdapterReader:

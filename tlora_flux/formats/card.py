@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import __version__
 from ..errors import BadInput
 from ..config import ExportConfig
-from ..disk import atomic_write
+from ..disk import atomic_write, disk_write_errors
 from ..runs import run_folder
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
@@ -309,9 +309,10 @@ def export_adapter(
     if isinstance(e, ExportConfig): e = settle_export(e)
     if e.to == 'reference': reference_files(e.adapter) # refused before there is a folder
     elif e.to == 'kohya': kohya_tensors(e.adapter, Band(0, 1, 1.))
-    e.folder.mkdir(parents=True, exist_ok=True)
-    if e.bands: write_bands(e)
-    else: write_whole(e)
-    if e.bands and e.to == 'comfyui': write_workflows(e)
-    atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
+    with disk_write_errors(e.folder):
+        e.folder.mkdir(parents=True, exist_ok=True)
+        if e.bands: write_bands(e)
+        else: write_whole(e)
+        if e.bands and e.to == 'comfyui': write_workflows(e)
+        atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
     return e.folder
