@@ -30,6 +30,7 @@ from .load import Base, BaseRef
 from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
 from ..errors import BadInput, check_choice
 from .dialects import is_reference, name_model, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
+from ..disk import atomic_write, disk_write_errors, read_text
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)
@@ -465,5 +466,5 @@ def import_lora(
     adapters['default'] = replace(adapters['default'],
         schedule=with_schedule(adapters['default'].schedule, min_rank, rank_schedule))
     said = {k: header[k] for k in ('trigger', 'class_name', 'max_sequence_length', 'resolution', 'step') if k in header}
-    return save_tlora(transformer, target, **said | dict(family=found.family.name, base=base.name,
-        revision=base.revision) | about)
+    said |= dict(family=found.family.name, base=base.name, revision=base.revision)
+    with disk_write_errors(target.parent): return save_tlora(transformer, target, **said | about)

@@ -27,6 +27,10 @@ from ..pictures.board import find_grids
 from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter_file
 from .bands_out import reference_files, sampler_sigmas, share_off
 from .workflow import chained_graph, Drawing, hooked_graph
+import json, re
+from ..disk import atomic_write, disk_write_errors
+from ..runs import run_folder
+from .bands_out import reference_files, sampler_sigmas
 
 # %% ../../nbs/formats/card.ipynb #b1a0cced
 @dataclass(frozen=True)
@@ -349,11 +353,12 @@ def export_adapter(
     if isinstance(e, ExportConfig): e = settle_export(e)
     if e.to == 'reference': reference_files(e.adapter) # refused before there is a folder
     elif e.to == 'kohya': kohya_tensors(e.adapter, Band(0, 1, 1.))
-    e.folder.mkdir(parents=True, exist_ok=True)
-    if e.bands: write_bands(e)
-    else: write_whole(e)
-    if e.bands and e.to == 'comfyui': write_workflows(e)
-    for file,jpeg in (('sheet.jpg', e.sheet), ('photo.jpg', e.photo)):
-        if jpeg: atomic_write(e.folder/file, lambda part: part.write_bytes(jpeg))
-    atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
+    with disk_write_errors(e.folder):
+        e.folder.mkdir(parents=True, exist_ok=True)
+        if e.bands: write_bands(e)
+        else: write_whole(e)
+        if e.bands and e.to == 'comfyui': write_workflows(e)
+        for file, jpeg in (('sheet.jpg', e.sheet), ('photo.jpg', e.photo)):
+            if jpeg: atomic_write(e.folder/file, lambda part: part.write_bytes(jpeg))
+        atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
     return e.folder

@@ -218,11 +218,12 @@ def trim_log_(
     path:Path, # log.jsonl
     step:int, # last step to keep
 ) -> None:
-    "Drop the lines after `step`, a last line that was cut short, and what is no record."
+    "Drop the lines after `step`, a last line that was cut short, and what is no record. Raises `BadInput` for what is no file."
     def stays(line):
         try: return line.endswith(b'\n') and json.loads(line)['step'] <= step
         except (ValueError, TypeError, KeyError, RecursionError): return False
     if not path.exists(): return
+    if not path.is_file(): raise BadInput(f'{path} is a folder, a pipe or a device; move it away')
     kept = [line for line in path.read_bytes().splitlines(keepends=True) if stays(line)]
     atomic_write(path, lambda part: part.write_bytes(b''.join(kept)))
 
