@@ -227,7 +227,8 @@ def check_run(
     try:
         holds = ([o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY_FILES)]
             if os.path.isdir(run) else [])
-    except OSError as e: raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); {read_mend(e)}, or choose another folder') from None
+    except OSError as e:
+        raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); {read_mend(e)}, or choose another folder') from None
     if os.path.isdir(run/'images'):
         raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
     if not holds or cfg.overwrite: return False

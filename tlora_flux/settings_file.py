@@ -366,7 +366,8 @@ def stored_path(
     if full.is_relative_to(home) and home.is_relative_to(shared) and home != Path(home.anchor):
         return f'~/{full.relative_to(home).as_posix()}'
     told = Path(os.path.relpath(full, near)).as_posix()
-    if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)) or names_somebody(told): return f'.../{full.name}'
+    if shared == Path(shared.anchor) or shared.parts[1:] in (('home',), ('Users',)) or names_somebody(told):
+        return f'.../{full.name}'
     return told if told.startswith('.') else f'./{told}'
 
 # %% ../nbs/settings_file.ipynb #710874ae

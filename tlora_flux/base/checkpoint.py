@@ -20,17 +20,15 @@ from torch.nn import functional as F
 from .. import __version__
 from ..errors import BadInput, check_choice, read_mend
 from ..reading import read_json_file, table, text, whole
-from ..disk import atomic_write, read_text
+from ..disk import atomic_write, disk_write_errors, read_text
 from ..runs import companions_of, find_weights, FOREIGN, FORMAT, read_header, read_reference, STATE, WEIGHTS
 from ..method.schedule import RankSchedule
 from ..method.adapter import adapter_names, add_tlora_, check_strength, get_state, INITS, PARTS, refuse_peft
 from ..method.adapter import target_paths, tlora_layers, tlora_parameters
 from .families import family_of
 from .load import Base, BaseRef
-from .dialects import is_reference, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
-from ..errors import BadInput, check_choice
-from .dialects import is_reference, name_model, read_lycoris, read_pairs, reference_key, refuse_older, targets_of
-from ..disk import atomic_write, disk_write_errors, read_text
+from .dialects import is_reference, name_model, read_lycoris, read_pairs, reference_key, refuse_older
+from .dialects import targets_of
 
 # %% ../../nbs/base/checkpoint.ipynb #adc5da8e
 logger = logging.getLogger(__name__)
@@ -160,9 +158,11 @@ def read_file(
     except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as e: # a damaged pickle raises any of them
         why = (str(e).splitlines() or [type(e).__name__])[0]
         raise BadInput(f'{file} cannot be read ({why}); copy or download it again') from None
-    if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(o, Tensor) for k, o in tensors.items()):
+    if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(o, Tensor) for k,
+            o in tensors.items()):
         raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
-    if file.suffix == '.pt' and (other := name_model(tensors)): raise BadInput(f'{file}: this is a LoRA for {other}; give one for FLUX')
+    if file.suffix == '.pt' and (other := name_model(tensors)):
+        raise BadInput(f'{file}: this is a LoRA for {other}; give one for FLUX')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
     used = [key for key,ours in read.items() if ours]
     for key in used:
@@ -403,7 +403,8 @@ def load_tlora_(
     adapters = get_state(transformer).adapters
     adapters[name] = replace(adapters[name], schedule=schedule, targets=about['targets'], init=about['init'],
         strength=strength)
-    return dict(matched=len(tensors), left_over=[]) | dict(about, file=str(file), name=name, layers=len(tensors)//len(parts_of(about['init'])))
+    return (dict(matched=len(tensors), left_over=[]) | dict(about, file=str(file), name=name,
+        layers=len(tensors)//len(parts_of(about['init']))))
 
 # %% ../../nbs/base/checkpoint.ipynb #f8f548d2
 class AdapterReader:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from safetensors import SafetensorError
-from ..errors import BadInput
+from ..errors import BadInput, read_mend
 from ..reading import maybe, number, rows_of, table, text, truth, whole
 from ..config import TrainConfig
 from .access import check_versions, fetch, is_loaded_file, local_base, missing_files, read_json
 from .quantised import STORAGE_KINDS, pipeline_config
-from ..errors import BadInput, read_mend
 
 # %% ../../nbs/base/load.ipynb #e3985148
 @dataclass(frozen=True)
@@ -134,7 +133,8 @@ OWN_CONFIGS = 'config.json', 'scheduler_config.json', 'tokenizer_config.json' # 
 CONFIGS = dict(FluxTransformer2DModel=heads_add_up(3), Flux2Transformer2DModel=heads_add_up(4), # class -> shape
     AutoencoderKL=table(AUTOENCODER | dict(scaling_factor=number(1e-6, 1e6), shift_factor=number(-1e6, 1e6))),
     AutoencoderKLFlux2=table(known=AUTOENCODER | dict(batch_norm_eps=number(0, 1))),
-    FlowMatchEulerDiscreteScheduler=SCHEDULER, CLIPTextModel=table(known=TEXT_ENCODER | dict(eos_token_id=maybe(whole()))),
+    FlowMatchEulerDiscreteScheduler=SCHEDULER,
+    CLIPTextModel=table(known=TEXT_ENCODER | dict(eos_token_id=maybe(whole()))),
     **dict.fromkeys(('T5EncoderModel', 'Qwen3ForCausalLM'), table(known=TEXT_ENCODER)),
     **dict.fromkeys(('CLIPTokenizer', 'T5Tokenizer', 'Qwen2Tokenizer'), TOKENIZER))
 

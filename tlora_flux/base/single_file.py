@@ -136,4 +136,5 @@ def load_transformer(
         if named.suffix != '.safetensors': # diffusers goes by the name
             named = Path(folder)/'transformer.safetensors'
             named.symlink_to(Path(file).expanduser().absolute())
-        return FluxTransformer2DModel.from_single_file(str(named), config=folder, torch_dtype=dtype, local_files_only=True)
+        return FluxTransformer2DModel.from_single_file(str(named), config=folder, torch_dtype=dtype,
+            local_files_only=True)

@@ -181,7 +181,8 @@ def share_off(
     bands:list[Band], # of it
     sigmas:Tensor, # noise levels of the steps, without the end
 ) -> float: # 0 for bands that are exact
-    "What bands add too little or too much over all steps, as a part of what the adapter adds: by the size of its matrices, each step as long as it is."
+    """What bands add too little or too much over all steps, as a part of what the adapter adds: by the size of its
+    matrices, each step as long as it is."""
     products,lengths = rank_products(adapter),step_lengths(sigmas)
     wanted = adapter.schedule(sigmas).tolist()
     given = [max((o.last for o in bands if sigma <= o.below), default=0) for sigma in sigmas.tolist()]

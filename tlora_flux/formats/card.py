@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import __version__
 from ..errors import BadInput
 from ..config import ExportConfig
-from ..disk import atomic_write
+from ..disk import atomic_write, disk_write_errors
 from ..runs import run_folder, trained_config
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
@@ -24,13 +24,9 @@ from ..photos.opening import open_image, to_rgb
 from ..pictures.grid import contact_sheet
 from ..pictures.sampling import training_photo
 from ..pictures.board import find_grids
-from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands, read_adapter_file
-from .bands_out import reference_files, sampler_sigmas, share_off
+from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands
+from .bands_out import read_adapter_file, reference_files, sampler_sigmas, share_off
 from .workflow import chained_graph, Drawing, hooked_graph
-import json, re
-from ..disk import atomic_write, disk_write_errors
-from ..runs import run_folder
-from .bands_out import reference_files, sampler_sigmas
 
 # %% ../../nbs/formats/card.ipynb #b1a0cced
 @dataclass(frozen=True)
@@ -257,10 +253,12 @@ def how_to_diffusers(
     "What to paste."
     noise = "torch.Generator('cpu').manual_seed(0)" # as in our own sampler
     settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e),
-        max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']), generator=noise)
+        max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']),
+        generator=noise)
     call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
     base,comment = ('tlora_flux/weights/micro', '  # a folder of the package') if e.base == 'micro' else (e.base, '')
-    dtype = 'float32' if e.family.defaults['mixed_precision'] == 'no' else 'bfloat16' # said for all parts: else text encoders have their own
+    # said for all parts: else text encoders have their own
+    dtype = 'float32' if e.family.defaults['mixed_precision'] == 'no' else 'bfloat16'
     return f"""## In diffusers
 
 ```sh

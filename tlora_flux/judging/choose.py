@@ -134,7 +134,8 @@ def figures_of(
     if row is first: return 'the others are measured from it'
     start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
     owner = "the base's" if first.step is None else "the first checkpoint's"
-    known = [(row.fidelity, f'of the way from {start} to the photos (fidelity)'), (row.alignment, f'of {owner} obedience to prompts (alignment)')]
+    known = [(row.fidelity, f'of the way from {start} to the photos (fidelity)'),
+        (row.alignment, f'of {owner} obedience to prompts (alignment)')]
     return ' and '.join(f'{100*o.value:.0f}% {words}' for o, words in known if o)
 
 # %% ../../nbs/judging/choose.ipynb #ad202cb5

@@ -374,7 +374,8 @@ def incomplete_row(
     lost:list[str], # from `missing_files`
 ) -> Finding:
     "What a folder is that is no whole base, and what to give instead."
-    if 'model_index.json' in lost: return Finding('access', 'fail', f'{folder} has no model_index.json, so it is no base', part_of_a_base(folder))
+    if 'model_index.json' in lost:
+        return Finding('access', 'fail', f'{folder} has no model_index.json, so it is no base', part_of_a_base(folder))
     return Finding('access', 'fail', f'{folder} lacks {", ".join(lost)}', 'copy what is missing, or give the repository id')
 
 # %% ../../nbs/machine/report.ipynb #4a9de108

@@ -171,7 +171,8 @@ def head_of(
     pick = picks['columns'].get(pick_key(column), {})
     mark = [MARKS[pick['mark']]] if pick.get('mark') else []
     signs = {'recommended':'◆ recommended', 'kept':'✔ kept'}
-    bars = [dict(name=name, value=f'{mean:.0f}', share=round(min(100, max(0, mean))), about=f'{SIGNALS[name]}: {mean:.0f}% ({low:.0f} to {high:.0f})')
+    bars = [dict(name=name, value=f'{mean:.0f}', share=round(min(100, max(0, mean))),
+        about=f'{SIGNALS[name]}: {mean:.0f}% ({low:.0f} to {high:.0f})')
         for name,(mean,low,high) in measured.items()]
     return dict(label=column.label, chips=[*mark, *(signs[o] for o in others)], note=pick.get('note', ''), bars=bars)
 
@@ -189,8 +190,10 @@ def page_html(
     groups = [(heading, [row((p,i)) for p in prompts for i in range(board.images) if (p,i) in rows])
               for heading,prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
     judgement = read_judgement(board.home)[0]
-    heads = [head_of(c, picks, words, measured_of(judgement, c)) for c,words in zip(board.columns, standing_of(board, picks))]
-    meanings = [f'{name}: {words}' for name,words in SIGNALS.items() if any(o['name']==name for h in heads for o in h['bars'])]
+    heads = [head_of(c, picks, words, measured_of(judgement, c))
+        for c,words in zip(board.columns, standing_of(board, picks))]
+    meanings = [f'{name}: {words}' for name,words in SIGNALS.items()
+        if any(o['name']==name for h in heads for o in h['bars'])]
     legend = f"{', '.join(meanings)}; of each, more is better. ".capitalize() if meanings else ''
     photos = [data_url(photo) for photo in shown_photos(board)]
     return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos,

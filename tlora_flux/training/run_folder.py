@@ -170,7 +170,8 @@ def same_option(
     if name == 'start_from' and not old.startswith('.../'):
         there, here = (os.path.abspath(os.path.expanduser(o)) for o in (old, new))
         return there == here
-    named = name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts') and Path(new).expanduser().exists()
+    named = (name == 'start_from' or name in ('pretrained_model_name_or_path', 'other_parts')
+        and Path(new).expanduser().exists())
     return named and Path(old).name == Path(new).name
 
 # %% ../../nbs/training/run_folder.ipynb #580bc5a3
