@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from .. import __version__
 from ..errors import BadInput, plain_logger
-from ..reading import load_json, read_json_file
+from ..reading import read_json_file, table
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, held_alone, sweep_litter, write_mend
@@ -243,8 +243,8 @@ def plans_of(
     "The grids of a run that lie beside it or in `outputs`. One that is cut off is passed over."
     plans = {}
     for file in {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values():
-        with suppress(OSError, ValueError): plans[file] = load_json(file.read_bytes())
-    return {file: plan for file,plan in plans.items() if isinstance(plan, dict) and plan.get('run')==run.resolve().name}
+        with suppress(BadInput): plans[file] = read_json_file(file, table(), '')
+    return {file: plan for file,plan in plans.items() if plan.get('run')==run.resolve().name}
 
 # %% ../../nbs/pictures/sampling.ipynb #e5181146
 def begun_folder(
@@ -291,6 +291,7 @@ def plan_grid(
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, "
             f"{about.get('base')}")
     columns = columns_of(o.adapters, cfg.strength, o.beside)
+    if cfg.limit is None: fit_side(len(columns), len(o.prompts)*cfg.images) # before each cell is planned
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells:
         refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
