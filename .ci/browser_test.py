@@ -188,7 +188,7 @@ UNSEEN = """() => { const room = document.querySelector('.jp-WindowedPanel-outer
     if (r.top < room.top - 1 || Math.min(r.bottom, r.top + 200) > room.bottom + 1 || r.right > room.right + 1 || !r.width) out.push(`${what} ${Math.round(r.top)} to ${Math.round(r.bottom)} of ${Math.round(room.bottom)}`) }
   return out; }"""
 BESIDE_IT = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(); return ['.tlx-on', '.tlx-label:last-child', '.tlx-over'].filter(what => {
-  const r = document.querySelector(what).getBoundingClientRect(); return r.top < room.top - 1 || Math.min(r.bottom, r.top + 150) > room.bottom + 1 }) }""" # of a cell that was clicked, its heads and its picture: what is not in view
+  const r = document.querySelector(what).getBoundingClientRect(); return Math.min(r.bottom, room.bottom) - Math.max(r.top, room.top) < Math.min(r.height, 150) - 1 }) }""" # of a cell that was clicked, its heads and its picture: what has less than 150 px in view
 PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [...m.slice(0, 3), m[3] ?? 1] }, over = (a, b) => a.slice(0, 3).map((v, n) => v * a[3] + b[n] * (1 - a[3])),
     lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }, out = new Set();
   for (const o of document.querySelectorAll('.tlx *')) {
@@ -277,7 +277,7 @@ def seeds_and_copy(page):
     assert first == ['seed 0']*2 and page.evaluate(shown) == ['seed 1']*2 and page.evaluate(STATE) == ['step 100', 2, True]
     page.keyboard.press('3')
     page.wait_for_function("document.querySelector('.tlx-about').textContent.startsWith('step 100, seed 1,')")
-    page.get_by_role('button', name='Copy').click()
+    page.get_by_role('button', name='Copy', exact=True).click()
     page.wait_for_function("document.querySelector('.tlx-said').textContent == 'copied'")
     copied, words = page.evaluate('navigator.clipboard.readText()'), page.locator('.tlx-prompt').nth(2).locator('.tlx-words').inner_text()
     assert copied.startswith('step 100, seed 1, 128x128, 4 steps') and copied.endswith(f': {words}'), copied
@@ -289,7 +289,7 @@ def seeds_and_copy(page):
 
 def wipe(page):
     "Dragged on the picture; then at its own size."
-    page.get_by_label('compare with').select_option('0')
+    page.get_by_label('compare with', exact=True).select_option('0')
     box = page.locator('.tlx-picture').bounding_box()
     page.mouse.move(box['x'] + box['width']/2, box['y'] + 60)
     page.mouse.down()
@@ -303,7 +303,7 @@ def wipe(page):
     page.get_by_role('button', name='100 %').click()
     page.wait_for_function("document.querySelector('.tlx-over').offsetWidth == 128") # of the picture, not of the screen
     page.get_by_role('button', name='100 %').click()
-    page.get_by_label('compare with').select_option('')
+    page.get_by_label('compare with', exact=True).select_option('')
 
 
 def drive(page, address, home, run, shots):
