@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['without_private_paths', 'parts_of', 'adapter_tensors', 'save_tlora', 'write_manifest', 'manifest_mismatch',
-           'read_tensors', 'load_tlora_', 'AdapterReader', 'import_lora']
+           'read_tensors', 'how_to_ask', 'load_tlora_', 'AdapterReader', 'import_lora']
 
 # %% ../../nbs/base/checkpoint.ipynb #4ef0994b
 import hashlib, json, logging, os, pickle, re
@@ -321,13 +321,25 @@ def read_adapter(
     return (read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN
         else (about,read_tensors(file)))
 
+# %% ../../nbs/base/checkpoint.ipynb #e45a9fa7
+def how_to_ask(
+    about:dict, # header of an adapter
+) -> str|None: # None where nobody wrote down how it was trained
+    "What a prompt and a call need, so that a picture shows the concept: the trigger, and the length of text that was trained with."
+    if not about.get('trigger'): return None
+    words = ' '.join([about['trigger'], *filter(None, [about.get('class_name')])])
+    length = about.get('max_sequence_length')
+    return f'write {words!r} in the prompt' + (f', and pass max_sequence_length={length}' if length else '')
+
 # %% ../../nbs/base/checkpoint.ipynb #81c465c8
 def say_found(
     transformer:nn.Module, # it is attached to
     file:Path, # that was read
     about:dict, # its header in our words, with what was counted
+    to_person:bool=False, # whether somebody who will call a pipeline asked for it
 ):
-    "One line of log for a file that is not ours, and one more for the reference's on another base."
+    "One line of log for a file that is not ours, one more for the reference's on another base, and one for who will call it."
+    if to_person and (ask := how_to_ask(about)): logger.warning(f'{file.name}: {ask}')
     if about['format'] in (FOREIGN, 'reference'):
         left = about['left_over']
         beside = f'; {len(left)} left over, first {left[0]}' if left else ''
@@ -395,7 +407,7 @@ def load_tlora_(
     if not untrained: check_trained(tensors)
     if not fits_in_place(transformer, name, tensors):
         attach_(transformer, name, schedule, about, tensors)
-        say_found(transformer, file, about)
+        say_found(transformer, file, about, transformer is not transformer_or_pipe and read is read_adapter)
     else:
         for key,weight in adapter_tensors(transformer, name).items(): weight.data.copy_(tensors[key])
     if transformer is not transformer_or_pipe and hasattr(transformer, 'peft_config'):

@@ -185,10 +185,11 @@ def why_chosen(
     said = f'step {row.step}: {figures_of(row, first)}'
     if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     others = ', '.join(f'{o.step}' for o in rest)
-    close = f'{said}; too close to call: {others} could be as good, and of those that probably are the earliest is taken'
+    early = ', and the earliest had least time to learn the photo by heart' if all(o.step > row.step for o in rest) else ''
+    close = f'{said}; too close to call: {others} could be as good{early}'
     if best is row: return close
     points = 100*(best.gain.value - row.gain.value)
-    return f'{close}, though the highest score, at step {best.step}, is {points:.0f} points above it'
+    return f'{close}; step {best.step} is {points:.0f} points ahead, which other prompts or seeds could turn round'
 
 # %% ../../nbs/judging/choose.ipynb #e0c7dc6a
 def why_none(

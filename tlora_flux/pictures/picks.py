@@ -16,6 +16,7 @@ from ..reading import checked_json, maybe, number, read_json_file, rows_of, tabl
 from ..settings_file import portable_path
 from ..disk import atomic_write
 from ..runs import read_header, WEIGHTS
+from ..base.checkpoint import how_to_ask
 from .grid import Column
 from .board import Board, is_like, prompt_lines, trained_here
 
@@ -82,6 +83,7 @@ def keep_column(
         lambda part: part.write_text('\n'.join(prompt_lines(board)) + '\n', encoding='utf-8'))
     change_pick(board.run, 'kept', 'column', pick_key(chosen))
     folder,turned = portable_path(str(file.parent)),chosen.strength!=1
+    ask = how_to_ask(read_header(file))
     base = [repr(portable_path(trained.pretrained_model_name_or_path if trained else board.base))]
     base += [f'{k}={v!r}' for k in ('revision','other_parts','quantization') if trained
         and (v := getattr(trained, k)) not in (None,'none')]
@@ -89,7 +91,7 @@ def keep_column(
 
 from tlora_flux import load_base, load_tlora_
 pipe = load_base({', '.join(base)})  # or your own
-load_tlora_(pipe, {folder!r}{f', strength={chosen.strength:g}' if turned else ''})"""
+load_tlora_(pipe, {folder!r}{f', strength={chosen.strength:g}' if turned else ''}){f'  # {ask}' if ask else ''}"""
 
 # %% ../../nbs/pictures/picks.ipynb #9e36fe6f
 def kept_key(
