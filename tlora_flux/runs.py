@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'STATE', 'FORMAT', 'OTHER_WEIGHTS', 'FOREIGN', 'ENDED', 'checkpoint_folders', 'list_checkpoints',
-           'find_weights', 'companions_of', 'read_reference', 'read_header', 'run_folder', 'trained_config',
-           'resume_hint', 'why_ended', 'RunLog', 'read_log', 'check_run']
+           'find_weights', 'companions_of', 'read_reference', 'read_header', 'how_to_ask', 'run_folder',
+           'trained_config', 'resume_hint', 'why_ended', 'RunLog', 'read_log', 'check_run']
 
 # %% ../nbs/runs.ipynb #a151ba25
 import os, re
@@ -140,6 +140,16 @@ def read_header(
         raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
     if version not in (1, FORMAT): raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
     return checked_json(said['tlora'], HEADER, f'{file}: its header', 'copy it again, or save it anew')
+
+# %% ../nbs/runs.ipynb #e45a9fa7
+def how_to_ask(
+    about:dict, # header of an adapter
+) -> str|None: # None where nobody wrote down how it was trained
+    "What a prompt and a call need, so that a picture shows the concept: the trigger, and the length of text that was trained with."
+    if not about.get('trigger'): return None
+    words = ' '.join([about['trigger'], *filter(None, [about.get('class_name')])])
+    length = about.get('max_sequence_length')
+    return f'write {words!r} in the prompt' + (f', and pass max_sequence_length={length}' if length else '')
 
 # %% ../nbs/runs.ipynb #c9ca5d7f
 def run_folder(

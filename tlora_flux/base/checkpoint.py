@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['without_private_paths', 'parts_of', 'adapter_tensors', 'save_tlora', 'write_manifest', 'manifest_mismatch',
-           'read_tensors', 'how_to_ask', 'load_tlora_', 'AdapterReader', 'import_lora']
+           'read_tensors', 'load_tlora_', 'AdapterReader', 'import_lora']
 
 # %% ../../nbs/base/checkpoint.ipynb #4ef0994b
 import hashlib, json, logging, os, pickle, re
@@ -21,7 +21,8 @@ from .. import __version__
 from ..errors import BadInput, check_choice, read_mend
 from ..reading import read_json_file, table, text, whole
 from ..disk import atomic_write, disk_write_errors, read_text
-from ..runs import companions_of, find_weights, FOREIGN, FORMAT, read_header, read_reference, STATE, WEIGHTS
+from ..runs import companions_of, find_weights, FOREIGN, FORMAT, how_to_ask, read_header, read_reference, STATE
+from ..runs import WEIGHTS
 from ..method.schedule import RankSchedule
 from ..method.adapter import adapter_names, add_tlora_, check_strength, get_state, INITS, PARTS, refuse_peft
 from ..method.adapter import target_paths, tlora_layers, tlora_parameters
@@ -320,16 +321,6 @@ def read_adapter(
     about = read_header(file)
     return (read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN
         else (about,read_tensors(file)))
-
-# %% ../../nbs/base/checkpoint.ipynb #e45a9fa7
-def how_to_ask(
-    about:dict, # header of an adapter
-) -> str|None: # None where nobody wrote down how it was trained
-    "What a prompt and a call need, so that a picture shows the concept: the trigger, and the length of text that was trained with."
-    if not about.get('trigger'): return None
-    words = ' '.join([about['trigger'], *filter(None, [about.get('class_name')])])
-    length = about.get('max_sequence_length')
-    return f'write {words!r} in the prompt' + (f', and pass max_sequence_length={length}' if length else '')
 
 # %% ../../nbs/base/checkpoint.ipynb #81c465c8
 def say_found(

@@ -15,8 +15,7 @@ from ..errors import BadInput
 from ..reading import checked_json, maybe, number, read_json_file, rows_of, table, text, whole
 from ..settings_file import portable_path
 from ..disk import atomic_write
-from ..runs import read_header, WEIGHTS
-from ..base.checkpoint import how_to_ask
+from ..runs import how_to_ask, read_header, WEIGHTS
 from .grid import Column
 from .board import Board, is_like, prompt_lines, trained_here
 
