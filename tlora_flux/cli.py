@@ -332,7 +332,8 @@ def quickstart(
     prompts, runs = concept_dir('terrazzo_ball')/'prompts.txt', quickstart_runs(output_dir, max_train_steps)
     for cfg in runs: refuse_other_length(cfg)
     # before training: a bad limit is found now
-    draw = SampleConfig(run=output_dir, prompts=prompts, beside=[runs[1].output_dir], limit=limit, batch_size=8)
+    drawing = dict(num_inference_steps=10, batch_size=8, limit=limit) # half of the usual steps are enough for a first look
+    draw = SampleConfig(run=output_dir, prompts=prompts, beside=[runs[1].output_dir], **drawing)
     train, sample, judge = worker('train'), worker('sample'), worker('judge')
     from tlora_flux.machine.processes import joined_processes
     with joined_processes():
