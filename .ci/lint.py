@@ -16,7 +16,6 @@ import house
 root = Path(__file__).resolve().parent.parent
 notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 5_000_000, 30
 exports_in_a_row = 3  # definitions before a cell that shows or tests
-longer_rows = {}  # wing that is still to be done -> rows that are longer; none may be added
 logic_width, message_width = 120, 140  # of a line; the second where most of it is text, or with the comment at its end
 widget = 'application/vnd.jupyter.widget-view+json'
 # Written so that no pattern matches its own line. Ann is nobody: tests need some path that must not be written down.
@@ -56,11 +55,16 @@ def long_lines(source):
         if number not in inside and is_too_long(line) and not re.match(r'\s*(from|import) |#\|', line): yield f'line {number} is {len(line)} wide: {line.strip()[:60]}'
 
 
+def parse_cell(source):
+    "The directives of a code cell, and its statements without lines for the shell."
+    body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
+    return re.findall(r'^#\|\s*(\w+)', source, re.M), body
+
+
 def code_faults(source):
     "Faults of one code cell."
-    directives = re.findall(r'^#\|\s*(\w+)', source, re.M)
+    directives, body = parse_cell(source)
     lines = [o for o in source.splitlines() if o.strip() and not o.startswith('#|')]
-    body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
     imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
     if any(imports) and not all(imports): yield 'mixes imports and code'
     yield from long_lines(source)
@@ -72,33 +76,21 @@ def code_faults(source):
 
 def kind_of(source):
     "What a code cell is in a row of exports: a definition, the end of the row, or nothing to it."
-    directives = re.findall(r'^#\|\s*(\w+)', source, re.M)
-    body = ast.parse('\n'.join(o for o in source.splitlines() if not re.match(r'\s*[%!]', o))).body
+    directives, body = parse_cell(source)
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return ''
     if {'export', 'exports', 'exporti'} & set(directives):
         return 'definition' if any(isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for o in body) else ''
     return '' if 'hide' in directives and not re.search(r'\bassert|\btest_\w+\(|\brefus(al|ed\w*)\(', source) else 'end'
 
 
-def long_rows(nb):
-    "The number of the last cell of each row of definitions that is too long, and how many they are."
+def row_faults(nb):
+    "Rows of definitions without a result."
     row, last = 0, None
     for number, cell in [*enumerate(nb['cells']), (None, dict(cell_type='code', source='0'))]:
         kind = kind_of(''.join(cell['source'])) if cell['cell_type'] == 'code' else ''
-        if kind == 'end' and row > exports_in_a_row: yield last, row
+        if kind == 'end' and row > exports_in_a_row: yield f'cell {last} ends {row} definitions in a row without a result'
         if kind == 'definition': last = number
         row = row + 1 if kind == 'definition' else 0 if kind == 'end' else row
-
-
-def row_faults(notebooks):
-    "Rows of definitions without a result, in the wings that are done; and more of them than there were in the others."
-    waiting = dict.fromkeys(longer_rows, 0)
-    for path in notebooks:
-        wing = path.parent.name if path.parent.name in house.wings else 'door' if path.stem in house.wings['door'] else ''
-        found = list(long_rows(json.loads(path.read_text(encoding='utf-8'))))
-        if wing in waiting: waiting[wing] += len(found)
-        else: yield from (f'{path.relative_to(root)}: cell {last} ends {row} definitions in a row without a result' for last, row in found)
-    yield from (f'nbs/{wing}: {n} long rows of definitions, at most {longer_rows[wing]}' for wing, n in waiting.items() if n > longer_rows[wing])
 
 
 def notebook_faults(path):
@@ -106,6 +98,7 @@ def notebook_faults(path):
     nb = json.loads(path.read_text(encoding='utf-8'))
     if path.stat().st_size > notebook_limit: yield f'is {path.stat().st_size//1000} KB, at most {notebook_limit//1000}'
     if 'widgets' in nb['metadata']: yield 'stores widget state'
+    yield from row_faults(nb)
     for number, cell in enumerate(nb['cells']):
         if cell['cell_type'] != 'code': continue
         for fault in code_faults(''.join(cell['source'])): yield f'cell {number} {fault}'
@@ -130,7 +123,6 @@ faults = []
 for path in (o for o in tracked if o.is_file()):
     for check in [text_faults] + [notebook_faults]*(path.suffix == '.ipynb'):
         faults += [f'{path.relative_to(root)}: {o}' for o in check(path)]
-faults += row_faults(o for o in tracked if o.suffix == '.ipynb' and o.is_file())
 total = sum(o.stat().st_size for o in tracked if o.suffix == '.ipynb' and o.is_file())
 if total > total_limit: faults.append(f'nbs: all notebooks together are {total//1000} KB, at most {total_limit//1000}')
 faults += [f'house: {o}' for o in house.all_faults()]

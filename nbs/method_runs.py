@@ -298,7 +298,7 @@ def add_judged_pictures(run, folder, painter, counts=(16, 6)):
             load_tlora_(transformer, place/'tlora_weights.safetensors', untrained=True)
         for k, image in enumerate(painter.draw(cells, transformer)): image.save(place/f'judge-{k:02}.png')
     oracle = [o for o in about['pictures'] if o['set'] == 'oracle']
-    (folder/'run.json').write_text(json.dumps(about | dict(pictures=oracle + cells), indent=1, default=vars))
+    (folder/'run.json').write_text(json.dumps(about | dict(pictures=oracle + cells), indent=1))
 
 
 def do_list(name, until=float('inf'), most=float('inf')):

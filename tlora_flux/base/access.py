@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUB_SECONDS', 'hub_answers', 'version_problems', 'check_versions', 'untried_versions', 'check_launch', 'local_base',
            'read_json', 'hub_cache', 'find_snapshot', 'caches_at', 'BackgroundCall', 'HubAnswer', 'ask_hub',
-           'describe_hub_error', 'is_loaded_file', 'missing_files']
+           'describe_hub_error', 'is_loaded_file', 'describe_disk_error', 'missing_files']
 
 # %% ../../nbs/base/access.ipynb #097bb828
 import os, re, tempfile, threading, time
@@ -319,6 +319,18 @@ def is_loaded_file(
     allow,ignore = loaded_file_patterns(parts).values()
     return any(fnmatchcase(path, p) for p in allow) and not any(fnmatchcase(path, p) for p in ignore)
 
+# %% ../../nbs/base/access.ipynb #e215b1a4
+def describe_disk_error(
+    name:str, # repository id
+    cache_dir:str|None, # where it is kept; None is the Hub's own cache
+    error:OSError, # that ended a download
+) -> str: # what is wrong, and the mend
+    "A disk's errors have a number; what the client's own checks raise has none, and means that bytes are missing."
+    if error.errno is None:
+        return f'{name} did not arrive whole ({str(error).splitlines()[0][:200]}); repeat the command'
+    mend = write_mend(error, 'set cache_dir to a folder on another disk')
+    return f'{hub_cache(cache_dir)} cannot be written ({error.strerror}); {mend}'
+
 # %% ../../nbs/base/access.ipynb #2d974fcc
 def fetch(
     name:str, # repository id
@@ -338,11 +350,7 @@ def fetch(
     except errors.LocalEntryNotFoundError as e: error = answer.error or e.__cause__ or e
     # HTTPError is the client's own base class
     except (errors.HTTPError, errors.OfflineModeIsEnabled, errors.HFValidationError) as e: error = e
-    except OSError as e:
-        if e.errno is None: # of the client's own checks
-            raise BadInput(f'{name} did not arrive whole ({str(e).splitlines()[0][:200]}); repeat the command') from None
-        mend = write_mend(e, 'set cache_dir to a folder on another disk')
-        raise BadInput(f'{hub_cache(cache_dir)} cannot be written ({e.strerror}); {mend}') from None
+    except OSError as e: raise BadInput(describe_disk_error(name, cache_dir, e)) from None
     raise BadInput('{}; {}'.format(*describe_hub_error(name, error)))
 
 # %% ../../nbs/base/access.ipynb #532f9f3d

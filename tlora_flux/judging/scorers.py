@@ -19,8 +19,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from ..errors import BadInput, plain_logger
 from ..reading import number, read_json_file, rows_of, table, text
-from ..disk import atomic_write, write_mend
-from ..base.access import ask_hub, describe_hub_error, hub_cache
+from ..disk import atomic_write
+from ..base.access import ask_hub, describe_disk_error, describe_hub_error, hub_cache
 from ..base.device import default_device
 from ..micro.scorer import load_towers
 
@@ -155,11 +155,7 @@ def fetch_network(
     try: return Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES)))
     except (errors.HTTPError, errors.LocalEntryNotFoundError) as e:
         raise BadInput('{}; {}'.format(*describe_hub_error(name, e))) from None
-    except OSError as e:
-        if e.errno is None: # of the client's own checks
-            raise BadInput(f'{name} did not arrive whole ({str(e).splitlines()[0][:200]}); repeat the command') from None
-        mend = write_mend(e, 'set cache_dir to a folder on another disk')
-        raise BadInput(f'{hub_cache(cache_dir)} cannot be written ({e.strerror}); {mend}') from None
+    except OSError as e: raise BadInput(describe_disk_error(name, cache_dir, e)) from None
 
 # %% ../../nbs/judging/scorers.ipynb #76eb76c6
 def find_network(
