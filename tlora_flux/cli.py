@@ -249,7 +249,8 @@ def import_(
     from tlora_flux.base.load import BaseRef
     from tlora_flux.runs import find_weights, read_header
     base = pretrained_model_name_or_path or read_header(file).get('base')
-    if not base: raise BadInput(f'{file} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
+    if not base:
+        raise BadInput(f'{file} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
     words = {name: value for name, value in (('trigger', trigger), ('class_name', class_name)) if value}
     weights = import_lora(file, output_dir or f'outputs/{find_weights(file).stem}', BaseRef(base, revision), min_rank,
         rank_schedule, **words)
@@ -308,7 +309,8 @@ def say_walls(
     from PIL import Image
     from tlora_flux.micro.reader import read_all
     from tlora_flux.pictures.board import board_of
-    board, said = board_of(grid), []
+    board = board_of(grid)
+    said = []
     for place, column in enumerate(board.columns):
         files = [grid/cell.file for at, cell in board.cells.items() if at[2] == place and (grid/cell.file).is_file()]
         green = sum(o['background'] == 'green' for o in read_all([Image.open(file) for file in files]))
@@ -329,7 +331,8 @@ def quickstart(
     walls than the photo's, and says which checkpoint to take. No token, GPU or network is needed.
     """
     from tlora_flux.photos.concept import concept_dir
-    prompts, runs = concept_dir('terrazzo_ball')/'prompts.txt', quickstart_runs(output_dir, max_train_steps)
+    prompts = concept_dir('terrazzo_ball')/'prompts.txt'
+    runs = quickstart_runs(output_dir, max_train_steps)
     for cfg in runs: refuse_other_length(cfg)
     # before training: a bad limit is found now
     drawing = dict(num_inference_steps=10, batch_size=8, limit=limit) # half of the usual steps are enough for a first look
@@ -360,7 +363,8 @@ LIBRARIES = 'torchao', 'torch', 'transformers', 'diffusers', 'accelerate', 'hugg
 # %% ../nbs/cli.ipynb #034ec1ac
 def hush_libraries() -> None:
     "Keep other libraries' warnings out of what a command says; their errors stay."
-    for name in ('DIFFUSERS_VERBOSITY', 'TRANSFORMERS_VERBOSITY'): os.environ.setdefault(name, 'error')
+    for name in ('DIFFUSERS_VERBOSITY', 'TRANSFORMERS_VERBOSITY'):
+        os.environ.setdefault(name, 'error')
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false') # else each fork is warned of
     for name in ('torchao', 'torch.utils._pytree'): logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings('ignore', module=rf'({"|".join(LIBRARIES)})(\.|$)')
@@ -375,7 +379,8 @@ def main() -> None:
         try: leave(app(standalone_mode=False))
         except KeyboardInterrupt: leave(130)
         except BadInput as e: message = str(e)
-        except typer.TyperException as e: message = BadInput(e.format_message()) # masks a token among the words
+        except typer.TyperException as e:
+            message = BadInput(e.format_message()) # masks a token among the words
         print(f'tlora: {message}', file=sys.stderr)
         sys.exit(2)
 

@@ -31,7 +31,8 @@ def option(
 ) -> Field: # for a dataclass body
     "One option: a dataclass field that knows its help, its limits, and which other options it needs."
     limits = [' | '.join(choices)] if choices else []
-    if low is not None: limits.append(f'{low:g} or more' if high is None else f'{low:g} to {high:g}')
+    if low is not None:
+        limits.append(f'{low:g} or more' if high is None else f'{low:g} to {high:g}')
     limits += [only_with(*o) for o in needs.items()]
     if family:
         help += " None is the family's: {} on micro-FLUX, {} on FLUX.1-dev.".format(*(str(o).lower() for o in family))
@@ -64,7 +65,8 @@ def check_type(
     value, # what was given
 ): # the value, as `kind`
     "`value` if it is of type `kind`. Raises `BadInput`."
-    if kind is float and type(value) is int and abs(value) <= sys.float_info.max: return float(value)
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
+        return float(value)
     if kind is str and isinstance(value, PurePath): return value.as_posix()
     infinite = kind is float and type(value) is float and not math.isfinite(value)
     if type(value) is kind and value != '' and not infinite: return value
@@ -79,7 +81,8 @@ def check_value(
     "`value` checked against the field's type and limits. Raises `BadInput`."
     kinds = get_args(f.type) if isinstance(f.type, UnionType) else (f.type,)
     if value is None and type(None) in kinds: return None
-    if get_origin(kinds[0]) is not list: return check_limits(f.name, f.metadata, check_type(f.name, kinds[0], value))
+    if get_origin(kinds[0]) is not list:
+        return check_limits(f.name, f.metadata, check_type(f.name, kinds[0], value))
     kind = get_args(kinds[0])[0]
     items = value if isinstance(value, (list, tuple)) else [value]
     return [check_limits(f.name, f.metadata, check_type(f.name, kind, o)) for o in items]
@@ -107,7 +110,7 @@ def check_path(
         raise BadInput(f'{name}={value!r} has a character in it that no file name may hold; leave it out')
     if os.name != 'nt' and (re.match(r'[A-Za-z]:[\\/]', value) or '\\' in value and not os.path.exists(value)):
         raise BadInput(f'{name}={value} is a path as Windows writes it; {place_here(value)}')
-    if name in ('output_dir','run'): require_utf8(value, f'{name}=')
+    if name in ('output_dir', 'run'): require_utf8(value, f'{name}=')
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:
         raise BadInput(f'{name} has a name of {size} bytes in it, {longest[:20]}..., and disks take 255; choose a shorter one')
@@ -124,7 +127,8 @@ def place_here(
 ) -> str: # the mend
     "Where the same place is on this machine, if it is."
     parts = PureWindowsPath(value)
-    drive, inside = parts.drive.rstrip(':').lower(), parts.relative_to(parts.anchor).as_posix()
+    drive = parts.drive.rstrip(':').lower()
+    inside = parts.relative_to(parts.anchor).as_posix()
     found = [o for o in (f'/mnt/{drive}/{inside}', f'/{drive}/{inside}') if drive and os.path.exists(o)]
     if found: return f'here it is {found[0]}'
     return f'write {inside}, with / between folders' if not drive else 'give the place on this machine, with / between folders'
@@ -142,7 +146,8 @@ class Config:
         self.cross_check()
         return self
 
-    def cross_check(self): "Rules about more than one option that are no needs; a subclass adds them."
+    def cross_check(self):
+        "Rules about more than one option that are no needs; a subclass adds them."
 
 # %% ../nbs/config.ipynb #b3a1c0dc
 def is_met(
@@ -163,7 +168,8 @@ def setting(
     "What to set, in a few words."
     if wanted is True: return f'{f.name}: true'
     if isinstance(wanted, tuple): return f'{f.name} to a path like {" or ".join(wanted)}'
-    if isinstance(wanted, str) and '*' in wanted: return f'{f.name} to a path like {wanted}' # YAML reads a star as an alias
+    if isinstance(wanted, str) and '*' in wanted:
+        return f'{f.name} to a path like {wanted}' # YAML reads a star as an alias
     if not isinstance(wanted, Not): return f'{f.name}: {wanted}'
     words = [o for o in f.metadata['choices'] if o != wanted.value]
     if words: return f"{f.name} to one of {', '.join(words)}"
@@ -411,8 +417,10 @@ def check_caption_words(
     "Raises `BadInput` for words from which no caption can be made."
     for name in ('placeholder_token', 'class_name', 'instance_prompt'):
         text = getattr(cfg, name)
-        if not text.isprintable() or not text.strip(): raise BadInput(f'{name}={text!r} must be words on one line')
-        if len(text) > 1000: raise BadInput(f'{name}={text[:40]!r}... has {len(text)} letters, at most 1000; write less')
+        if not text.isprintable() or not text.strip():
+            raise BadInput(f'{name}={text!r} must be words on one line')
+        if len(text) > 1000:
+            raise BadInput(f'{name}={text[:40]!r}... has {len(text)} letters, at most 1000; write less')
         if name != 'instance_prompt' and set('{}') & set(text):
             raise BadInput(f'{name}={text!r} has a brace in it; braces belong into instance_prompt, where {{}} becomes trigger and class')
     caption, trigger = cfg.instance_prompt, cfg.placeholder_token
@@ -425,7 +433,8 @@ def check_rank_options(
     cfg, # the options of a run
 ) -> None:
     "Raises `BadInput` for ranks that contradict each other."
-    if cfg.min_rank > cfg.rank: raise BadInput(f'min_rank={cfg.min_rank} is above rank={cfg.rank}; lower min_rank or raise rank')
+    if cfg.min_rank > cfg.rank:
+        raise BadInput(f'min_rank={cfg.min_rank} is above rank={cfg.rank}; lower min_rank or raise rank')
     most = cfg.rank - cfg.min_rank + 1
     if cfg.rank_levels and cfg.rank_levels > most:
         raise BadInput(f'rank_levels={cfg.rank_levels} is more than the {most} ranks from min_rank={cfg.min_rank} to '
@@ -461,7 +470,8 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
         check_caption_words(self)
         if self.resolution and self.resolution % 16:
             raise BadInput(f'resolution={self.resolution} is no multiple of 16; use {self.resolution//16*16}')
-        if self.learning_rate == 0: raise BadInput("learning_rate=0 trains nothing; leave it out for the family's")
+        if self.learning_rate == 0:
+            raise BadInput("learning_rate=0 trains nothing; leave it out for the family's")
 
 # %% ../nbs/config.ipynb #b3a1c0ec
 @dataclass(kw_only=True)
@@ -533,7 +543,8 @@ class SampleConfig(PlaceFields, PictureFields, GridFields):
                 'is short; '
                 'use offload=group, without a GPU none, or add --allow-sequential-offload')
         for name, side in (('height', self.height), ('width', self.width)):
-            if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
+            if side and side % 16:
+                raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
 
 # %% ../nbs/config.ipynb #e3067440
 @dataclass(kw_only=True)
@@ -556,7 +567,8 @@ class ExportConfig(Config):
 
     def cross_check(self):
         for name, side in (('height', self.height), ('width', self.width)):
-            if side and side % 16: raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
+            if side and side % 16:
+                raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')
         if self.levels and (self.unscheduled or self.to == 'reference'):
             raise BadInput(f"levels={self.levels} does nothing "
                 f"{'with unscheduled' if self.unscheduled else 'for the reference, which has the schedule itself'}; leave it out")

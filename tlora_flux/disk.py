@@ -79,7 +79,8 @@ def disk_write_errors(
 ) -> Iterator[None]:
     "Raises `BadInput` where the disk gives an error within the `with`, with the mend that fits."
     try: yield
-    except OSError as e: raise BadInput(f'{place} cannot be written ({e.strerror or e}); {write_mend(e)}') from None
+    except OSError as e:
+        raise BadInput(f'{place} cannot be written ({e.strerror or e}); {write_mend(e)}') from None
 
 # %% ../nbs/disk.ipynb #76c65b7d
 def sweep_litter(
@@ -111,7 +112,8 @@ def held_alone(
     "Hold a folder; the system lets go of it when the process ends, however it ends. Raises `BadInput` if another process holds it."
     lock = FileLock(folder/'.lock')
     try: lock.acquire(timeout=0)
-    except Timeout: raise BadInput(f'{folder} is in use by another {who}; wait until it is done, or choose another output_dir') from None
+    except Timeout:
+        raise BadInput(f'{folder} is in use by another {who}; wait until it is done, or choose another output_dir') from None
     try: yield folder/'.lock'
     finally: lock.release()
 
@@ -160,7 +162,8 @@ def refuse_bytes(
     at:int, # of the first byte that is no UTF-8
 ) -> None:
     "Raises `BadInput` with the place, and with what it probably is."
-    line, before = data[:at].count(b'\n') + 1, data[:at].split(b'\n')[-1][-20:].decode('utf-8', 'replace')
+    line = data[:at].count(b'\n') + 1
+    before = data[:at].split(b'\n')[-1][-20:].decode('utf-8', 'replace')
     guess = ', perhaps of Windows-1252' if data.count(0) == 0 else ', as in binary files and in UTF-16 without its mark'
     raise BadInput(f'{path} is not UTF-8 text: line {line} has the byte 0x{data[at]:02x} after {before!r}{guess}; save it as UTF-8')
 
@@ -171,11 +174,13 @@ def read_text(
     "The text of a file: UTF-8, or what its byte-order mark says. Raises `BadInput`, with the place."
     data = read_bytes(path)
     for pattern, what, mend in DOCUMENTS:
-        if re.match(pattern, data[:200]): raise BadInput(f'{path} is {what}, not UTF-8 text; {mend}')
+        if re.match(pattern, data[:200]):
+            raise BadInput(f'{path} is {what}, not UTF-8 text; {mend}')
     coding = next(name for mark, name in MARKS.items() if data.startswith(mark))
     try: text = data.decode(coding)
     except UnicodeDecodeError as e:
-        if coding != 'utf-8-sig': raise BadInput(f'{path} says that it is {coding.upper()}, and is not; save it as UTF-8') from None
+        if coding != 'utf-8-sig':
+            raise BadInput(f'{path} says that it is {coding.upper()}, and is not; save it as UTF-8') from None
         refuse_bytes(path, data, e.start)
     if '\0' in text: refuse_bytes(path, data, data.index(0))
     return text.replace('\r\n', '\n').replace('\r', '\n')

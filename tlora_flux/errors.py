@@ -47,7 +47,8 @@ def plain_logger(
 ) -> logging.Logger: # the one of that name
     "A logger whose messages may quote what others wrote."
     def make_plain_(record):
-        record.msg, record.args = in_one_line(record.getMessage()), ()
+        record.msg = in_one_line(record.getMessage())
+        record.args = ()
         return True
     logger = logging.getLogger(name)
     if not logger.filters: logger.addFilter(make_plain_)

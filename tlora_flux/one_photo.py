@@ -43,15 +43,19 @@ def photos_of(
     "Raises `BadInput` where there is none, and for two pictures of one name."
     found = []
     for path in map(Path, given):
-        if (path/'images').is_dir(): raise BadInput(f'{path} is a concept folder already; tlora train {path}/config.yaml trains it')
-        if not path.exists(): raise BadInput(f'photo={path} does not exist; give pictures, or a folder of pictures')
+        if (path/'images').is_dir():
+            raise BadInput(f'{path} is a concept folder already; tlora train {path}/config.yaml trains it')
+        if not path.exists():
+            raise BadInput(f'photo={path} does not exist; give pictures, or a folder of pictures')
         masks = [o.name for o in path.iterdir() if o.is_file() and 'mask' in o.stem.lower()] if path.is_dir() else []
         if masks:
             raise BadInput(f'{path} holds {masks[0]} beside its pictures; put masks into {path}/masks, each under the name of its picture')
         found += list_images(path).values() if path.is_dir() else [path]
     named = {file_name(file.stem): file for file in found}
-    if not named: raise BadInput(f'no picture in {", ".join(given)}; give pictures, or a folder of pictures')
-    if len(named) < len(found): raise BadInput(f'{len(found)} pictures have {len(named)} names among them; give each a name of its own')
+    if not named:
+        raise BadInput(f'no picture in {", ".join(given)}; give pictures, or a folder of pictures')
+    if len(named) < len(found):
+        raise BadInput(f'{len(found)} pictures have {len(named)} names among them; give each a name of its own')
     return named
 
 # %% ../nbs/one_photo.ipynb #758ac5fd
@@ -83,7 +87,8 @@ def concept_name(
     for name in (stem, *(f'{stem}_{n}' for n in range(2, 1000))):
         folder = Path('data')/name
         if not folder.exists() or is_copy_of(folder/'images', copies): return name
-        if cfg.name: raise BadInput(f'name={name}: {folder} holds other photos; choose another name')
+        if cfg.name:
+            raise BadInput(f'name={name}: {folder} holds other photos; choose another name')
 
 # %% ../nbs/one_photo.ipynb #8fcefaff
 def plan_training(
@@ -123,7 +128,8 @@ def write_concept(
     "Photos, captions, masks, prompts and config of a concept; files that are there are the person's and stay."
     folder = Path(training.instance_data_dir)
     (folder/'images').mkdir(parents=True, exist_ok=True)
-    for name, image in copies.items(): atomic_write(folder/f'images/{name}.png', lambda part: image.save(part, 'PNG'))
+    for name, image in copies.items():
+        atomic_write(folder/f'images/{name}.png', lambda part: image.save(part, 'PNG'))
     for name, file in sources.items(): copy_companions(file, folder, name)
     family = BaseRef.of(training).find().family
     prompts = family.first_tries.get(training.subject, {}).get('prompts', SUBJECTS[training.subject].prompts)
@@ -150,7 +156,8 @@ def list_steps(
     training:TrainConfig, # what it says
 ) -> list[Step]: # in their order
     "The commands that lead from a concept to an adapter in a tool."
-    run, prompts = Path(training.output_dir), config.parent/'prompts.txt'
+    run = Path(training.output_dir)
+    prompts = config.parent/'prompts.txt'
     best, target = run/'recommended', run/f'for_{cfg.to}'
     resumed = ['--resume'] if run.exists() else []
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), cache_dir=cfg.cache_dir)

@@ -25,7 +25,8 @@ def parse_finite(
     digits:str, # of a JSON number, or NaN, Infinity and -Infinity
 ) -> float:
     "Raises `ValueError` for a number that is not finite."
-    if not math.isfinite(value := float(digits)): raise ValueError(f'{digits[:20]}, which is no finite number')
+    if not math.isfinite(value := float(digits)):
+        raise ValueError(f'{digits[:20]}, which is no finite number')
     return value
 
 FINITE = json.JSONDecoder(parse_int=parse_whole, parse_float=parse_finite, parse_constant=parse_finite)
@@ -41,11 +42,13 @@ def load_json(
         value = (FINITE if finite else NOT_FINITE_TOO).decode(text.decode('utf-8') if isinstance(text, bytes) else text)
     except UnicodeDecodeError: raise ValueError('no UTF-8 text') from None
     except RecursionError: raise ValueError('brackets in brackets, too deep to read') from None
-    except json.JSONDecodeError as e: raise ValueError(f'no JSON: {e.msg} at letter {e.pos + 1}') from None
+    except json.JSONDecodeError as e:
+        raise ValueError(f'no JSON: {e.msg} at letter {e.pos + 1}') from None
     half_letters = rb'\\u[dD][89a-fA-F]' if isinstance(text, bytes) else r'\\u[dD][89a-fA-F]|[\ud800-\udfff]'
     if re.search(half_letters, text):
         try: json.dumps(value, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError): raise ValueError('half a letter (a lone surrogate)') from None
+        except (UnicodeEncodeError, RecursionError):
+            raise ValueError('half a letter (a lone surrogate)') from None
     return value
 
 # %% ../nbs/reading.ipynb #ac7ab6d2
@@ -82,7 +85,8 @@ def whole(
 ) -> Shape:
     "A whole number; true and 1.0 are none."
     def check(value, at):
-        if type(value) is not int or not low <= value <= high: refuse(value, at, f'a whole number from {low} to {high}')
+        if type(value) is not int or not low <= value <= high:
+            refuse(value, at, f'a whole number from {low} to {high}')
     return check
 
 # %% ../nbs/reading.ipynb #42da4da3
@@ -122,7 +126,8 @@ def plain(
     depth:int=8, # levels of brackets that are allowed
 ):
     "Anything that is not too deep: what may stand under a name that we do not know. Raises `ValueError`."
-    if isinstance(value, (dict, list)) and not depth: refuse(value, at, 'something with fewer brackets in brackets')
+    if isinstance(value, (dict, list)) and not depth:
+        refuse(value, at, 'something with fewer brackets in brackets')
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         if isinstance(item, (dict, list)): plain(item, at, depth - 1)
 
@@ -136,7 +141,7 @@ def rows_of(
     def check(value, at):
         if not isinstance(value, list): refuse(value, at, 'a list')
         if not least <= len(value) <= most: refuse(value, at, f'a list of {least} to {most}')
-        for n,item in enumerate(value): shape(item, f'{at}[{n}]')
+        for n, item in enumerate(value): shape(item, f'{at}[{n}]')
     return check
 
 # %% ../nbs/reading.ipynb #c5d9d98c
@@ -149,11 +154,13 @@ def table(
     "Names with values."
     shapes = needed | known
     def check(value, at):
-        if not isinstance(value, dict) or len(value) > most: refuse(value, at, f'an object of at most {most} names')
+        if not isinstance(value, dict) or len(value) > most:
+            refuse(value, at, f'an object of at most {most} names')
         for name in needed:
             if name not in value: raise ValueError(f"{at + '.' if at else ''}{name} is missing")
-        for name,item in value.items():
-            place,shape = f"{at + '.' if at else ''}{name if name in shapes else reprlib.repr(name)}",shapes.get(name, others)
+        for name, item in value.items():
+            place = f"{at + '.' if at else ''}{name if name in shapes else reprlib.repr(name)}"
+            shape = shapes.get(name, others)
             if shape is None: raise ValueError(f'{place} is not known here')
             shape(item, place)
     return check

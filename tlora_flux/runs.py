@@ -49,7 +49,8 @@ def find_weights(
     require_utf8(path)
     for file in (path, path/WEIGHTS, *(path/name for name in OTHER_WEIGHTS)):
         if os.path.isfile(file): return file
-    if not os.path.isdir(path): raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')
+    if not os.path.isdir(path):
+        raise BadInput(f'{path} does not exist; give a {WEIGHTS}, a checkpoint folder or a run folder')
     if steps := list_checkpoints(path):
         raise BadInput(f'{path} has no final {WEIGHTS}; choose one of {", ".join(file.parent.name for _,file in steps)}')
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
@@ -89,7 +90,8 @@ def read_reference(
 ) -> dict: # a header like ours
     "What hparams.yml says, looked for beside the file, in the folder above, and in `logs/` of both. Raises `BadInput` without it."
     found = hparams_of(file)
-    if not found: raise BadInput(f'{file} needs the hparams.yml of its run beside it; the ranks are written only there')
+    if not found:
+        raise BadInput(f'{file} needs the hparams.yml of its run beside it; the ranks are written only there')
     said = read_yaml(found[0])
     needed = ('rank', 'tlora', *(['min_rank'] if said.get('tlora') else []), 'pretrained_model_name_or_path',
         'placeholder_token', 'class_name')
@@ -104,7 +106,8 @@ def read_reference(
         # 512 tokens is what the reference trains with if nobody says otherwise
         max_sequence_length=said.get('max_sequence_length', 512), **{k: said[k] for k in ('resolution',) if k in said})
     try: HEADER(about, '')
-    except ValueError as e: raise BadInput(f'{found[0]} is broken ({e}); copy it again from the run') from None
+    except ValueError as e:
+        raise BadInput(f'{found[0]} is broken ({e}); copy it again from the run') from None
     return about
 
 # %% ../nbs/runs.ipynb #618a7215
@@ -130,15 +133,20 @@ def read_header(
     file = find_weights(path)
     if file.suffix == '.pt': return read_reference(file)
     try:
-        with safe_open(file, 'np') as f: said,keys = f.metadata() or {},list(f.keys())
-    except SafetensorError as e: raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
+        with safe_open(file, 'np') as f:
+            said = f.metadata() or {}
+            keys = list(f.keys())
+    except SafetensorError as e:
+        raise BadInput(f'{file} is no complete safetensors file ({e}); copy or download it again') from None
+    except OSError as e:
+        raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     if 'tlora' not in said and not any(re.match(r'(?:live|tlora)\.', key) for key in keys):
         return read_foreign_header(file, said, keys)
     try: version = load_json(said['tlora'])['format']
     except (KeyError, TypeError, ValueError):
         raise BadInput(f'{file} is no file of save_tlora, its header has no tlora entry; copy it again from its run') from None
-    if version not in (1, FORMAT): raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
+    if version not in (1, FORMAT):
+        raise BadInput(f'{file} has format {version}, this version reads 1 to {FORMAT}; upgrade tlora_flux')
     return checked_json(said['tlora'], HEADER, f'{file}: its header', 'copy it again, or save it anew')
 
 # %% ../nbs/runs.ipynb #e45a9fa7
@@ -201,19 +209,25 @@ def parse_record(
 class RunLog:
     "A run's log that grows while one looks: every look reads on from the last whole line."
     def __init__(self, run:Path): # run folder
-        self.file,self.records,self.at,self.last = run/'log.jsonl',[],0,b''
+        self.file = run/'log.jsonl'
+        self.records = []
+        self.at = 0
+        self.last = b''
 
     def read(self) -> list[dict]: # a record a step
         "All records up to now. A log that another one has replaced, as a run that goes on does, is read anew."
         if not self.file.is_file(): return []
         with open(self.file, 'rb') as file:
             file.seek(self.at - len(self.last))
-            if file.read(len(self.last))!=self.last:
-                self.records,self.at,self.last = [],0,b''
+            if file.read(len(self.last)) != self.last:
+                self.records = []
+                self.at = 0
+                self.last = b''
                 file.seek(0)
             lines = [line + b'\n' for line in file.read().split(b'\n')[:-1]]
         for line in lines:
-            self.at,self.last = self.at + len(line),line
+            self.at = self.at + len(line)
+            self.last = line
             if record := parse_record(line): self.records.append(record)
         return self.records
 

@@ -74,7 +74,8 @@ def yaml_mend(
 ) -> str: # what to do
     "The mend that fits; a file of another program's format is told by its first line."
     first = next((o.strip() for o in text.splitlines() if o.strip() and not o.strip().startswith('#')), '')
-    if first.startswith('[') and first.endswith(']'): return 'this looks like TOML; write one `key: value` a line'
+    if first.startswith('[') and first.endswith(']'):
+        return 'this looks like TOML; write one `key: value` a line'
     return next((mend for part, mend in YAML_MENDS if part in problem), 'write one `key: value` a line')
 
 # %% ../nbs/settings_file.ipynb #808e7a69
@@ -92,7 +93,8 @@ def read_yaml(
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder (Is a directory); give "
             f"{Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
-    except FileNotFoundError: raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
+    except FileNotFoundError:
+        raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e: raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
     except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
     except ValueError:
@@ -136,7 +138,8 @@ def is_place(
     "Whether a value names something on this disk, so that another working directory would change what it means."
     embedded = os.sep not in value and (Path(str(files('tlora_flux')))/'weights'/value).is_dir()
     if option not in NAMES_TOO: return True
-    if value in SUBJECTS and option in ('prompts', 'validation_prompts'): return False # a subject's own prompts come first
+    if value in SUBJECTS and option in ('prompts', 'validation_prompts'):
+        return False # a subject's own prompts come first
     return os.path.isabs(value) or value.startswith(('.', '~')) or (os.path.exists(value) and not embedded)
 
 # %% ../nbs/settings_file.ipynb #75478321
@@ -157,7 +160,8 @@ def places_in(
         if file.readline().strip() != FROM_HERE.encode(): return values
     folder = os.path.dirname(path)
     def found(value):
-        if not isinstance(value, str) or not value.startswith('.') or value.startswith('.../'): return value
+        if not isinstance(value, str) or not value.startswith('.') or value.startswith('.../'):
+            return value
         place = os.path.normpath(os.path.join(folder, value))
         return place if os.path.isabs(place) or place.startswith('.') else os.path.join('.', place)
     names = {f.name for f in fields(TrainConfig) + fields(SampleConfig) if f.metadata['path']}
@@ -272,7 +276,8 @@ def known_elsewhere(
     word = str(key).lower().replace('-', '_').lstrip('_')
     ours = [o for o, theirs in SAME_AS.items() if word in theirs and o in names] or [o for o in names if o == word]
     if ours: return f'is {spelled.format(ours[0])} here'
-    if why := next((why for why, theirs in NOT_NEEDED.items() if word in theirs), ''): return f'is not needed: {why}'
+    if why := next((why for why, theirs in NOT_NEEDED.items() if word in theirs), ''):
+        return f'is not needed: {why}'
     near = get_close_matches(word, names, 1, cutoff=.5)
     return f'is unknown, did you mean {spelled.format(near[0])!r}?' if near else ''
 

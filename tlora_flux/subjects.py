@@ -14,8 +14,8 @@ class Subject:
     "Advice for one kind of concept."
     about:str # when to choose it, one sentence
     steps:float # optimizer steps, as a multiple of the family's `max_train_steps`
-    options:dict=field(default_factory=dict) # config options that are filled if they are left open
-    prompts:tuple[str,...]=() # for the first grid; `{}` becomes "<trigger> <class>"
+    options:dict = field(default_factory=dict) # config options that are filled if they are left open
+    prompts:tuple[str, ...] = () # for the first grid; `{}` becomes "<trigger> <class>"
 
 # %% ../nbs/subjects.ipynb #c21b7c04
 MATERIAL = Subject(
@@ -59,10 +59,11 @@ def advice_for_open_options(
     given:dict, # options that a person wrote, unchecked
 ) -> dict: # option -> value
     "A subject's options that fill what is left open."
-    advice = {k: v for k,v in SUBJECTS[name].options.items() if k not in given}
+    advice = {k: v for k, v in SUBJECTS[name].options.items() if k not in given}
     if given.get('random_crop') is False: advice.pop('crop_scale', None)
     # as large as the rank would be no T-LoRA
-    if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0): advice['min_rank'] = rank//2
+    if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0):
+        advice['min_rank'] = rank//2
     return advice
 
 # %% ../nbs/subjects.ipynb #d907a3d0

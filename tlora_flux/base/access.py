@@ -24,19 +24,19 @@ from ..reading import read_json_file, table, text
 
 # %% ../../nbs/base/access.ipynb #ec9640df
 TRIED = { # package -> floor; newest tried, of those that compute
-    'torch':('2.6','2.13'), 'diffusers':('0.38','0.42'), 'transformers':('5','5.24'), 'accelerate':('1.2','1.15'),
-    'safetensors':('0.5',None), 'huggingface_hub':('1.0',None), 'filelock':('3.24',None),
-    'numpy':('1.26',None), 'pillow':('10.1',None), 'einops':('0.8',None), 'regex':('2022.1.18',None),
-    'psutil':('5.9',None), 'packaging':('23',None),
-    'pyyaml':('6',None), 'typer':('0.28',None), 'tqdm':('4.66',None), 'jinja2':('3.1',None), 'matplotlib':('3.8',None),
-    'ipywidgets':('8',None),
-    'anywidget':('0.9',None), 'fastcore':('1.12',None)}
+    'torch':('2.6', '2.13'), 'diffusers':('0.38', '0.42'), 'transformers':('5', '5.24'), 'accelerate':('1.2', '1.15'),
+    'safetensors':('0.5', None), 'huggingface_hub':('1.0', None), 'filelock':('3.24', None),
+    'numpy':('1.26', None), 'pillow':('10.1', None), 'einops':('0.8', None), 'regex':('2022.1.18', None),
+    'psutil':('5.9', None), 'packaging':('23', None),
+    'pyyaml':('6', None), 'typer':('0.28', None), 'tqdm':('4.66', None), 'jinja2':('3.1', None), 'matplotlib':('3.8', None),
+    'ipywidgets':('8', None),
+    'anywidget':('0.9', None), 'fastcore':('1.12', None)}
 
 # %% ../../nbs/base/access.ipynb #9801030c
 def version_problems() -> list[str]: # one line each: what is installed; and the mend, behind a semicolon
     "Required packages that are absent, or below their floor."
     problems = []
-    for name,(floor,_) in TRIED.items():
+    for name, (floor, _) in TRIED.items():
         try: found = metadata.version(name)
         except metadata.PackageNotFoundError:
             problems.append(f"{name} is not installed; pip install '{name}>={floor}'"); continue
@@ -45,7 +45,7 @@ def version_problems() -> list[str]: # one line each: what is installed; and the
     return problems
 
 # %% ../../nbs/base/access.ipynb #0f83c9c2
-def check_versions() -> dict[str,str]: # installed version of each required package
+def check_versions() -> dict[str, str]: # installed version of each required package
     "Compare what is installed with the floors. Raises `BadInput` with the first problem."
     for problem in version_problems(): raise BadInput(problem)
     return {name: metadata.version(name) for name in TRIED}
@@ -56,7 +56,7 @@ def untried_versions() -> list[str]: # one line each: what is installed; and wha
     def untried(found, newest): return Version(found).release[:2] > Version(newest).release[:2]
     return [f"{name} {found} is newer than {newest}, the newest that was tried; if it fails in a way that is no mistake of yours, pip "
         f"install '{name}=={newest}.*'"
-            for name,(_,newest) in TRIED.items() if newest and untried(found := metadata.version(name), newest)]
+            for name, (_, newest) in TRIED.items() if newest and untried(found := metadata.version(name), newest)]
 
 # %% ../../nbs/base/access.ipynb #f4a39643
 SHARDING = {'ACCELERATE_USE_DEEPSPEED':'DeepSpeed', 'ACCELERATE_USE_FSDP':'FSDP', 'ACCELERATE_USE_MEGATRON_LM':'Megatron-LM',
@@ -66,15 +66,16 @@ ANSWERS = 'answer `accelerate config` anew, with plain multi-GPU' # the mend
 # %% ../../nbs/base/access.ipynb #a2fe0f58
 def check_launch() -> None:
     "Raises `BadInput` where accelerate was told to shard a model or to use a TPU, and for a number of processes that is no number."
-    def is_on(variable, default): return os.environ.get(variable, default).strip().lower() in ('1', 'true', 't', 'yes',
+    def is_on(variable, default):
+        return os.environ.get(variable, default).strip().lower() in ('1', 'true', 't', 'yes',
             'y', 'on')
-    for variable,what in SHARDING.items():
+    for variable, what in SHARDING.items():
         if is_on(variable, ''):
             raise BadInput(f'{variable}={os.environ[variable]} asks for {what}, and a frozen base is quantised here, not sharded; '
                 f'{ANSWERS}, or unset {variable}')
     if is_on('USE_TORCH_XLA', '1') and util.find_spec('torch_xla'):
         raise BadInput('torch_xla is installed, so accelerate looks for a TPU, which nothing here runs on; set USE_TORCH_XLA=0')
-    for variable in ('WORLD_SIZE','RANK','LOCAL_RANK'):
+    for variable in ('WORLD_SIZE', 'RANK', 'LOCAL_RANK'):
         value = os.environ.get(variable, '0')
         if not re.fullmatch(r'-?\d+', value):
             raise BadInput(f'{variable}={value!r} in the environment is no number; unset it, or start with `accelerate launch`')
@@ -93,13 +94,16 @@ def local_base(
 ) -> Path|None: # its folder; None for a repository id
     """A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file, and for
     a path that leads nowhere."""
-    embedded,folder = Path(str(files('tlora_flux')))/'weights'/name,Path(name).expanduser()
+    embedded = Path(str(files('tlora_flux')))/'weights'/name
+    folder = Path(name).expanduser()
     if os.path.isfile(embedded/'model_index.json'): return embedded
     if os.path.isfile(folder):
-        if is_safetensors(folder): raise BadInput(f'{name} is a safetensors file by another name; let it end in .safetensors')
+        if is_safetensors(folder):
+            raise BadInput(f'{name} is a safetensors file by another name; let it end in .safetensors')
         raise BadInput(f'{name} is a file, and no .safetensors; give a .safetensors file with the transformer, a diffusers folder, or a '
             'repository id')
-    if os.path.isdir(folder): return folder # nothing can be seen in a folder that is closed to this user
+    if os.path.isdir(folder):
+        return folder # nothing can be seen in a folder that is closed to this user
     if os.path.isabs(folder) or name.startswith(('.', '~')):
         raise BadInput(f'there is no folder {name} here; give the base by pretrained_model_name_or_path: a diffusers folder, or '
             'owner/name as on the Hub')
@@ -114,7 +118,8 @@ def read_json(
 ) -> dict:
     "A config or an index. Raises `BadInput` if it is missing, or no JSON object."
     called = called or folder.name
-    if not os.path.exists(folder/name): raise BadInput(f'{called} has no {name}; a base is a whole diffusers pipeline with a transformer')
+    if not os.path.exists(folder/name):
+        raise BadInput(f'{called} has no {name}; a base is a whole diffusers pipeline with a transformer')
     values = read_json_file(folder/name, shape, 'fetch it again', f'{called}: {name}')
     if not values: raise BadInput(f'{called}: {name} is broken (nothing in it); fetch it again')
     return values
@@ -155,13 +160,15 @@ def caches_at(
         for folder in folders.values(): folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise BadInput(f'cache_dir={cache_dir} cannot be made: {e.strerror}; {write_mend(e)}') from None
-    before,old_tempdir = {k: os.environ.get(k) for k in folders},tempfile.tempdir
-    os.environ.update({k: str(v) for k,v in folders.items()})
+    before = {k: os.environ.get(k) for k in folders}
+    old_tempdir = tempfile.tempdir
+    os.environ.update({k: str(v) for k, v in folders.items()})
     tempfile.tempdir = str(folders['TMPDIR'])
     try: yield
     finally:
         tempfile.tempdir = old_tempdir
-        for k,v in before.items(): os.environ.__setitem__(k, v) if v is not None else os.environ.pop(k, None)
+        for k, v in before.items():
+            os.environ.__setitem__(k, v) if v is not None else os.environ.pop(k, None)
 
 # %% ../../nbs/base/access.ipynb #0c81bf6e
 HUB_SECONDS = 2. # seconds that a question to the network may take
@@ -170,7 +177,10 @@ class BackgroundCall(threading.Thread):
     "A call that runs beside us; `wait` gives its value, raises what it raised, or `TimeoutError` once it has had its seconds."
     def __init__(self, call:Callable, *args, limit:float=HUB_SECONDS, **kwargs):
         super().__init__(daemon=True)
-        self.call,self.error,self.limit,self.began = partial(call, *args, **kwargs),None,limit,time.monotonic()
+        self.call = partial(call, *args, **kwargs)
+        self.error = None
+        self.limit = limit
+        self.began = time.monotonic()
         self.start()
 
     def run(self):
@@ -188,10 +198,10 @@ class BackgroundCall(threading.Thread):
 @dataclass(frozen=True)
 class HubAnswer:
     "What the Hub says about a repository."
-    files:dict[str,tuple[int,str]]=field(default_factory=dict) # path -> (bytes, name of its content in the cache)
-    commit:str|None=None # which state of the repository
-    pipeline_class:str|None=None # of diffusers, where the Hub knows
-    error:Exception|None=None # why its files cannot be had
+    files:dict[str, tuple[int, str]] = field(default_factory=dict) # path -> (bytes, name of its content in the cache)
+    commit:str|None = None # which state of the repository
+    pipeline_class:str|None = None # of diffusers, where the Hub knows
+    error:Exception|None = None # why its files cannot be had
 
 # %% ../../nbs/base/access.ipynb #4d872914
 def read_hub_answers(
@@ -226,10 +236,11 @@ def ask_hub(
     return answer
 
 # %% ../../nbs/base/access.ipynb #7735b2b4
-def describe_token() -> tuple[str,str]: # where it is kept, what to do if it is bad
+def describe_token() -> tuple[str, str]: # where it is kept, what to do if it is bad
     "The token that the client sends."
-    variable = next((name for name in ('HF_TOKEN','HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
-    if variable: return f'{variable} in the environment', f'unset {variable}, or set it to a valid token'
+    variable = next((name for name in ('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN') if os.environ.get(name, '').strip()), None)
+    if variable:
+        return f'{variable} in the environment', f'unset {variable}, or set it to a valid token'
     return 'the saved token', 'run `hf auth login` with a valid token'
 
 # %% ../../nbs/base/access.ipynb #3506fd98
@@ -238,7 +249,7 @@ TOKEN_SETTINGS = 'https://huggingface.co/settings/tokens'
 def describe_gate(
     name:str, # id of a gated repository
     page:str, # where its licence is accepted
-) -> tuple[str,str]: # what is wrong, what to do
+) -> tuple[str, str]: # what is wrong, what to do
     "Why a licence holds back the files: no token, one that is not sent, or one whose owner has not accepted."
     from huggingface_hub import constants, get_token
     kept = describe_token()[0]
@@ -253,59 +264,64 @@ def describe_gate(
 def describe_unreached(
     name:str, # repository id
     error:Exception, # what the client raised before any answer came
-) -> tuple[str,str]: # what is wrong, what to do
+) -> tuple[str, str]: # what is wrong, what to do
     "Why the Hub has not answered."
     from huggingface_hub import errors
     kind = type(error).__name__
     if isinstance(error, errors.OfflineModeIsEnabled):
         return (f'there is no folder {name} here, and HF_HUB_OFFLINE is set',
             'unset it once to fetch what is missing, or give a folder that exists')
-    if kind in ('ReadError','RemoteProtocolError'):
+    if kind in ('ReadError', 'RemoteProtocolError'):
         return 'the connection to the Hub was lost', 'try again: files that are complete are kept'
-    if kind in ('UnsupportedProtocol','InvalidURL'):
+    if kind in ('UnsupportedProtocol', 'InvalidURL'):
         return 'HF_ENDPOINT is no address', 'let it begin with https://, or unset it'
     unreached = f'there is no folder {name} here, and the Hub cannot be reached'
     mend = ('give the base by pretrained_model_name_or_path if it is a folder that has moved, else check the network, '
         'or point HTTPS_PROXY at the proxy')
-    if type(error) is TimeoutError: return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
+    if type(error) is TimeoutError:
+        return f'{unreached} ({error})', f'{mend}; if it is only slow, add --ignore-check'
     return f"{unreached} ({'no answer in time' if 'Timeout' in kind else kind})", mend
 
 # %% ../../nbs/base/access.ipynb #6d769563
 def describe_hub_error(
     name:str, # repository id
     error:Exception, # what the client raised
-) -> tuple[str,str]: # what is wrong, what to do
+) -> tuple[str, str]: # what is wrong, what to do
     "A failed question to the Hub in one line. Nothing of the error's own text is repeated."
     from huggingface_hub import errors, get_token
-    status,page = getattr(getattr(error, 'response', None), 'status_code', None),f'https://huggingface.co/{name}'
-    kept,anew = describe_token()
+    status = getattr(getattr(error, 'response', None), 'status_code', None)
+    page = f'https://huggingface.co/{name}'
+    kept, anew = describe_token()
     if isinstance(error, UnicodeEncodeError): return f'{kept} has a letter that no token has', anew
     if isinstance(error, errors.GatedRepoError): return describe_gate(name, page)
-    if isinstance(error, errors.RevisionNotFoundError): return f'{name} has no such revision', f'choose one from {page}/tree/main'
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f'{name} has no such revision', f'choose one from {page}/tree/main'
     # the client takes an expired token for a missing repository
-    if status==401 and get_token() and 'X-Error-Code' not in error.response.headers:
+    if status == 401 and get_token() and 'X-Error-Code' not in error.response.headers:
         return f'the Hub rejects {kept}', anew
     if isinstance(error, errors.RepositoryNotFoundError):
         return (f'{name} is not on the Hub, or is private, and there is no such folder here',
             'check the spelling; if it is private, use a token of someone who may read it')
     if isinstance(error, errors.HFValidationError):
         return f'{name} is neither a folder that exists nor a repository id', 'give a diffusers folder, or owner/name as on the Hub'
-    if status==401: return f'the Hub rejects {kept}', anew
-    if status==403:
+    if status == 401: return f'the Hub rejects {kept}', anew
+    if status == 403:
         return (f'{kept} may not read gated repositories',
             f'edit it on {TOKEN_SETTINGS}: allow public gated repositories, or take a plain read token')
-    if status==429: return 'the Hub has had too many requests from here (429)', 'wait some minutes; with a token the limit is higher'
-    if status: return f'the Hub answers {status} for {name}, of which there is no folder here', 'try again later'
+    if status == 429:
+        return 'the Hub has had too many requests from here (429)', 'wait some minutes; with a token the limit is higher'
+    if status:
+        return f'the Hub answers {status} for {name}, of which there is no folder here', 'try again later'
     return describe_unreached(name, error)
 
 # %% ../../nbs/base/access.ipynb #bf898907
 # endings of files that are read; others are the same weights in older formats
-LOADED_SUFFIXES = ('safetensors','json','txt','model','jinja')
-VARIANTS = ('*.*.safetensors','*.index.*.json') # the same weights rounded, as in model.fp16.safetensors
+LOADED_SUFFIXES = ('safetensors', 'json', 'txt', 'model', 'jinja')
+VARIANTS = ('*.*.safetensors', '*.index.*.json') # the same weights rounded, as in model.fp16.safetensors
 
 def loaded_file_patterns(
-    parts:tuple[str,...], # folders of a diffusers pipeline
-) -> dict[str,list[str]]: # arguments of `snapshot_download`
+    parts:tuple[str, ...], # folders of a diffusers pipeline
+) -> dict[str, list[str]]: # arguments of `snapshot_download`
     "The files that are loaded."
     return dict(allow_patterns=['model_index.json', 'transformer/config.json',
         *(f'{part}/*.{ending}' for part in parts for ending in LOADED_SUFFIXES)], ignore_patterns=list(VARIANTS))
@@ -313,10 +329,10 @@ def loaded_file_patterns(
 # %% ../../nbs/base/access.ipynb #c0fe69b5
 def is_loaded_file(
     path:str, # of a file, in a repository
-    parts:tuple[str,...], # folders of a diffusers pipeline
+    parts:tuple[str, ...], # folders of a diffusers pipeline
 ) -> bool:
     "Is it one of the files that are loaded?"
-    allow,ignore = loaded_file_patterns(parts).values()
+    allow, ignore = loaded_file_patterns(parts).values()
     return any(fnmatchcase(path, p) for p in allow) and not any(fnmatchcase(path, p) for p in ignore)
 
 # %% ../../nbs/base/access.ipynb #e215b1a4
@@ -334,7 +350,7 @@ def describe_disk_error(
 # %% ../../nbs/base/access.ipynb #2d974fcc
 def fetch(
     name:str, # repository id
-    folders:tuple[str,...], # parts wanted, as folders of the repository
+    folders:tuple[str, ...], # parts wanted, as folders of the repository
     revision:str|None=None, # branch, tag or commit
     cache_dir:str|None=None, # None is the Hub's own cache
 ) -> Path: # the snapshot's folder
@@ -359,7 +375,7 @@ SHARDS = table(known=dict(weight_map=table(others=text(255, r'[^/\\]+')))) # nam
 # %% ../../nbs/base/access.ipynb #2635ad63
 def missing_files(
     folder:Path, # of a diffusers pipeline
-    parts:tuple[str,...], # folders that are wanted
+    parts:tuple[str, ...], # folders that are wanted
 ) -> list[str]: # what a load would not find
     "Parts and shards that are not there. Raises `BadInput` for an index that was cut short."
     lost = [part for part in ('model_index.json', *parts) if not os.path.exists(folder/part)]

@@ -56,12 +56,12 @@ def describe_adapter(
     return dict(format=FORMAT, schedule=adapter.schedule.to_dict(), max_rank=adapter.schedule.max_rank,
         min_rank=adapter.schedule.min_rank, init=adapter.init,
         targets=adapter.targets, transformer=type(transformer).__name__, package_version=__version__,
-        **{k: without_private_paths(v) for k,v in about.items()})
+        **{k: without_private_paths(v) for k, v in about.items()})
 
 # %% ../../nbs/base/checkpoint.ipynb #681c35b4
 def parts_of(
     init:str, # a key of `INITS`
-) -> tuple[str,...]: # of `PARTS`
+) -> tuple[str, ...]: # of `PARTS`
     "What a layer of an adapter consists of. Raises `BadInput` for a start that is not known."
     return PARTS[:2] if check_choice('init', init, tuple(INITS)) == 'vanilla' else PARTS
 
@@ -71,8 +71,8 @@ def adapter_tensors(
     name:str='default', # which adapter
 ) -> dict[str, nn.Parameter]: # our keys
     "Every tensor of an adapter, in place."
-    return {f'tlora.{path}.lora_{part}': weight for path,layer in tlora_layers(transformer, name).items()
-        for part,weight in layer.parts(name).items()}
+    return {f'tlora.{path}.lora_{part}': weight for path, layer in tlora_layers(transformer, name).items()
+        for part, weight in layer.parts(name).items()}
 
 # %% ../../nbs/base/checkpoint.ipynb #98f7fb41
 def save_tlora(
@@ -84,11 +84,12 @@ def save_tlora(
     "Write an adapter, atomically. Raises `BadInput` at strength 0, where the file would do nothing."
     about = describe_adapter(transformer, name, **about)
     strength = get_state(transformer).adapters[name].strength
-    if strength == 0: raise BadInput(f'strength=0 of {name!r} would be saved as an adapter that does nothing; set_strength_ first')
+    if strength == 0:
+        raise BadInput(f'strength=0 of {name!r} would be saved as an adapter that does nothing; set_strength_ first')
     scaled = ('lora_B',) if about['init'] == 'vanilla' else ('lora_S', 'lora_S0')
     tensors = {}
-    for key,weight in adapter_tensors(transformer, name).items():
-        module,_,part = key.removeprefix('tlora.').rpartition('.')
+    for key, weight in adapter_tensors(transformer, name).items():
+        module, _, part = key.removeprefix('tlora.').rpartition('.')
         tensors[f'live.{module}.{part.removeprefix("lora_")}'] = (strength if part in scaled
             else 1)*weight.detach().cpu()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ LISTED = table(others=table(dict(size=whole(), sha256=text(64))))
 # %% ../../nbs/base/checkpoint.ipynb #42851be3
 def manifest_mismatch(
     folder:Path, # of a checkpoint
-    may_lack:tuple[str,...]=(), # files that are no loss
+    may_lack:tuple[str, ...]=(), # files that are no loss
 ) -> str: # what is wrong, in a few words; empty for nothing
     "Compare a folder with its manifest."
     try: listed = read_json_file(folder/MANIFEST, LISTED, '')
@@ -151,11 +152,13 @@ def read_file(
     file:Path, # what `find_weights` gave
 ) -> tuple[dict[str, Tensor], list[str]]: # our keys, on the CPU; keys of the reference that its forward never uses
     "All tensors of a file. Raises `BadInput` if it cannot be read whole, or a number is not finite."
-    try: tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
+    try:
+        tensors = torch.load(file, map_location='cpu', weights_only=True) if file.suffix == '.pt' else load_file(file)
     except pickle.UnpicklingError:
         raise BadInput(f'{file} holds more than tensors and could run code, so it was not opened; '
             'give a lora.pt of the reference') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
+    except OSError as e:
+        raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as e: # a damaged pickle raises any of them
         why = (str(e).splitlines() or [type(e).__name__])[0]
         raise BadInput(f'{file} cannot be read ({why}); copy or download it again') from None
@@ -165,7 +168,7 @@ def read_file(
     if file.suffix == '.pt' and (other := name_model(tensors)):
         raise BadInput(f'{file}: this is a LoRA for {other}; give one for FLUX')
     read = {key: (reference_key if file.suffix == '.pt' else our_key)(key) for key in tensors}
-    used = [key for key,ours in read.items() if ours]
+    used = [key for key, ours in read.items() if ours]
     for key in used:
         kind = tensors[key].dtype
         if kind not in FLOATS:
@@ -175,7 +178,7 @@ def read_file(
             raise BadInput(f'{file} has NaN or infinite numbers in {key}; take an earlier checkpoint')
     if twice := [key for key in used if our_key(key) != key and read[key] in tensors]:
         raise BadInput(f'{file} holds {twice[0]} twice, as {read[twice[0]]} too; copy it again from its run')
-    return {read[key]: tensors[key] for key in used},[key for key,ours in read.items() if not ours]
+    return {read[key]: tensors[key] for key in used}, [key for key, ours in read.items() if not ours]
 
 # %% ../../nbs/base/checkpoint.ipynb #7c123a25
 def read_tensors(
@@ -204,7 +207,8 @@ def check_fit(
     tensors:dict[str, Tensor], # our keys
 ):
     "Raises `BadInput` for missing, extra or misshapen tensors."
-    want,rank = {},about['max_rank']
+    want = {}
+    rank = about['max_rank']
     for path in target_paths(transformer, about['targets']):
         layer = transformer.get_submodule(path)
         shapes = dict(A=(rank, layer.in_features), B=(layer.out_features, rank), S=(rank,))
@@ -213,12 +217,12 @@ def check_fit(
         raise BadInput(f'{len(missing)} of {len(want)} tensors are missing, first {missing[0]}: made for another base, or damaged')
     if extra := [k for k in tensors if k not in want]:
         raise BadInput(f'{len(extra)} tensors have no place in this transformer, first {extra[0]}: made for another base')
-    for key,shape in want.items():
+    for key, shape in want.items():
         if tuple(tensors[key].shape) != shape:
             raise BadInput(f'{key} has shape {tuple(tensors[key].shape)}, this transformer takes {shape}: made for another base')
 
 # %% ../../nbs/base/checkpoint.ipynb #ced48e1c
-NEEDED = ('schedule','max_rank','init','targets','transformer')
+NEEDED = ('schedule', 'max_rank', 'init', 'targets', 'transformer')
 
 def check_header(
     file:Path, # for the message
@@ -240,7 +244,7 @@ def check_trained(
 ):
     "Raises `BadInput` for an adapter that changes nothing."
     moved = [not t.equal(tensors[f'{k}0']) if f'{k}0' in tensors else k.endswith('lora_B') and t.any()
-        for k,t in tensors.items() if not k.endswith('0')]
+        for k, t in tensors.items() if not k.endswith('0')]
     if not any(moved):
         raise BadInput('every lora_B is zero, or all that is orthogonal is where it began: the adapter was never trained and changes '
             'nothing')
@@ -252,7 +256,7 @@ def padded_tensors(
 ) -> dict[str, Tensor]: # our keys
     "Pairs as a file of ours has them."
     tensors = {}
-    for path,(A,B) in pairs.items():
+    for path, (A, B) in pairs.items():
         tensors[f'tlora.{path}.lora_A'] = F.pad(A, (0, 0, 0, rank - len(A)))
         tensors[f'tlora.{path}.lora_B'] = F.pad(B, (0, rank - len(A)))
     return tensors
@@ -265,16 +269,16 @@ def translate(
 ) -> tuple[dict, dict[str, Tensor]]: # a header like ours, and our keys
     "Raises `BadInput` for what cannot be had whole and exactly."
     if any(key.endswith('.lambda_layer') for key in tensors):
-        pairs,left,schedule = read_lycoris(transformer, tensors, header)
+        pairs, left, schedule = read_lycoris(transformer, tensors, header)
     else:
-        pairs,left = read_pairs(transformer, tensors, header)
-        rank = max(len(A) for A,_ in pairs.values())
+        pairs, left = read_pairs(transformer, tensors, header)
+        rank = max(len(A) for A, _ in pairs.values())
         schedule = RankSchedule(rank, rank, 'constant')
     about = dict(format=FOREIGN, schedule=schedule.to_dict(), max_rank=schedule.max_rank, min_rank=schedule.min_rank,
         init='vanilla',
         targets=targets_of(transformer, pairs), transformer=type(transformer).__name__,
         matched=len(tensors) - len(left), left_over=left)
-    return about,padded_tensors(pairs, schedule.max_rank)
+    return about, padded_tensors(pairs, schedule.max_rank)
 
 # %% ../../nbs/base/checkpoint.ipynb #10f9561d
 def needs_peft_config(
@@ -292,13 +296,14 @@ def read_foreign(
     header:dict[str, str], # its header
 ) -> tuple[dict, dict[str, Tensor]]: # a header like ours, and our keys
     "A file without our header. Raises `BadInput`, with the file's name in front, for one that cannot be read whole and exactly."
-    tensors,config = read_tensors(file),file.with_name('adapter_config.json')
+    tensors = read_tensors(file)
+    config = file.with_name('adapter_config.json')
     try:
         refuse_older(tensors)
         if any(is_reference(key) for key in tensors):
-            used = {ours: t for key,t in tensors.items() if (ours := reference_key(key))}
+            used = {ours: t for key, t in tensors.items() if (ours := reference_key(key))}
             idle = [key for key in tensors if not reference_key(key)]
-            return read_reference(file) | dict(matched=len(used), left_over=idle),used
+            return read_reference(file) | dict(matched=len(used), left_over=idle), used
         if 'tlora_band' in header:
             raise BadInput('it is one band of an exported T-LoRA, live below a noise level alone; give the run that it was exported '
                 'from, or load all bands as their README says')
@@ -316,11 +321,11 @@ def read_adapter(
 ) -> tuple[dict, dict[str, Tensor]]: # header and tensors in our words
     "Any file that we can attach. Raises `BadInput`."
     if file.suffix == '.pt':
-        tensors,idle = read_file(file) # first: its names tell older code, which has no hparams.yml
-        return read_header(file) | dict(matched=len(tensors), left_over=idle),tensors
+        tensors, idle = read_file(file) # first: its names tell older code, which has no hparams.yml
+        return read_header(file) | dict(matched=len(tensors), left_over=idle), tensors
     about = read_header(file)
     return (read_foreign(transformer, file, about['header']) if about['format'] == FOREIGN
-        else (about,read_tensors(file)))
+        else (about, read_tensors(file)))
 
 # %% ../../nbs/base/checkpoint.ipynb #81c465c8
 def say_found(
@@ -351,7 +356,7 @@ def fits_in_place(
     if name not in adapter_names(transformer): return False
     there = adapter_tensors(transformer, name)
     return (there.keys() == tensors.keys() and all(p.shape == tensors[k].shape and not p.is_meta
-        for k,p in there.items()))
+        for k, p in there.items()))
 
 # %% ../../nbs/base/checkpoint.ipynb #179137f2
 def guarded_load(
@@ -390,8 +395,8 @@ def load_tlora_(
     transformer = getattr(transformer_or_pipe, 'transformer', transformer_or_pipe)
     if not isinstance(transformer, nn.Module):
         raise BadInput(f'{type(transformer_or_pipe).__name__} has no transformer; give a FLUX pipeline or its transformer')
-    file,strength = find_weights(path),check_strength(strength)
-    about,tensors = read(transformer, file)
+    file, strength = find_weights(path), check_strength(strength)
+    about, tensors = read(transformer, file)
     schedule = check_header(file, about)
     check_family(transformer, about)
     check_fit(transformer, about, tensors)
@@ -400,7 +405,8 @@ def load_tlora_(
         attach_(transformer, name, schedule, about, tensors)
         say_found(transformer, file, about, transformer is not transformer_or_pipe and read is read_adapter)
     else:
-        for key,weight in adapter_tensors(transformer, name).items(): weight.data.copy_(tensors[key])
+        for key, weight in adapter_tensors(transformer, name).items():
+            weight.data.copy_(tensors[key])
     if transformer is not transformer_or_pipe and hasattr(transformer, 'peft_config'):
         transformer_or_pipe.load_lora_weights = MethodType(guarded_load, transformer_or_pipe)
     adapters = get_state(transformer).adapters
@@ -421,7 +427,8 @@ class AdapterReader:
         if file in self.kept and self.kept[file][0] == stamp: return self.kept[file][1]
         self.kept.pop(file, None)
         found = read_adapter(transformer, file)
-        if stamp[0][1] + sum(o[0][1] for o,_ in self.kept.values()) <= self.room: self.kept[file] = stamp, found
+        if stamp[0][1] + sum(o[0][1] for o, _ in self.kept.values()) <= self.room:
+            self.kept[file] = stamp, found
         return found
 
 # %% ../../nbs/base/checkpoint.ipynb #f6a26ff1
@@ -430,7 +437,8 @@ def hollow_transformer(
 ) -> nn.Module: # of its class and config, on the meta device
     "All that a base is but its numbers."
     import diffusers
-    with torch.device('meta'): return getattr(diffusers, base.family.transformer_class).from_config(base.config)
+    with torch.device('meta'):
+        return getattr(diffusers, base.family.transformer_class).from_config(base.config)
 
 # %% ../../nbs/base/checkpoint.ipynb #beef4a66
 def with_schedule(
@@ -440,7 +448,8 @@ def with_schedule(
 ) -> RankSchedule:
     "Raises `BadInput` for a file that has a schedule of its own, a rank out of range, or a kind without a rank."
     if min_rank is None:
-        if kind: raise BadInput(f'rank_schedule={kind} needs min_rank, the ranks that are live where all is noise')
+        if kind:
+            raise BadInput(f'rank_schedule={kind} needs min_rank, the ranks that are live where all is noise')
         return schedule
     if schedule.min_rank != schedule.max_rank:
         raise BadInput(f'min_rank={min_rank} would replace the schedule that it was trained with, {schedule.min_rank} to '
@@ -457,12 +466,14 @@ def import_lora(
     **about, # header values, such as trigger and class_name
 ) -> Path: # the file
     "Write a file of ours. Raises `BadInput` for one that cannot be had whole and exactly, or a folder that has one."
-    file,target = find_weights(path),Path(output_dir)/WEIGHTS
+    file = find_weights(path)
+    target = Path(output_dir)/WEIGHTS
     if target.exists(): raise BadInput(f'{target} is there already; choose another output_dir')
     found = base.find()
     read_header(file) # whether it is whole
     if file.suffix == '.safetensors':
-        with safe_open(file, 'np') as f: rebuilt = any(key.endswith('.lambda_layer') for key in f.keys())
+        with safe_open(file, 'np') as f:
+            rebuilt = any(key.endswith('.lambda_layer') for key in f.keys())
     else: rebuilt = False
     transformer = base.load('transformer', 'cpu').transformer if rebuilt else hollow_transformer(found)
     header = load_tlora_(transformer, file)

@@ -19,7 +19,8 @@ DTYPES = {'no':torch.float32, 'bf16':torch.bfloat16} # by the name that `mixed_p
 # %% ../../nbs/base/device.ipynb #96979a5f
 def default_device() -> torch.device: # a GPU with its number, a Mac's, or the CPU
     "Where to work when nobody says: each process of a launch has a card of its own, the same that accelerate gives it."
-    if not torch.cuda.is_available(): return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
+    if not torch.cuda.is_available():
+        return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
     rank = os.environ.get('LOCAL_RANK')
     return torch.device('cuda', int(rank)%torch.cuda.device_count() if rank else torch.cuda.current_device())
 
@@ -30,7 +31,7 @@ def forget_calls(
     """Empty the finished calls of an error, and of those before it: they hold what filled the memory, for as long as
     somebody keeps the error."""
     while error is not None:
-        for frame,_ in traceback.walk_tb(error.__traceback__):
+        for frame, _ in traceback.walk_tb(error.__traceback__):
             with suppress(RuntimeError): # of a call that still runs
                 frame.clear()
                 frame.f_locals # until it is read anew, what `locals()` gave stays as it was: diffusers' pipelines ask for it at every step

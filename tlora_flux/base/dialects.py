@@ -49,13 +49,14 @@ def reference_key(
     "Rename one tensor. Raises `BadInput` for a key that is not the reference's."
     refuse_older([key])
     match = re.fullmatch(REFERENCE_KEY, key)
-    if not match or match[3] not in REFERENCE: raise BadInput(f'{key} is no tensor of the reference implementation; give its lora.pt')
-    attention,single,layer,side = match.groups()
+    if not match or match[3] not in REFERENCE:
+        raise BadInput(f'{key} is no tensor of the reference implementation; give its lora.pt')
+    attention, single, layer, side = match.groups()
     if single and layer not in ('to_q_lora', 'to_k_lora', 'to_v_lora'): return None
     return f'tlora.{attention}.{REFERENCE[layer]}.lora_{"A" if side == "down" else "B"}'
 
 # %% ../../nbs/base/dialects.ipynb #78b0b267
-QKV,ADDED_QKV = 'attn.to_q attn.to_k attn.to_v', 'attn.add_q_proj attn.add_k_proj attn.add_v_proj'
+QKV, ADDED_QKV = 'attn.to_q attn.to_k attn.to_v', 'attn.add_q_proj attn.add_k_proj attn.add_v_proj'
 
 BLOCK_NAMES = { # (theirs, diffusers'): name in the block, and diffusers' names for its rows; what the transformer at hand has decides
     ('double_blocks', 'transformer_blocks'): [
@@ -77,25 +78,25 @@ SWAPPED = ('final_layer.adaLN_modulation.1', 'final_layer_adaLN_modulation_1') #
 EMBEDDERS = {'time_in': 'timestep_embedder', 'guidance_in': 'guidance_embedder', 'vector_in': 'text_embedder'}
 
 OUTER_NAMES = {'img_in': 'x_embedder', 'txt_in': 'context_embedder', 'final_layer.linear': 'proj_out', SWAPPED[0]: 'norm_out.linear',
-    **{f'{theirs}.{side}_layer': f'time_text_embed.{ours}.linear_{n}' for theirs,ours in EMBEDDERS.items()
-    for n,side in ((1, 'in'), (2, 'out'))},
+    **{f'{theirs}.{side}_layer': f'time_text_embed.{ours}.linear_{n}' for theirs, ours in EMBEDDERS.items()
+    for n, side in ((1, 'in'), (2, 'out'))},
     # FLUX.2
     **{f'{o}.lin': f'{o}.linear' for o in ('double_stream_modulation_img', 'double_stream_modulation_txt', 'single_stream_modulation')}}
 
 # %% ../../nbs/base/dialects.ipynb #2ac48fae
 def name_table(
     transformer, # of diffusers, adapted or not; on the meta device it will do
-) -> dict[str, tuple[str,...]]: # name of a layer with dots, and again with underscores -> the linears whose rows it holds, in their order
+) -> dict[str, tuple[str, ...]]: # name of a layer with dots, and again with underscores -> the linears whose rows it holds, in their order
     "Every name that a linear of this transformer may go by."
     linears = target_paths(transformer, '.+')
-    table = ({path: (path,) for path in linears} | {theirs: (ours,) for theirs,ours in OUTER_NAMES.items()
+    table = ({path: (path,) for path in linears} | {theirs: (ours,) for theirs, ours in OUTER_NAMES.items()
         if ours in linears})
-    for (theirs,ours),names in BLOCK_NAMES.items():
+    for (theirs, ours), names in BLOCK_NAMES.items():
         for n in {int(m[1]) for path in linears if (m := re.match(rf'{ours}\.(\d+)\.', path))}:
-            for name,rows in names:
+            for name, rows in names:
                 paths = tuple(f'{ours}.{n}.{row}' for row in rows.split())
                 if {*paths} <= {*linears}: table[f'{theirs}.{n}.{name}'] = paths
-    return table | {name.replace('.', '_'): paths for name,paths in table.items()}
+    return table | {name.replace('.', '_'): paths for name, paths in table.items()}
 
 # %% ../../nbs/base/dialects.ipynb #572aa3a9
 PREFIX = r'^(?:lora_unet_|lora_transformer_|lycoris_|(?:base_model\.model\.|model\.|diffusion_model\.|transformer\.)+)'
@@ -106,7 +107,8 @@ def split_key(
 ) -> tuple[str, str]: # name without its prefix; `A`, `B`, the key's own last words, or nothing for a part that is not known
     "Which layer a tensor belongs to, and what it is there."
     name = re.sub(PREFIX, '', key)
-    if match := re.fullmatch(rf'(.+?)\.({"|".join(map(re.escape, SIDES))})(?:\.default)?\.weight', name): return match[1],SIDES[match[2]]
+    if match := re.fullmatch(rf'(.+?)\.({"|".join(map(re.escape, SIDES))})(?:\.default)?\.weight', name):
+        return match[1], SIDES[match[2]]
     match = re.fullmatch(r'(.+)\.(alpha|lambda_layer|[pq]_layer\.weight|(?:hada|lokr)_w[12](?:_[ab])?)', name)
     return match.groups() if match else (name, '')
 
@@ -126,7 +128,7 @@ def refuse_kind(
 ):
     "Raises `BadInput` for a kind of adapter that is no product of two thin matrices."
     for key in keys:
-        for pattern,what in NO_LOW_RANK.items():
+        for pattern, what in NO_LOW_RANK.items():
             if re.search(pattern, key):
                 raise BadInput(f'{key} is of {what}: no LoRA can carry that exactly; merge it into the base with the program that made it')
 
@@ -148,8 +150,9 @@ def name_model(
     tensors:dict[str, Tensor], # of a file
 ) -> str: # empty if nobody knows
     "For which model, other than ours, a file was made."
-    found = next((name for pattern,name in OTHER_MODELS.items() if any(re.search(pattern, key) for key in tensors)), '')
-    words = {t.shape[-1] for key,t in tensors.items()
+    found = next((name for pattern, name in OTHER_MODELS.items() if any(re.search(pattern, key) for key in tensors)),
+        '')
+    words = {t.shape[-1] for key, t in tensors.items()
         if re.search(r'attn2[._]to_k.*(?:lora_A|lora_down|lora\.down)', key)} & UNETS.keys()
     return UNETS[words.pop()] if found.startswith('SD-XL') and len(words) == 1 else found
 
@@ -162,9 +165,10 @@ def header_scale(
     "The strength that PEFT's config in a header gives a layer; 1 where there is none. Raises `BadInput` for a config that cannot be read."
     try:
         said = load_json(header.get('lora_adapter_metadata', '{}'))
-        said = {k.removeprefix('transformer.'): v for k,v in said.items()}
+        said = {k.removeprefix('transformer.'): v for k, v in said.items()}
         if 'lora_alpha' not in said: return 1.
-        alpha = next((v for k,v in (said.get('alpha_pattern') or {}).items() if regex.match(rf'(?:.*\.)?(?:{k})$', path,
+        alpha = next((v for k, v in (said.get('alpha_pattern') or {}).items()
+            if regex.match(rf'(?:.*\.)?(?:{k})$', path,
             timeout=.5)), said['lora_alpha'])
         return alpha / (rank**.5 if said.get('use_rslora') else rank)
     except (ValueError, TypeError, AttributeError, TimeoutError, regex.error):
@@ -189,8 +193,8 @@ def hadamard_pair(
     parts:dict[str, Tensor], # `hada_w1_a` (out, r), `hada_w1_b` (r, in), and the same of w2
 ) -> tuple[Tensor, Tensor]: # A (r*r, in), B (out, r*r)
     "LoHa as one product: every row of the one `b` times every row of the other."
-    a1,b1,a2,b2 = (parts[f'hada_w{o}'].float() for o in ('1_a', '1_b', '2_a', '2_b'))
-    return torch.einsum('ri,si->rsi', b1, b2).flatten(0, 1),torch.einsum('or,os->ors', a1, a2).flatten(1)
+    a1, b1, a2, b2 = (parts[f'hada_w{o}'].float() for o in ('1_a', '1_b', '2_a', '2_b'))
+    return torch.einsum('ri,si->rsi', b1, b2).flatten(0, 1), torch.einsum('or,os->ors', a1, a2).flatten(1)
 
 # %% ../../nbs/base/dialects.ipynb #b3b0ad04
 def kronecker_pair(
@@ -201,11 +205,11 @@ def kronecker_pair(
         raise BadInput('a LoKr with a whole second factor has no low rank, so it cannot be a LoRA; merge it into the base with the '
             'program that made it')
     w1 = parts['lokr_w1'].float() if 'lokr_w1' in parts else None
-    a1,b1 = (parts['lokr_w1_a'].float(), parts['lokr_w1_b'].float()) if w1 is None else (w1, torch.eye(w1.shape[1]))
-    return torch.kron(b1, parts['lokr_w2_b'].float()),torch.kron(a1, parts['lokr_w2_a'].float())
+    a1, b1 = (parts['lokr_w1_a'].float(), parts['lokr_w1_b'].float()) if w1 is None else (w1, torch.eye(w1.shape[1]))
+    return torch.kron(b1, parts['lokr_w2_b'].float()), torch.kron(a1, parts['lokr_w2_a'].float())
 
 # %% ../../nbs/base/dialects.ipynb #bc753c79
-def plain_pair(parts): return parts['A'].float(),parts['B'].float()
+def plain_pair(parts): return parts['A'].float(), parts['B'].float()
 
 KINDS = { # parts of a kind -> what makes two matrices of them, and the parts of whose rows the rank is the number, by preference
     frozenset('AB'): (plain_pair, ('A',)),
@@ -221,15 +225,17 @@ def layer_pair(
     path:str, # of its first linear
 ) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r), float32, the strength in B
     "The two matrices of a layer. Raises `BadInput` for one that is not whole, and for two strengths."
-    if bad := next((part for part,t in parts.items()
+    if bad := next((part for part, t in parts.items()
             if (t.numel() != 1 if part == 'alpha' else t.ndim < 2 or not t.numel())), ''):
         raise BadInput(f'{name} has {bad} of shape {tuple(parts[bad].shape)}, which is no matrix, or no one number; download the file '
             'again')
     held = frozenset(parts) - {'alpha'}
     if held not in KINDS:
         raise BadInput(f'{name} has {" and ".join(sorted(held)) or "alpha"} alone, so it is not whole; download the file again')
-    pair_of,ranks = KINDS[held]
-    try: (A,B),rank = pair_of(parts),next(len(parts[k]) for k in ranks if k in parts)
+    pair_of, ranks = KINDS[held]
+    try:
+        A, B = pair_of(parts)
+        rank = next(len(parts[k]) for k in ranks if k in parts)
     except (RuntimeError, IndexError):
         raise BadInput(f'{name} has parts of {[tuple(t.shape) for t in parts.values()]}, which do not fit each other; download the file '
             'again') from None
@@ -242,7 +248,7 @@ def layer_pair(
     scale *= lycoris_multiplier(header)
     if not scale or not math.isfinite(scale):
         raise BadInput(f'{name} has strength {scale:g}; save it again with an alpha that is a number above 0')
-    return A,scale*B
+    return A, scale*B
 
 # %% ../../nbs/base/dialects.ipynb #b2adaae6
 def split_rows(
@@ -253,7 +259,7 @@ def split_rows(
     "Undo a fusion, exactly."
     if len(sizes) == 1 or not B.any(): return [(A, rows) for rows in B.split(sizes)]
     used = [rows.any(0) for rows in B.split(sizes)]
-    return [(A[live], rows[:,live]) if live.any() else None for rows,live in zip(B.split(sizes), used)]
+    return [(A[live], rows[:, live]) if live.any() else None for rows, live in zip(B.split(sizes), used)]
 
 # %% ../../nbs/base/dialects.ipynb #14bf6656
 BESIDE = r'lora_te\d?_|text_encoder|text_model|clip_[lg]\.|t5xxl|bundle_emb|(?:conditioner|te\d?)\.'
@@ -263,17 +269,20 @@ def group_tensors(
     transformer, # where they should go
 ) -> tuple[dict, list[str]]: # (linears, whether the rows are swapped) -> part -> tensor; keys that are left over
     "The tensors by layer. Raises `BadInput` for a key without a place, or twice in other words, and names another model's LoRA."
-    table,groups,lost = name_table(transformer),{},[]
+    table = name_table(transformer)
+    groups = {}
+    lost = []
     left = [key for key in tensors if re.match(BESIDE, key)]
     for key in (o for o in tensors if o not in left):
-        name,part = split_key(key)
+        name, part = split_key(key)
         if name not in table or not part:
             lost.append(key)
             continue
         group = groups.setdefault((table[name], name in SWAPPED), {})
-        if part in group: raise BadInput(f'{key} is in the file twice, under two names; remove one of them')
+        if part in group:
+            raise BadInput(f'{key} is in the file twice, under two names; remove one of them')
         group[part] = tensors[key]
-    if not lost and groups: return groups,left
+    if not lost and groups: return groups, left
     if found := name_model({key: tensors[key] for key in lost}):
         raise BadInput(f'this is a LoRA for {found}, and {type(transformer).__name__} has no place for it; give one for FLUX')
     refuse_kind(lost)
@@ -289,19 +298,23 @@ def read_pairs(
     header:dict[str, str], # of its file
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str]]: # path -> A (r, in), B (out, r), float32, strength in B; keys that are left over
     "A LoRA of any dialect. Raises `BadInput` for one that does not fit whole, or cannot be had exactly."
-    (groups,left),pairs = group_tensors(tensors, transformer),{}
-    for (paths,swapped),parts in groups.items():
-        layers,(A,B) = [transformer.get_submodule(path) for path in paths],layer_pair(' and '.join(paths), parts,
+    groups, left = group_tensors(tensors, transformer)
+    pairs = {}
+    for (paths, swapped), parts in groups.items():
+        layers = [transformer.get_submodule(path) for path in paths]
+        A, B = layer_pair(' and '.join(paths), parts,
             header, paths[0])
-        sizes,width = [o.out_features for o in layers],layers[0].in_features
+        sizes = [o.out_features for o in layers]
+        width = layers[0].in_features
         if (A.shape, B.shape) != ((len(A), width), (sum(sizes), len(A))):
             raise BadInput(f'{" and ".join(paths)} has matrices of {tuple(A.shape)} and {tuple(B.shape)}, this transformer takes (rank, '
                 f'{width}) and ({sum(sizes)}, rank): made for another base')
         if swapped: B = torch.cat(B.chunk(2)[::-1])
-        for path,pair in zip(paths, split_rows(A, B, sizes)):
-            if path in pairs: raise BadInput(f'{path} is in the file twice, once with others in one matrix; remove one of them')
+        for path, pair in zip(paths, split_rows(A, B, sizes)):
+            if path in pairs:
+                raise BadInput(f'{path} is in the file twice, once with others in one matrix; remove one of them')
             if pair: pairs[path] = pair
-    return pairs,left
+    return pairs, left
 
 # %% ../../nbs/base/dialects.ipynb #9c0624aa
 def lycoris_settings(
@@ -317,9 +330,11 @@ def lycoris_settings(
         raise BadInput(f'lycoris_config in the header has no linear_dim: {header["lycoris_config"][:60]}; take the file that SimpleTuner '
             'wrote')
     try: LYCORIS(said, '')
-    except ValueError as e: raise BadInput(f'lycoris_config in the header is broken ({e}); take the file that SimpleTuner wrote') from None
+    except ValueError as e:
+        raise BadInput(f'lycoris_config in the header is broken ({e}); take the file that SimpleTuner wrote') from None
     piece = said.get('sig_type', 'principal')
-    if piece not in [*PIECES]: raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
+    if piece not in [*PIECES]:
+        raise BadInput(f'sig_type={piece!r} in lycoris_config is not known; known: {", ".join(PIECES)}')
     if not said.get('use_data_init', True):
         raise BadInput('use_data_init is false in lycoris_config: it began with random numbers that no file holds, so it cannot be '
             'rebuilt; train again')
@@ -346,12 +361,13 @@ def first_factors(
         raise BadInput("a LyCORIS T-LoRA is rebuilt from the base's own weights, and these are rounded or not in memory; load the base "
             "with quantization=none and without offloading, or make it a file of ours first (tlora import)")
     weight = torch.cat(weights).float()
-    asked = rank,piece,weight.double().sum().item()
+    asked = rank, piece, weight.double().sum().item()
     if STARTS.get(layers[0], (None,))[0] != asked:
-        u,s,vh = torch.linalg.svd(weight, full_matrices=False)
+        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
         kept = PIECES[piece](len(s), rank)
-        q,p = vh[kept],u[:,kept]*s[kept]
-        STARTS[layers[0]] = asked,(F.pad(q, (0, 0, 0, rank - len(q))).cpu(),F.pad(p, (0, rank - len(q))).cpu())
+        q = vh[kept]
+        p = u[:, kept]*s[kept]
+        STARTS[layers[0]] = asked, (F.pad(q, (0, 0, 0, rank - len(q))).cpu(), F.pad(p, (0, rank - len(q))).cpu())
     return STARTS[layers[0]][1]
 
 # %% ../../nbs/base/dialects.ipynb #f66a1aac
@@ -361,9 +377,9 @@ def doubled_pair(
     strength:float, # factor of all of it
 ) -> tuple[Tensor, Tensor]: # A (2r, in), B (out, 2r)
     "One rank of theirs as two neighbours."
-    q,p,value = (parts[o].float() for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer'))
+    q, p, value = (parts[o].float() for o in ('q_layer.weight', 'p_layer.weight', 'lambda_layer'))
     scale = strength*parts['alpha'].item()/len(q)
-    return torch.stack([q, start[0]], 1).flatten(0, 1),scale*torch.stack([p*value, -start[1]], 2).flatten(1)
+    return torch.stack([q, start[0]], 1).flatten(0, 1), scale*torch.stack([p*value, -start[1]], 2).flatten(1)
 
 # %% ../../nbs/base/dialects.ipynb #f391e377
 LYCORIS_PARTS = {'q_layer.weight', 'p_layer.weight', 'lambda_layer', 'alpha'}
@@ -374,13 +390,16 @@ def read_lycoris(
     header:dict[str, str], # of its file
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str], RankSchedule]: # as `read_pairs`, and the schedule of the doubled ranks
     "A T-LoRA of LyCORIS as a plain one of twice the rank. Raises `BadInput` for one that cannot be rebuilt, or does not fit whole."
-    said,(groups,left),pairs = lycoris_settings(header),group_tensors(tensors, transformer),{}
-    for (paths,swapped),parts in groups.items():
+    said = lycoris_settings(header)
+    groups, left = group_tensors(tensors, transformer)
+    pairs = {}
+    for (paths, swapped), parts in groups.items():
         if swapped or {*paths} & pairs.keys():
             raise BadInput(f'{paths[0]} cannot be rebuilt: its rows are in another order, or it is in the file twice; train again '
                 'without it')
         layers = [transformer.get_submodule(path) for path in paths]
-        sizes,width = [o.out_features for o in layers],layers[0].in_features
+        sizes = [o.out_features for o in layers]
+        width = layers[0].in_features
         if {*parts} != LYCORIS_PARTS:
             raise BadInput(f'{paths[0]} has {" and ".join(sorted(parts))} alone, so it is not whole; download the file again')
         rank = len(parts['q_layer.weight'])
@@ -388,9 +407,9 @@ def read_lycoris(
         if rank > said['rank'] or shapes != [(rank, width), (sum(sizes), rank), (1, rank)]:
             raise BadInput(f'{paths[0]} has {shapes}, this transformer takes {(said["rank"], width)} and {(sum(sizes), said["rank"])}: '
                 'made for another base')
-        A,B = doubled_pair(parts, first_factors(layers, rank, said['piece']), said['strength'])
-        pairs |= {path: (A, rows) for path,rows in zip(paths, B.split(sizes))}
-    return pairs,left,said['schedule']
+        A, B = doubled_pair(parts, first_factors(layers, rank, said['piece']), said['strength'])
+        pairs |= {path: (A, rows) for path, rows in zip(paths, B.split(sizes))}
+    return pairs, left, said['schedule']
 
 # %% ../../nbs/base/dialects.ipynb #a5838ba6
 def targets_of(
@@ -402,10 +421,10 @@ def targets_of(
         if {*target_paths(transformer, name)} == {*paths}: return name
     blocks = {} # (kind, layer) -> numbers of blocks
     for path in paths:
-        kind,number,layer = re.fullmatch(r'(?:(\w+_blocks)\.(\d+)\.)?(.+)', path).groups('')
+        kind, number, layer = re.fullmatch(r'(?:(\w+_blocks)\.(\d+)\.)?(.+)', path).groups('')
         blocks.setdefault((kind, layer), []).append(number)
     layers = {} # (kind, numbers) -> layers
-    for (kind,layer),numbers in blocks.items():
+    for (kind, layer), numbers in blocks.items():
         layers.setdefault((kind, *sorted(numbers, key=lambda o: int(o or 0))), []).append(re.escape(layer))
     return '|'.join((rf'{kind}\.(?:{"|".join(numbers)})\.' if kind else '') + f'(?:{"|".join(names)})'
-        for (kind,*numbers),names in layers.items())
+        for (kind, *numbers), names in layers.items())

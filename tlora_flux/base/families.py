@@ -42,7 +42,8 @@ def image_ids(
     device:torch.device|str='cpu', # where they are made
 ) -> Tensor: # ((h/2)*(w/2), 3), float32: 0, row, column of each token
     "Where each image token sits (diffusers' `FluxPipeline._prepare_latent_image_ids`)."
-    rows,columns = torch.meshgrid(torch.arange(h//2., device=device), torch.arange(w//2., device=device), indexing='ij')
+    rows, columns = torch.meshgrid(torch.arange(h//2., device=device), torch.arange(w//2., device=device),
+        indexing='ij')
     return rearrange(torch.stack([torch.zeros_like(rows), rows, columns]), 'i h w -> (h w) i')
 
 # %% ../../nbs/base/families.ipynb #ee42986a
@@ -50,19 +51,19 @@ def image_ids(
 class Facts:
     "What is known of one kind of base model."
     name:str # written into every adapter file
-    bases:tuple[str,...] # hub ids of the models meant
+    bases:tuple[str, ...] # hub ids of the models meant
     pipeline_class:str # in diffusers
     transformer_class:str # in diffusers
-    parts:dict[str,tuple[str,...]] # component names by phase of loading: text, vae, transformer
-    components:dict[str,tuple[str,...]] # of the pipeline, less the transformer: the library, then the classes that it may have there
-    targets:dict[str,str] # regular expressions over full module paths: attention, all-linear
+    parts:dict[str, tuple[str, ...]] # component names by phase of loading: text, vae, transformer
+    components:dict[str, tuple[str, ...]] # of the pipeline, less the transformer: the library, then the classes that it may have there
+    targets:dict[str, str] # regular expressions over full module paths: attention, all-linear
     defaults:dict # values for config fields left empty
-    adapters_from:tuple[str,...]=() # other families whose adapters fit
-    not_trainable:str='' # why one should not train on it; empty where one can
-    unused:tuple[str,...]=() # kinds of guidance that it has no use for; at the default, they are off
-    settings:tuple[str,...]=() # what a pipeline's index says beside its components, as true or false
-    not_compiled:tuple[str,...]=() # storages of the base with which it cannot be trained compiled
-    first_tries:dict=field(default_factory=dict) # subject -> `options` and `prompts` that are better here than those of `subjects`
+    adapters_from:tuple[str, ...] = () # other families whose adapters fit
+    not_trainable:str = '' # why one should not train on it; empty where one can
+    unused:tuple[str, ...] = () # kinds of guidance that it has no use for; at the default, they are off
+    settings:tuple[str, ...] = () # what a pipeline's index says beside its components, as true or false
+    not_compiled:tuple[str, ...] = () # storages of the base with which it cannot be trained compiled
+    first_tries:dict = field(default_factory=dict) # subject -> `options` and `prompts` that are better here than those of `subjects`
 
 # %% ../../nbs/base/families.ipynb #5c1e77a3
 Embeds = dict[str, Tensor] # what text encoders make of prompts, by the name of the pipeline's argument; each has batch b
@@ -82,18 +83,21 @@ class Family(Facts, ABC):
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor:
         "Pixels (b, 3, height, width) in [-1, 1] to scaled latents (b, c, h, w), float32. Drawn by a CPU generator; without one, the mean."
     @abstractmethod
-    def pack(self, latents:Tensor) -> Tensor: "Latents (b, c, h, w) to the transformer's tokens (b, n, channels), row by row."
+    def pack(self, latents:Tensor) -> Tensor:
+        "Latents (b, c, h, w) to the transformer's tokens (b, n, channels), row by row."
     @abstractmethod
-    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: "Undo `pack`: (b, n, channels) to (b, c, h, w)."
+    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor:
+        "Undo `pack`: (b, n, channels) to (b, c, h, w)."
     @abstractmethod
     def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
                            guidance_scale:float=1.) -> dict:
         "Arguments of the transformer's forward at noise levels sigma (b,), float32 in [0, 1]. `guidance_scale` is for models that take it."
     @abstractmethod
-    def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]:
+    def latent_shape(self, pipe, height:int, width:int) -> tuple[int, int, int]:
         "(c, h, w) of one image's latents, from its sides in pixels, multiples of 16."
     @abstractmethod
-    def shift(self, tokens:int, steps:int) -> float: "mu, added to the logit of sigma by a sampler with that many image tokens and steps."
+    def shift(self, tokens:int, steps:int) -> float:
+        "mu, added to the logit of sigma by a sampler with that many image tokens and steps."
     @abstractmethod
     def call_kwargs(self, embeds:Embeds, latents:Tensor, negative_embeds:Embeds|None, guidance_scale:float,
             true_cfg_scale:float) -> dict:
@@ -103,27 +107,28 @@ class Family(Facts, ABC):
 @dataclass(frozen=True)
 class Flux1(Family):
     "FLUX.1 and what is laid out like it: two readings of a prompt, and a token for each 2 x 2 square of latents."
-    guidance_embeds:bool=False # has an input for distilled guidance
-    by_option:bool=False # looks like another family, so that only a person can tell
-    text_widths:range=range(1, 4097) # numbers that may describe a word
-    low_mu:float=.5 # shift at 256 tokens, a picture of 256 pixels; at 4096 tokens, 1024 pixels, it is `high_mu`
-    high_mu:float=1.15
+    guidance_embeds:bool = False # has an input for distilled guidance
+    by_option:bool = False # looks like another family, so that only a person can tell
+    text_widths:range = range(1, 4097) # numbers that may describe a word
+    low_mu:float = .5 # shift at 256 tokens, a picture of 256 pixels; at 4096 tokens, 1024 pixels, it is `high_mu`
+    high_mu:float = 1.15
 
     def matches(self, config:dict) -> bool:
-        guided,width = bool(config.get('guidance_embeds', False)),config.get('joint_attention_dim', 4096)
+        guided, width = bool(config.get('guidance_embeds', False)), config.get('joint_attention_dim', 4096)
         # more goes in than comes out: another task
         if self.by_option or config.get('out_channels') not in (None, config.get('in_channels', 64)): return False
-        return guided==self.guidance_embeds and width in self.text_widths
+        return guided == self.guidance_embeds and width in self.text_widths
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 4096) and pooled (b, 768)
         return read_twice(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 16, height/8, width/8)
         return (raw_latents(vae, pixels, generator) - vae.config.shift_factor)*vae.config.scaling_factor
     def pack(self, latents:Tensor) -> Tensor: return pack_latents(latents) # (b, (h/2)*(w/2), 4c)
-    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor: return unpack_latents(packed_latents, h, w) # (b, c, h, w)
+    def unpack(self, packed_latents:Tensor, h:int, w:int) -> Tensor:
+        return unpack_latents(packed_latents, h, w) # (b, c, h, w)
     def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
             guidance_scale:float=1.) -> dict:
         return flux1_inputs(transformer, packed_latents, sigma, embeds, h, w, guidance_scale)
-    def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: # 16, height/8, width/8
+    def latent_shape(self, pipe, height:int, width:int) -> tuple[int, int, int]: # 16, height/8, width/8
         return pipe.transformer.config.in_channels//4, height//pipe.vae_scale_factor, width//pipe.vae_scale_factor
     def shift(self, tokens:int, steps:int=28) -> float: # linear in the tokens; the number of steps plays no part
         return self.low_mu + (self.high_mu - self.low_mu)*(tokens - 256)/(4096 - 256)
@@ -134,13 +139,13 @@ class Flux1(Family):
 
 # %% ../../nbs/base/families.ipynb #bc79c431
 # what transformers 4 and 5 write of a tokenizer that is its file and no more, such as those of micro-FLUX
-ANY_TOKENIZER = ('PreTrainedTokenizerFast','TokenizersBackend')
+ANY_TOKENIZER = ('PreTrainedTokenizerFast', 'TokenizersBackend')
 
 # %% ../../nbs/base/families.ipynb #acdb73ba
 FLUX1_DEV = Flux1(
     name='flux.1-dev', bases=('black-forest-labs/FLUX.1-dev', 'black-forest-labs/FLUX.1-Krea-dev'), guidance_embeds=True,
     pipeline_class='FluxPipeline', transformer_class='FluxTransformer2DModel', targets=TARGETS['FluxTransformer2DModel'],
-    parts=dict(text=('tokenizer','text_encoder','tokenizer_2','text_encoder_2'), vae=('vae',), transformer=('transformer',)),
+    parts=dict(text=('tokenizer', 'text_encoder', 'tokenizer_2', 'text_encoder_2'), vae=('vae',), transformer=('transformer',)),
     components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKL'),
                     tokenizer=('transformers', 'CLIPTokenizer', 'CLIPTokenizerFast', *ANY_TOKENIZER),
                     text_encoder=('transformers', 'CLIPTextModel'),
@@ -201,18 +206,18 @@ def say_if_cut(
 ) -> list[str]: # the prompts that lose their end
     "Log one warning a prompt longer than `max_sequence_length`, with its length in tokens; returns those prompts."
     lengths = [len(ids) for ids in tokenizer(texts or prompts, verbose=False).input_ids]
-    cut = [(p,n) for p,n in zip(prompts, lengths) if n>max_sequence_length]
-    for p,n in cut:
+    cut = [(p, n) for p, n in zip(prompts, lengths) if n > max_sequence_length]
+    for p, n in cut:
         logger.warning(f'max_sequence_length={max_sequence_length} cuts a prompt of {n} tokens: "{p[:60]}"; '
                        'shorten it or raise max_sequence_length')
-    return [p for p,_ in cut]
+    return [p for p, _ in cut]
 
 # %% ../../nbs/base/families.ipynb #5c1e77ab
 def check_length(
     max_sequence_length:int, # tokens
 ) -> None:
     "Raises `BadInput` for a length that FLUX does not take."
-    if not 1<=max_sequence_length<=512:
+    if not 1 <= max_sequence_length <= 512:
         raise BadInput(f'max_sequence_length={max_sequence_length} must be 1 to 512, the longest text FLUX was trained on')
 
 # %% ../../nbs/base/families.ipynb #87c54f91
@@ -227,7 +232,7 @@ def read_twice(
     def ids(tokenizer, length, device):
         return tokenizer(prompts, padding='max_length', max_length=length, truncation=True,
             return_tensors='pt').input_ids.to(device)
-    clip,t5 = pipe.text_encoder,pipe.text_encoder_2
+    clip, t5 = pipe.text_encoder, pipe.text_encoder_2
     with torch.no_grad():
         return dict(prompt_embeds=t5(ids(pipe.tokenizer_2, max_sequence_length, t5.device))[0],
                     pooled_prompt_embeds=clip(ids(pipe.tokenizer, pipe.tokenizer.model_max_length,
@@ -263,7 +268,9 @@ def flux1_inputs(
     guidance_scale:float, # distilled guidance; 1 in training, ignored by a model without that input
 ) -> dict: # keyword arguments of the transformer's forward
     "The arguments that `FluxPipeline.__call__` gives its transformer at this noise level."
-    b,dtype,device = len(packed_latents),packed_latents.dtype,packed_latents.device
+    b = len(packed_latents)
+    dtype = packed_latents.dtype
+    device = packed_latents.device
     return dict(
         hidden_states=packed_latents,
         timestep=transformer_timestep(sigma, dtype),
@@ -279,23 +286,23 @@ def negative_arguments(
     true_cfg_scale:float, # 1 is off
 ) -> dict: # arguments of a pipeline's call; none where the second pass is off
     "The embeddings of a negative prompt by the names that a pipeline has for them."
-    return {f'negative_{k}': v for k,v in negative_embeds.items()} if true_cfg_scale>1 else {}
+    return {f'negative_{k}': v for k, v in negative_embeds.items()} if true_cfg_scale > 1 else {}
 
 # %% ../../nbs/base/families.ipynb #5c1e77af
 @dataclass(frozen=True)
 class Flux2(Family):
     "FLUX.2 klein: one reading of a prompt, and a token for each place of latents that are folded already."
-    text_widths:range=range(1, 12288) # numbers that may describe a word, three layers of the language model side by side
-    is_distilled:bool=False # draws in four steps, without guidance
+    text_widths:range = range(1, 12288) # numbers that may describe a word, three layers of the language model side by side
+    is_distilled:bool = False # draws in four steps, without guidance
 
     def matches(self, config:dict) -> bool:
-        guided,width = config.get('guidance_embeds', True),config.get('joint_attention_dim', 15360)
+        guided, width = config.get('guidance_embeds', True), config.get('joint_attention_dim', 15360)
         # what has both at the default is FLUX.2-dev, which is no klein
-        return not guided and width in self.text_widths and bool(config.get('is_distilled', False))==self.is_distilled
+        return not guided and width in self.text_widths and bool(config.get('is_distilled', False)) == self.is_distilled
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 7680 in 4B, 12288 in 9B)
         return read_conversation(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 128, height/16, width/16)
-        mean,deviation = bn_scale(vae)
+        mean, deviation = bn_scale(vae)
         return (fold_latents(raw_latents(vae, pixels, generator)) - mean)/deviation
     def pack(self, latents:Tensor) -> Tensor: # (b, h*w, c)
         return rearrange(latents, 'b c h w -> b (h w) c')
@@ -304,7 +311,7 @@ class Flux2(Family):
     def transformer_inputs(self, transformer, packed_latents:Tensor, sigma:Tensor, embeds:Embeds, h:int, w:int,
                            guidance_scale:float=1.) -> dict: # klein ignores the last
         return flux2_inputs(packed_latents, sigma, embeds, h, w)
-    def latent_shape(self, pipe, height:int, width:int) -> tuple[int,int,int]: # 128, height/16, width/16
+    def latent_shape(self, pipe, height:int, width:int) -> tuple[int, int, int]: # 128, height/16, width/16
         return pipe.transformer.config.in_channels, height//(2*pipe.vae_scale_factor), width//(2*pipe.vae_scale_factor)
     def shift(self, tokens:int, steps:int=50) -> float: # by a fit in both
         return flux2_shift(tokens, steps)
@@ -318,7 +325,7 @@ class Flux2(Family):
 KLEIN_BASE_4B = Flux2(
     name='flux.2-klein-base-4b', bases=('black-forest-labs/FLUX.2-klein-base-4B',),
     pipeline_class='Flux2KleinPipeline', transformer_class='Flux2Transformer2DModel', targets=TARGETS['Flux2Transformer2DModel'],
-    parts=dict(text=('tokenizer','text_encoder'), vae=('vae',), transformer=('transformer',)),
+    parts=dict(text=('tokenizer', 'text_encoder'), vae=('vae',), transformer=('transformer',)),
     components=dict(scheduler=('diffusers', 'FlowMatchEulerDiscreteScheduler'), vae=('diffusers', 'AutoencoderKLFlux2'),
                     tokenizer=('transformers', 'Qwen2Tokenizer', 'Qwen2TokenizerFast', *ANY_TOKENIZER),
                     text_encoder=('transformers', 'Qwen3ForCausalLM')),
@@ -337,7 +344,7 @@ def distilled(
     "The four-step model of a klein base."
     return replace(base, name=name, bases=(hub_id,), is_distilled=True, adapters_from=(base.name,),
         defaults=dict(base.defaults, num_inference_steps=4, true_cfg_scale=1.),
-        unused=('guidance_scale','true_cfg_scale'),
+        unused=('guidance_scale', 'true_cfg_scale'),
         not_trainable=f'{hub_id} is distilled to 4 steps, and training on it undoes that; train on {base.bases[0]} and sample here')
 
 # %% ../../nbs/base/families.ipynb #07aaabbf
@@ -364,10 +371,10 @@ def read_conversation(
 # %% ../../nbs/base/families.ipynb #55b05d22
 def bn_scale(
     vae, # `AutoencoderKLFlux2`
-) -> tuple[Tensor,Tensor]: # mean and standard deviation, each (1, c, 1, 1), float32
+) -> tuple[Tensor, Tensor]: # mean and standard deviation, each (1, c, 1, 1), float32
     "The statistics of folded latents."
-    mean,variance = (rearrange(o.float(), 'c -> 1 c 1 1') for o in (vae.bn.running_mean, vae.bn.running_var))
-    return mean,(variance + vae.config.batch_norm_eps).sqrt()
+    mean, variance = (rearrange(o.float(), 'c -> 1 c 1 1') for o in (vae.bn.running_mean, vae.bn.running_var))
+    return mean, (variance + vae.config.batch_norm_eps).sqrt()
 
 # %% ../../nbs/base/families.ipynb #2b64d395
 def fold_latents(
@@ -385,8 +392,11 @@ def flux2_inputs(
     w:int, # width of the latents
 ) -> dict: # keyword arguments of the transformer's forward
     "The arguments that `Flux2KleinPipeline.__call__` gives its transformer at this noise level."
-    b,device,words = len(packed_latents),packed_latents.device,embeds['prompt_embeds']
-    def ids(*sizes): return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes)).expand(b, -1,
+    b = len(packed_latents)
+    device = packed_latents.device
+    words = embeds['prompt_embeds']
+    def ids(*sizes):
+        return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes)).expand(b, -1,
             -1)
     return dict(
         hidden_states=packed_latents,
@@ -406,7 +416,7 @@ def flux2_shift(
     return compute_empirical_mu(tokens, steps)
 
 # %% ../../nbs/base/families.ipynb #9c6dc4a6
-FAMILIES:dict[str,Family] = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX, KLEIN_BASE_4B, KLEIN_4B,
+FAMILIES:dict[str, Family] = {f.name: f for f in (FLUX1_DEV, FLUX1_SCHNELL, MICRO_FLUX, KLEIN_BASE_4B, KLEIN_4B,
     KLEIN_BASE_9B, KLEIN_9B)}
 
 # %% ../../nbs/base/families.ipynb #1c975e4d
@@ -426,8 +436,8 @@ def stranger(
 ) -> str: # one line with a mend; empty for what nobody here knows
     "What a base is that is none of ours, by its class or by the channels that it takes in beside those that it gives."
     known = STRANGERS.get(name)
-    channels,out = config.get('in_channels'),config.get('out_channels')
-    if name=='FluxTransformer2DModel' and out not in (None, channels):
+    channels, out = config.get('in_channels'), config.get('out_channels')
+    if name == 'FluxTransformer2DModel' and out not in (None, channels):
         known = STRANGERS.get(channels, 'a model for another task') + f' ({channels} channels in, {out} out)'
     return known and f'this is {known}; {TEXT_TO_IMAGE}'
 
@@ -439,8 +449,9 @@ def family_of(
     transformer = getattr(model, 'transformer', model)
     config = model if isinstance(model, dict) else {**model.config, **transformer.config}
     name = config.get('_class_name') if isinstance(model, dict) else type(transformer).__name__
-    found = [f for f in FAMILIES.values() if f.transformer_class==name and f.matches(config)]
-    if not found: raise BadInput(stranger(name, config) or f'{name} belongs to no known family; known: {", ".join(FAMILIES)}')
+    found = [f for f in FAMILIES.values() if f.transformer_class == name and f.matches(config)]
+    if not found:
+        raise BadInput(stranger(name, config) or f'{name} belongs to no known family; known: {", ".join(FAMILIES)}')
     return found[0]
 
 # %% ../../nbs/base/families.ipynb #131680ab
@@ -453,10 +464,11 @@ def choose_family(
 ) -> Family:
     "What a base is, where several look alike. Raises `BadInput` for a word that does not fit the shapes, and where a word is needed."
     if asked in (None, found.name):
-        if asked or found is not FLUX1_SCHNELL or 'schnell' in name.lower() or shifts is False: return found
+        if asked or found is not FLUX1_SCHNELL or 'schnell' in name.lower() or shifts is False:
+            return found
         raise BadInput(f'{name} has no guidance input, so it may be FLUX.1-schnell or a FLUX.1-dev whose distillation was undone; set '
             f'base_family: {FLUX1_SCHNELL.name} or {DE_DISTILLED.name}')
-    if found is FLUX1_SCHNELL and asked==DE_DISTILLED.name: return DE_DISTILLED
+    if found is FLUX1_SCHNELL and asked == DE_DISTILLED.name: return DE_DISTILLED
     raise BadInput(f'base_family={asked} does not fit {name}, which has the shapes of {found.name}; leave it out')
 
 # %% ../../nbs/base/families.ipynb #a1c4b099
@@ -465,7 +477,7 @@ def refuse_unused(
     **given, # `guidance_scale`, `true_cfg_scale`; None is not given
 ) -> None:
     "Raises `BadInput` for guidance that the family does not have."
-    for name,value in given.items():
+    for name, value in given.items():
         if name in family.unused and value not in (None, family.defaults[name]):
             takes = ' and '.join(o for o in given if o not in family.unused) or 'no guidance'
             raise BadInput(f'{name}={value:g} does nothing on {family.name}, which takes {takes}; leave it out')

@@ -23,13 +23,13 @@ from .quantised import STORAGE_KINDS, pipeline_config
 @dataclass(frozen=True)
 class BaseRef:
     "Which base, and in what storage, as a person asks for it. Its methods raise `BadInput`."
-    name:str='micro' # `micro`, a diffusers folder, a repository id, or a .safetensors file with the transformer
-    revision:str|None=None # branch, tag or commit, on the Hub
-    cache_dir:str|None=None # for downloads; None is the Hub's own cache
-    other_parts:str|None=None # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
-    quantization:str='none' # storage of text encoders and transformer from `load`: none, int8 or nf4
-    text_encoders:str='gpu' # where `load_text` loads the text encoders: gpu, cpu, or on the GPU in int8 or nf4
-    base_family:str|None=None # which model it is, where its weights do not tell
+    name:str = 'micro' # `micro`, a diffusers folder, a repository id, or a .safetensors file with the transformer
+    revision:str|None = None # branch, tag or commit, on the Hub
+    cache_dir:str|None = None # for downloads; None is the Hub's own cache
+    other_parts:str|None = None # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
+    quantization:str = 'none' # storage of text encoders and transformer from `load`: none, int8 or nf4
+    text_encoders:str = 'gpu' # where `load_text` loads the text encoders: gpu, cpu, or on the GPU in int8 or nf4
+    base_family:str|None = None # which model it is, where its weights do not tell
 
     @classmethod
     def of(cls, cfg:TrainConfig) -> 'BaseRef': # what a config leaves open is the plain way
@@ -41,7 +41,8 @@ class BaseRef:
         return Path(self.name).expanduser() if self.name.lower().endswith(('.safetensors', '.sft')) else None
 
     @property
-    def own_family(self): return file_family(self.file, self.base_family) if self.file else None # `Family` that a single file's shapes tell
+    def own_family(self):
+        return file_family(self.file, self.base_family) if self.file else None # `Family` that a single file's shapes tell
 
     @property
     def source(self) -> str: # where all parts come from, or those that a single file lacks
@@ -51,11 +52,11 @@ class BaseRef:
     def text_storage(self) -> str: # of the text encoders from `load_text`
         return self.text_encoders if self.text_encoders in STORAGE_KINDS else 'none'
 
-    def find(self, folders:tuple[str,...]=()) -> 'Base': return find_base(self, folders) # with these parts; none for the configs alone
+    def find(self, folders:tuple[str, ...]=()) -> 'Base': return find_base(self, folders) # with these parts; none for the configs alone
 
     def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
     def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
-        where = 'cpu' if self.text_encoders=='cpu' else device
+        where = 'cpu' if self.text_encoders == 'cpu' else device
         return replace(self, quantization=self.text_storage).load('text', where, dtype)
 
 # %% ../../nbs/base/load.ipynb #9e6c01b1
@@ -71,13 +72,13 @@ def check_components(
 ) -> None:
     "Raises `BadInput` unless each component is of the library and a class that the family has for it, and there is no other."
     expected = {**family.components, 'transformer': ('diffusers', family.transformer_class)}
-    for part,(library,*classes) in expected.items():
+    for part, (library, *classes) in expected.items():
         if index.get(part) not in [[library, cls] for cls in classes]:
             raise BadInput(f'{name}: model_index.json says that {part} is {short_repr.repr(index.get(part))}, {family.name} needs '
                 f'{library} {" or ".join(classes)}; {REPAIR_HINT}')
-    for part,value in index.items():
+    for part, value in index.items():
         setting = part.startswith('_') or part in family.settings and isinstance(value, bool)
-        if not setting and part not in expected and value!=[None, None]:
+        if not setting and part not in expected and value != [None, None]:
             raise BadInput(f'{name}: model_index.json says that {short_repr.repr(part)} is {short_repr.repr(value)}, {family.name} has '
                 f'no such part; {REPAIR_HINT}')
 
@@ -88,11 +89,11 @@ def code_named(
     config:dict, # a part's
 ) -> list[str]: # keys that make a library look for code, at any depth
     "A kernel is named by its repository, so by a slash; `sdpa` and its like are the library's own."
-    todo,found = [config],[]
+    todo, found = [config], []
     for values in todo: # grows as it goes, so that no depth is too much
         todo += [o for o in (values.values() if isinstance(values, dict) else values) if isinstance(o, (dict, list))]
         if isinstance(values, dict):
-            found += [k for k,v in values.items() if k=='auto_map' or 'attn_implementation' in k
+            found += [k for k, v in values.items() if k == 'auto_map' or 'attn_implementation' in k
                 and '/' in short_repr.repr(v)]
     return found
 
@@ -124,8 +125,8 @@ def heads_add_up(
     "The numbers of a head are shared among the axes, in pairs."
     def check(config, at):
         TRANSFORMER(config, at)
-        shares,head = config.get('axes_dims_rope', [128]),config.get('attention_head_dim', 128)
-        if sum(shares)!=head or any(o%2 for o in shares) or 'axes_dims_rope' in config and len(shares)!=axes:
+        shares, head = config.get('axes_dims_rope', [128]), config.get('attention_head_dim', 128)
+        if sum(shares) != head or any(o%2 for o in shares) or 'axes_dims_rope' in config and len(shares) != axes:
             raise ValueError(f'axes_dims_rope is {shares}, not {axes} even numbers that add up to attention_head_dim, {head}')
     return check
 
@@ -146,9 +147,9 @@ def check_text_length(
     "Raises `BadInput` for a first tokenizer that fills more places than its encoder has."
     files = 'tokenizer/tokenizer_config.json', 'text_encoder/config.json'
     if not all(os.path.isfile(folder/file) for file in files): return
-    filled,places = (read_json(folder, file, name).get(key) for file,key in zip(files, ('model_max_length',
+    filled, places = (read_json(folder, file, name).get(key) for file, key in zip(files, ('model_max_length',
         'max_position_embeddings')))
-    if filled and places and filled>places:
+    if filled and places and filled > places:
         raise BadInput(f'{name}: {files[0]} is broken (model_max_length is {filled}, and its encoder has {places} places); fetch it again')
 
 # %% ../../nbs/base/load.ipynb #0ae7558f
@@ -190,9 +191,12 @@ def family_by_shapes(
     if other := stranger(str(pipeline.get('_class_name'))): raise BadInput(f'{name}: {other}')
     config = read_json(folder, 'transformer/config.json', name, TRANSFORMER)
     try:
-        kind,family = pipeline['_class_name'],family_of({**pipeline, **config})
-    except KeyError as e: raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
-    if kind!=family.pipeline_class: raise BadInput(f'{name} is a {short_repr.repr(kind)}, {family.name} needs a {family.pipeline_class}')
+        kind = pipeline['_class_name']
+        family = family_of({**pipeline, **config})
+    except KeyError as e:
+        raise BadInput(f'{name}: model_index.json or transformer/config.json lacks {e}; fetch it again') from None
+    if kind != family.pipeline_class:
+        raise BadInput(f'{name} is a {short_repr.repr(kind)}, {family.name} needs a {family.pipeline_class}')
     check_components(family, pipeline, name)
     check_files(family, folder, name)
     return family
@@ -208,7 +212,8 @@ def base_family(
     return choose_family(family_by_shapes(folder, name), asked, name or folder.name, shifts_by_size(folder))
 
 # %% ../../nbs/base/load.ipynb #45edb557
-PLACES, SAMPLED = 16, 2**16 # of each file, and bytes read at each
+PLACES = 16
+SAMPLED = 2**16 # of each file, and bytes read at each
 
 def content_stamp(
     files:list[Path], # .safetensors files, in an order that does not change
@@ -217,7 +222,8 @@ def content_stamp(
     told = blake2b(digest_size=16)
     for path in files:
         with open(path, 'rb') as file:
-            length,size = int.from_bytes(file.read(8), 'little'),path.stat().st_size
+            length = int.from_bytes(file.read(8), 'little')
+            size = path.stat().st_size
             told.update(file.read(min(length, 10**8))) # no list is longer, but a damaged file may say so
             for n in range(PLACES):
                 file.seek(8 + length + max(0, size - 8 - length - SAMPLED)*n//(PLACES - 1))
@@ -242,7 +248,8 @@ class Base:
 
     @property
     def config(self) -> dict: # of the transformer
-        if not self.ref.file: return read_json(self.folder, 'transformer/config.json', self.ref.name)
+        if not self.ref.file:
+            return read_json(self.folder, 'transformer/config.json', self.ref.name)
         from tlora_flux.base.single_file import transformer_config
         return transformer_config(self.ref.file)
 
@@ -256,8 +263,9 @@ def file_family(
     from tlora_flux.base.families import choose_family, family_of, STRANGERS, TEXT_TO_IMAGE
     from tlora_flux.base.single_file import transformer_config
     try: found = family_of(transformer_config(file))
-    except BadInput as e: raise BadInput(f'{file.name}: {e}' if file.name not in str(e) else str(e)) from None
-    if not asked and found.name=='flux.1-dev' and 'kontext' in file.name.lower():
+    except BadInput as e:
+        raise BadInput(f'{file.name}: {e}' if file.name not in str(e) else str(e)) from None
+    if not asked and found.name == 'flux.1-dev' and 'kontext' in file.name.lower():
         raise BadInput(f"{file.name}: this is {STRANGERS['FluxKontextPipeline']}, by its name, for its shapes are those of flux.1-dev; "
             f"{TEXT_TO_IMAGE}, or if the name is wrong set base_family: flux.1-dev")
     return choose_family(found, asked, file.name)
@@ -277,16 +285,16 @@ def quiet_loading(
         try: yield
         finally:
             t.set_verbosity(before[0])
-            for library,on in ((t, before[1]), (d, before[2])):
+            for library, on in ((t, before[1]), (d, before[2])):
                 (library.enable_progress_bar if on else library.disable_progress_bar)()
 
 # %% ../../nbs/base/load.ipynb #c40f6d27
 def components_of(
     family, # `Family` of the base
-    parts:str|tuple[str,...], # `all`, a part, or some of them
+    parts:str|tuple[str, ...], # `all`, a part, or some of them
 ) -> list[str]: # of the pipeline
     "What the parts are made of. Raises `BadInput` for a part that no base has."
-    names = tuple(family.parts) if parts=='all' else (parts,) if isinstance(parts, str) else parts
+    names = tuple(family.parts) if parts == 'all' else (parts,) if isinstance(parts, str) else parts
     for name in names:
         if name not in family.parts:
             raise BadInput(f'parts={reprlib.repr(parts)} has {reprlib.repr(name)}, which is no part; choose all, or some of '
@@ -298,9 +306,11 @@ def part_of_a_base(
     folder:Path, # without a model_index.json
 ) -> str: # the mend
     "What to give instead, by what lies there: a part of a pipeline, or a transformer by itself."
-    if os.path.isfile(folder.resolve().parent/'model_index.json'): return f'it is a part of the base in {folder.parent}; give that folder'
+    if os.path.isfile(folder.resolve().parent/'model_index.json'):
+        return f'it is a part of the base in {folder.parent}; give that folder'
     alone = sorted(folder.glob('*.safetensors'))
-    if len(alone)==1: return f'a file by itself is given by its name: {alone[0]}, and the rest by other_parts'
+    if len(alone) == 1:
+        return f'a file by itself is given by its name: {alone[0]}, and the rest by other_parts'
     if alone and os.path.isfile(folder/'config.json'):
         return 'it is a transformer by itself, in several files; let it be the folder transformer/ of a whole diffusers pipeline'
     return 'give a folder that a diffusers pipeline was saved to'
@@ -314,17 +324,18 @@ def check_other_parts(
 ) -> None:
     "Raises `BadInput` for parts of another family: the scheduler is among them. What was made of FLUX.1-dev keeps dev's."
     parts = family_by_shapes(folder, source).name
-    if parts==own.name or own.by_option and (parts=='flux.1-dev' or shifts_by_size(folder)): return
+    if parts == own.name or own.by_option and (parts == 'flux.1-dev' or shifts_by_size(folder)):
+        return
     needed = 'flux.1-dev' if own.by_option else own.name
     raise BadInput(f'{file} is {own.name}, {source} is {parts}; set other_parts to the other parts of a {needed}')
 
 # %% ../../nbs/base/load.ipynb #2703934f
 def find_base(
     base:BaseRef, # which
-    folders:tuple[str,...]=(), # parts that are wanted, as folders; none for the configs alone
+    folders:tuple[str, ...]=(), # parts that are wanted, as folders; none for the configs alone
 ) -> Base: # with a folder that is fit to be handed on
     "Where a base is on this disk; fetches what is not. Raises `BadInput`; also if a file and its other parts are of two families."
-    own,source = base.own_family,base.source
+    own, source = base.own_family, base.source
     folder = local_base(source)
     if folder and not os.path.isfile(folder/'model_index.json'):
         raise BadInput(f'{source} has no model_index.json; {part_of_a_base(folder)}')
@@ -363,7 +374,7 @@ def read_pipeline(
     absent = {o: None for components in base.family.parts.values() for o in components if o not in names}
     size = sum(f.stat().st_size for name in names for f in (base.folder/name).glob('*'))
     storage = pipeline_config(base.ref.quantization, names, dtype)
-    with quiet_loading(size<1e9), load_errors(base.ref.name):
+    with quiet_loading(size < 1e9), load_errors(base.ref.name):
         pipe = getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype,
             device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
     for name in names:
@@ -374,7 +385,7 @@ def read_pipeline(
 # %% ../../nbs/base/load.ipynb #0d95c2f8
 def load_parts(
     base:BaseRef, # which
-    parts:str|tuple[str,...]='all', # `all`, a part, or some of them
+    parts:str|tuple[str, ...]='all', # `all`, a part, or some of them
     device=None, # as in `load_base`
     dtype=None, # as in `load_base`
 ): # a diffusers pipeline
@@ -384,15 +395,17 @@ def load_parts(
     from tlora_flux.base.single_file import load_transformer
     from tlora_flux.base.device import default_device, DTYPES
     names = components_of(base.find().family, parts)
-    if base.file and 'transformer' in names and base.quantization!='none':
+    if base.file and 'transformer' in names and base.quantization != 'none':
         raise BadInput(f'quantization={base.quantization} needs a base that is a diffusers folder or repository, not the file '
             f'{base.file.name}; use none')
-    in_folder = [name for name in names if not (base.file and name=='transformer')]
+    in_folder = [name for name in names if not (base.file and name == 'transformer')]
     # once more now that all is there: of a repository only the configs were, and its branch may have moved since
     found = base.find(('scheduler', *in_folder))
-    device,dtype = torch.device(device or default_device()),dtype or DTYPES[found.family.defaults['mixed_precision']]
+    device = torch.device(device or default_device())
+    dtype = dtype or DTYPES[found.family.defaults['mixed_precision']]
     pipe = read_pipeline(found, in_folder, device, dtype)
-    if len(in_folder)<len(names): pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
+    if len(in_folder) < len(names):
+        pipe.register_modules(transformer=load_transformer(base.file, dtype).to(device))
     pipe.hf_device_map = None # all of it is in one place, and may be moved and offloaded as ever
     for part in pipe.components.values():
         # or accelerate takes a base in 4 bits for one spread over GPUs, and refuses to train it
@@ -406,7 +419,7 @@ def load_base(
     dtype=None, # `torch.dtype` of all parts; None is the family's
     revision:str|None=None, # branch, tag or commit, on the Hub
     cache_dir:str|None=None, # None is the Hub's own cache
-    parts:str|tuple[str,...]='all', # `all`, or some of `text`, `vae`, `transformer`; the scheduler always comes along
+    parts:str|tuple[str, ...]='all', # `all`, or some of `text`, `vae`, `transformer`; the scheduler always comes along
     other_parts:str|None=None, # for a .safetensors file: folder or repository id with its other parts; None is the family's repository
     quantization:str='none', # storage of text encoders and transformer: none, int8 or nf4
 ): # a diffusers pipeline of the family's class, in evaluation mode

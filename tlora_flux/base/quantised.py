@@ -48,7 +48,8 @@ def check_storage(
     if Version(found) < Version(kind.floor):
         raise BadInput(f"{where}={name} needs {kind.package}>={kind.floor}, and {found} is installed; pip install 'tlora_flux[{name}]'")
     if gpu is None: gpu = import_module('torch').cuda.is_available()
-    if kind.needs_gpu and not gpu: raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
+    if kind.needs_gpu and not gpu:
+        raise BadInput(f'{where}={name} needs a GPU to load a model; use int8 or none')
 
 # %% ../../nbs/base/quantised.ipynb #ad056f0c
 def part_config(
@@ -58,17 +59,18 @@ def part_config(
 ): # a quantisation config of that library
     "How one part is to be stored."
     lib = import_module(library)
-    if name=='int8': return lib.TorchAoConfig(import_module('torchao.quantization').Int8WeightOnlyConfig())
+    if name == 'int8':
+        return lib.TorchAoConfig(import_module('torchao.quantization').Int8WeightOnlyConfig())
     return lib.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype)
 
 # %% ../../nbs/base/quantised.ipynb #ad056f12
 def quantised_parts(
-    parts:list[str]|tuple[str,...], # components of a pipeline
+    parts:list[str]|tuple[str, ...], # components of a pipeline
 ) -> list[str]: # those that are stored in fewer bits
     "The transformer and the text encoders; of two text encoders the first is CLIP, which stays as it is."
     plain = 'text_encoder' if 'text_encoder_2' in parts else None
-    return [p for p in parts if p.startswith(('transformer','text_encoder')) and p!=plain]
+    return [p for p in parts if p.startswith(('transformer', 'text_encoder')) and p != plain]
 
 # %% ../../nbs/base/quantised.ipynb #1034e7cb
 def pipeline_config(
@@ -78,8 +80,8 @@ def pipeline_config(
 ): # `quantization_config` of a pipeline's `from_pretrained`, None for nothing to quantise
     "Raises `BadInput` as `check_storage` does."
     check_storage(name)
-    libraries = {p: 'diffusers' if p=='transformer' else 'transformers' for p in quantised_parts(parts)}
-    if name=='none' or not libraries: return None
+    libraries = {p: 'diffusers' if p == 'transformer' else 'transformers' for p in quantised_parts(parts)}
+    if name == 'none' or not libraries: return None
     from diffusers import PipelineQuantizationConfig
     return PipelineQuantizationConfig(quant_mapping={p: part_config(name, library, dtype)
-        for p,library in libraries.items()})
+        for p, library in libraries.items()})

@@ -19,24 +19,25 @@ HEADER_BYTES = 100_000_000 # that safetensors itself allows
 # %% ../../nbs/base/single_file.ipynb #33c2aa18
 def read_shapes(
     file:str|Path, # a .safetensors file
-) -> dict[str,tuple[str,list[int]]]: # name -> (type, shape), names without ComfyUI's prefix
+) -> dict[str, tuple[str, list[int]]]: # name -> (type, shape), names without ComfyUI's prefix
     "The list at the head of a file. Raises `BadInput` if it is cut short or of another kind."
     file = Path(file).expanduser()
     try:
         with open(file, 'rb') as f:
             length = int.from_bytes(f.read(8), 'little')
             header = load_json(f.read(length) if length < min(file.stat().st_size, HEADER_BYTES) else b'')
-        tensors = {name: t for name,t in header.items() if name!='__metadata__'}
+        tensors = {name: t for name, t in header.items() if name != '__metadata__'}
         size = 8 + length + max(t['data_offsets'][1] for t in tensors.values())
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f'{file}: no such file; give flux1-dev.safetensors or a diffusers folder') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
+    except OSError as e:
+        raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
     except (ValueError, AttributeError, KeyError, TypeError):
         raise BadInput(f'{file.name} is damaged, or no safetensors file; fetch it again, or give flux1-dev.safetensors or a diffusers '
             'folder') from None
-    if file.stat().st_size!=size:
+    if file.stat().st_size != size:
         raise BadInput(f'{file.name} is damaged: {file.stat().st_size:,} of its {size:,} bytes are there; fetch it again')
-    return {name.removeprefix('model.diffusion_model.'): (t['dtype'], t['shape']) for name,t in tensors.items()}
+    return {name.removeprefix('model.diffusion_model.'): (t['dtype'], t['shape']) for name, t in tensors.items()}
 
 # %% ../../nbs/base/single_file.ipynb #bf06d92b
 PUBLISHED = {'x_embedder': 'img_in', 'context_embedder': 'txt_in',
@@ -44,15 +45,15 @@ PUBLISHED = {'x_embedder': 'img_in', 'context_embedder': 'txt_in',
              'proj_out': 'final_layer.linear', 'transformer_blocks.0.attn.norm_q.weight': 'double_blocks.0.img_attn.norm.query_norm.scale'}
 
 def in_published_names(
-    shapes:dict[str,tuple[str,list[int]]], # from `read_shapes`
-) -> dict[str,tuple[str,list[int]]]: # the same list; what tells the model has the published name
+    shapes:dict[str, tuple[str, list[int]]], # from `read_shapes`
+) -> dict[str, tuple[str, list[int]]]: # the same list; what tells the model has the published name
     "Rename what diffusers calls otherwise."
     if 'x_embedder.weight' not in shapes: return shapes
     def name(key):
-        module,_,kind = key.rpartition('.')
+        module, _, kind = key.rpartition('.')
         return (PUBLISHED.get(key) or (f'{PUBLISHED[module]}.{kind}' if module in PUBLISHED
             else re.sub(r'^(single_)?transformer_blocks', lambda m: 'single_blocks' if m[1] else 'double_blocks', key)))
-    return {name(key): about for key,about in shapes.items()}
+    return {name(key): about for key, about in shapes.items()}
 
 # %% ../../nbs/base/single_file.ipynb #20433d97
 OTHER_FILES = {'distilled_guidance_layer': 'Chroma, which is told the noise level in another way',
@@ -67,7 +68,7 @@ def describe_other_file(
     shapes:dict, # from `read_shapes`
 ) -> str: # one line
     "What a file is that is no transformer of FLUX.1."
-    known = next((what for part,what in OTHER_FILES.items() if any(part in key.lower() for key in shapes)), '')
+    known = next((what for part, what in OTHER_FILES.items() if any(part in key.lower() for key in shapes)), '')
     return (f"{name} is {known or 'not the transformer of a FLUX.1 model'}{', not the transformer of FLUX.1' if known else ''}; give "
         "flux1-dev.safetensors, or a diffusers folder")
 
@@ -85,15 +86,16 @@ def transformer_config(
 ) -> dict: # config of `FluxTransformer2DModel`
     """The config that a file's shapes mean, under either naming. Raises `BadInput` for another model, and for
     weights that were rounded to 8 bits or fewer."""
-    shapes,name = in_published_names(read_shapes(file)),Path(file).name
+    shapes = in_published_names(read_shapes(file))
+    name = Path(file).name
     blocks = {kind: {int(m[1]) for key in shapes if (m := re.match(rf'{kind}_blocks\.(\d+)\.', key))}
-        for kind in ('double','single')}
+        for kind in ('double', 'single')}
     if not (blocks['double'] and blocks['single'] and all(key in shapes for key in NEEDED)):
         raise BadInput(describe_other_file(name, shapes))
-    if types := {t for t,_ in shapes.values()} - {'BF16','F16','F32'}:
+    if types := {t for t, _ in shapes.values()} - {'BF16', 'F16', 'F32'}:
         raise BadInput(f'{name} holds rounded weights ({", ".join(sorted(types))}); an adapter wants the file in bf16, of 23.8 GB')
-    (width,channels),joint,pooled = shapes[
-        'img_in.weight'][1],shapes['txt_in.weight'][1][1],shapes['vector_in.in_layer.weight'][1][1]
+    (width, channels), joint, pooled = shapes[
+        'img_in.weight'][1], shapes['txt_in.weight'][1][1], shapes['vector_in.in_layer.weight'][1][1]
     head, = shapes['double_blocks.0.img_attn.norm.query_norm.scale'][1]
     if head not in AXES:
         raise BadInput(f'{name} has heads of {head} numbers, and only its config tells how they are shared among rows and columns; give '
@@ -114,11 +116,12 @@ def load_as_it_is(
     "No name is converted. Raises `BadInput` for tensors that the model does not have, or that it lacks."
     from diffusers import FluxTransformer2DModel
     with torch.device('meta'):
-        model = FluxTransformer2DModel.from_config({k: v for k,v in config.items() if k!='_class_name'})
+        model = FluxTransformer2DModel.from_config({k: v for k, v in config.items() if k != '_class_name'})
     weights = {name.removeprefix('model.diffusion_model.'): tensor.to(dtype)
-        for name,tensor in load_file(Path(file).expanduser()).items()}
+        for name, tensor in load_file(Path(file).expanduser()).items()}
     try: model.load_state_dict(weights, assign=True)
-    except RuntimeError: raise BadInput(f'{Path(file).name} is not the whole transformer of a FLUX.1 model; fetch it again') from None
+    except RuntimeError:
+        raise BadInput(f'{Path(file).name} is not the whole transformer of a FLUX.1 model; fetch it again') from None
     return model.eval()
 
 # %% ../../nbs/base/single_file.ipynb #2d026666

@@ -28,9 +28,9 @@ def byte_tokenizer(
         model_max_length=max_length)
 
 # %% ../../nbs/base/tiny.ipynb #cd48dd70
-TINY_TEXTS = [f'a photo of {a} {m} {o} in the {p}, {b} background' for a in ('a large','a small','sks')
-    for m in ('brick','marble','wood','terrazzo')
-              for o in ('ball','cube','mug','texture swatch') for p in ('center','left','right') for b in ('green','gray')]
+TINY_TEXTS = [f'a photo of {a} {m} {o} in the {p}, {b} background' for a in ('a large', 'a small', 'sks')
+    for m in ('brick', 'marble', 'wood', 'terrazzo')
+              for o in ('ball', 'cube', 'mug', 'texture swatch') for p in ('center', 'left', 'right') for b in ('green', 'gray')]
 
 # %% ../../nbs/base/tiny.ipynb #27a2aff2
 def _tiny_text_encoders(eos:int, vocab_size:int, width:int):
@@ -54,12 +54,12 @@ def tiny_pipeline(
     tokenizer = byte_tokenizer(TINY_TEXTS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        clip,t5 = _tiny_text_encoders(tokenizer.eos_token_id, len(tokenizer), text_width)
+        clip, t5 = _tiny_text_encoders(tokenizer.eos_token_id, len(tokenizer), text_width)
         transformer = FluxTransformer2DModel(patch_size=1, in_channels=64, num_layers=1, num_single_layers=1,
             attention_head_dim=16, num_attention_heads=2,
-            joint_attention_dim=text_width, pooled_projection_dim=32, axes_dims_rope=(4,6,6),
+            joint_attention_dim=text_width, pooled_projection_dim=32, axes_dims_rope=(4, 6, 6),
             guidance_embeds=guidance_embeds)
-        vae = AutoencoderKL(block_out_channels=(4,4,4,4), down_block_types=('DownEncoderBlock2D',)*4,
+        vae = AutoencoderKL(block_out_channels=(4, 4, 4, 4), down_block_types=('DownEncoderBlock2D',)*4,
             up_block_types=('UpDecoderBlock2D',)*4,
             layers_per_block=1, latent_channels=16, norm_num_groups=2, scaling_factor=0.3611, shift_factor=0.1159,
             use_quant_conv=False, use_post_quant_conv=False)
@@ -88,15 +88,15 @@ def tiny_klein(
         text_encoder = _tiny_qwen(len(tokenizer), text_width)
         transformer = Flux2Transformer2DModel(in_channels=128, num_layers=1, num_single_layers=1, attention_head_dim=16,
             num_attention_heads=2,
-            joint_attention_dim=3*text_width, timestep_guidance_channels=32, axes_dims_rope=(4,4,4,4),
+            joint_attention_dim=3*text_width, timestep_guidance_channels=32, axes_dims_rope=(4, 4, 4, 4),
             guidance_embeds=False)
-        vae = AutoencoderKLFlux2(block_out_channels=(4,4,4,4), layers_per_block=1, norm_num_groups=2)
+        vae = AutoencoderKLFlux2(block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2)
         vae.bn.running_mean.normal_(std=.3), vae.bn.running_var.uniform_(.5, 2)
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     return Flux2KleinPipeline(scheduler, vae.eval(), text_encoder, tokenizer, transformer.eval(), is_distilled)
 
 # %% ../../nbs/base/tiny.ipynb #7e57ab02
-MAKERS:dict[str,Callable] = {
+MAKERS:dict[str, Callable] = {
     'flux.1-dev': partial(tiny_pipeline, guidance_embeds=True),
     'flux.1-schnell': partial(tiny_pipeline, text_width=4096, shifted=False),
     'micro-flux': tiny_pipeline,

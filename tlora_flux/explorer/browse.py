@@ -40,14 +40,14 @@ from .render import changes_html, in_order_of_interest, Renderer, plan_reworded,
 # %% ../../nbs/explorer/browse.ipynb #09a0e4e2
 class ViewState(anywidget.AnyWidget):
     "What is in view, and what its script shows. `redrawn` and `picked` count up when a picture or a pick has changed."
-    _esm,_css = ((files('tlora_flux')/f'explorer/view.{kind}').read_text(encoding='utf-8') for kind in ('js','css'))
-    prompt,image,column = (Int(0).tag(sync=True) for _ in range(3))
+    _esm, _css = ((files('tlora_flux')/f'explorer/view.{kind}').read_text(encoding='utf-8') for kind in ('js', 'css'))
+    prompt, image, column = (Int(0).tag(sync=True) for _ in range(3))
     strength = Float(1.).tag(sync=True)
-    heads,rows,seeds,strengths,bars = (List().tag(sync=True) for _ in range(5))
-    answer,because,marks,legend,lacking,said,kept = (Unicode().tag(sync=True) for _ in range(7))
+    heads, rows, seeds, strengths, bars = (List().tag(sync=True) for _ in range(5))
+    answer, because, marks, legend, lacking, said, kept = (Unicode().tag(sync=True) for _ in range(7))
     states = Unicode().tag(sync=True) # a letter a cell, see `LETTERS`
-    reasons,photo,arrive = Dict().tag(sync=True),Bool(False).tag(sync=True),Bool(False).tag(sync=True)
-    redrawn,picked = Int(0),Int(0)
+    reasons, photo, arrive = Dict().tag(sync=True), Bool(False).tag(sync=True), Bool(False).tag(sync=True)
+    redrawn, picked = Int(0), Int(0)
 
     @property
     def at(self): return self.prompt, self.image, self.column
@@ -55,11 +55,11 @@ class ViewState(anywidget.AnyWidget):
     def set(self, **values):
         "Change several things, then tell."
         with self.hold_trait_notifications(), self.hold_sync():
-            for name,value in values.items(): setattr(self, name, value)
+            for name, value in values.items(): setattr(self, name, value)
 
     def when_asked(self, what, act):
         "Call `act` with the rest of each message of that kind from the script."
-        self.on_msg(lambda _, said, buffers: act(**{k: v for k,v in said.items() if k!='ask'}) if said['ask']==what
+        self.on_msg(lambda _, said, buffers: act(**{k: v for k, v in said.items() if k != 'ask'}) if said['ask'] == what
             else None)
 
 # %% ../../nbs/explorer/browse.ipynb #f740936f
@@ -79,11 +79,12 @@ def letter_without_picture(
 # %% ../../nbs/explorer/browse.ipynb #44e314f0
 def first_letters(
     board:Board, # a grid
-) -> dict[At,str]: # every address, in the order of `ViewState.states`
+) -> dict[At, str]: # every address, in the order of `ViewState.states`
     "What can be said without opening a file."
     there = {file.name for file in board.folder.glob('*.png')}
-    lacks = {column: letter_without_picture(board, at) for column,at in {at[2]: at for at in board.cells}.items()}
-    def letter(at): return ' ' if at not in board.cells else 't' if board.cells[at].file in there else lacks[at[2]]
+    lacks = {column: letter_without_picture(board, at) for column, at in {at[2]: at for at in board.cells}.items()}
+    def letter(at):
+        return ' ' if at not in board.cells else 't' if board.cells[at].file in there else lacks[at[2]]
     return {at: letter(at) for at in product(range(len(board.prompts)), range(board.images), range(len(board.columns)))}
 
 # %% ../../nbs/explorer/browse.ipynb #8d033ab4
@@ -93,7 +94,7 @@ def letter_of(
 ) -> str: # one of `LETTERS`
     "What there is of a cell; its file is read, and its thumbnail made."
     what = cell_state(board, at)
-    return (letter_without_picture(board, at) if what=='missing'
+    return (letter_without_picture(board, at) if what == 'missing'
         else dict(ready='r', outdated='o', damaged='d', unplanned=' ')[what])
 
 # %% ../../nbs/explorer/browse.ipynb #a83ca07d
@@ -101,7 +102,7 @@ def head_of_column(
     column, # a `Column` of a grid
     pick:dict, # mark and note, from `read_picks`
     standing:list[str], # from `standing_of`
-) -> dict[str,object]:
+) -> dict[str, object]:
     "What stands above a column, for the script."
     short = column.label if column.label.startswith('beside ') else column_label(column)
     return dict(label=column.label, short=short, step=column.step, strength=None if column.is_base else column.strength,
@@ -113,8 +114,8 @@ def rows_of_board(
     picks:dict, # from `read_picks`
 ) -> list[dict]:
     "The prompts in the order in which they are shown, for the script; the first of each group has its heading."
-    return [dict(prompt=p, words=board.prompts[p], heading='' if n else heading, like=heading==LIKE_THE_PHOTO)
-            for heading,prompts in prompt_groups(board, picks).items() for n,p in enumerate(prompts)]
+    return [dict(prompt=p, words=board.prompts[p], heading='' if n else heading, like=heading == LIKE_THE_PHOTO)
+            for heading, prompts in prompt_groups(board, picks).items() for n, p in enumerate(prompts)]
 
 # %% ../../nbs/explorer/browse.ipynb #bbcc2ae2
 def judged_bars(
@@ -125,7 +126,7 @@ def judged_bars(
     "Likeness and obedience; of one adapter alone, at strength 1, since that is what was judged."
     measured = {str(c): measured_of(judgement, board.columns[c]) for c in columns}
     def bar(name, scale):
-        values = {c: found[name] for c,found in measured.items() if name in found}
+        values = {c: found[name] for c, found in measured.items() if name in found}
         return dict(name=name, words=SIGNALS[name], about=f'{name}, how {SIGNALS[name]}: {scale}', values=values,
             top=max([100., *(v[2] for v in values.values())]))
     bars = [bar('fidelity', '0% is the base model, 100% the photos themselves'),
@@ -138,28 +139,28 @@ def marks_in_words(
     kept:str, # the one in `chosen/`, in words; empty where there is none
 ) -> str:
     "What follows the answer: which are starred, rejected, kept."
-    def those(mark): return ', '.join(h['label'] for h in heads if h['mark']==mark)
+    def those(mark): return ', '.join(h['label'] for h in heads if h['mark'] == mark)
     marks = {'★ starred':those('star'), '✕ rejected':those('reject'), '✔ kept':kept}
-    return ' · '.join(f'{name}: {labels}' for name,labels in marks.items() if labels)
+    return ' · '.join(f'{name}: {labels}' for name, labels in marks.items() if labels)
 
 # %% ../../nbs/explorer/browse.ipynb #b638a565
 def learned_and_forgot(
     board:Board, # a grid
-    groups:dict[str,list[int]], # from `prompt_groups`
+    groups:dict[str, list[int]], # from `prompt_groups`
     image:int, # which of each prompt's images
     columns:list[int], # that are side by side
 ) -> list[dict]: # bars for the script: name, what it is, and per column [value, low, high]
     "How far the pictures are from the base model's, by group: an aid, not a verdict."
     def bar(name, prompts):
-        apart = {c: [d for p in prompts[:12] if (d := difference_from_base(board, (p,image,c))) is not None]
+        apart = {c: [d for p in prompts[:12] if (d := difference_from_base(board, (p, image, c))) is not None]
             for c in columns if not board.columns[c].is_base}
-        values = {str(c): [100*mean(found), None, None] for c,found in apart.items() if found}
+        values = {str(c): [100*mean(found), None, None] for c, found in apart.items() if found}
         about = f'% of full range by which pictures {name} differ from the base model: an aid, not a verdict'
-        kind = dict(name='learned', words='change where like the photo') if name==LIKE_THE_PHOTO.lower() else dict(
+        kind = dict(name='learned', words='change where like the photo') if name == LIKE_THE_PHOTO.lower() else dict(
             name='forgot', words='change elsewhere')
         return dict(kind, about=about, values=values, top=max((v[0] for v in values.values()), default=1.))
-    bars = [bar(LIKE_THE_PHOTO.lower() if heading==LIKE_THE_PHOTO else 'unlike the photo', prompts)
-        for heading,prompts in groups.items()]
+    bars = [bar(LIKE_THE_PHOTO.lower() if heading == LIKE_THE_PHOTO else 'unlike the photo', prompts)
+        for heading, prompts in groups.items()]
     return [o for o in bars if o['values']]
 
 # %% ../../nbs/explorer/browse.ipynb #46e329c6
@@ -170,14 +171,19 @@ AID = 'change from the base, %: an aid, not a verdict'
 class GridView:
     "Keeps what the script shows in step with the grid's folder, and answers what it asks for."
     def __init__(self, board:Board, look:ViewState, picks:Path): # `picks`: the folder where they are, and where the judge writes
-        self.board,self.look,self.picks,self.letters,self.lock = board,look,picks,first_letters(board),Lock()
-        self.places,seeds = [*self.letters],{at[:2]: cell.settings['seed'] for at,cell in board.cells.items()}
+        self.board = board
+        self.look = look
+        self.picks = picks
+        self.letters = first_letters(board)
+        self.lock = Lock()
+        self.places = [*self.letters]
+        seeds = {at[:2]: cell.settings['seed'] for at, cell in board.cells.items()}
         look.set(reasons=LETTERS, strengths=board.strengths, photo=(board.folder/'photo.jpg').is_file(),
-            seeds=[[seeds.get((p,i), i) for i in range(board.images)] for p in range(len(board.prompts))])
-        for what,act in (('thumbs', self.send_thumbnails), ('picture', self.send_picture), ('idle', self.compare)):
+            seeds=[[seeds.get((p, i), i) for i in range(board.images)] for p in range(len(board.prompts))])
+        for what, act in (('thumbs', self.send_thumbnails), ('picture', self.send_picture), ('idle', self.compare)):
             look.when_asked(what, act)
         look.observe(self.head, 'picked')
-        look.observe(self.tell, ['image','strength'])
+        look.observe(self.tell, ['image', 'strength'])
         self.head()
         self.tell()
 
@@ -192,18 +198,19 @@ class GridView:
 
     def shown(self):
         "The cells that are side by side."
-        return [(p,self.look.image,c) for p in range(len(self.board.prompts)) for c in self.columns()]
+        return [(p, self.look.image, c) for p in range(len(self.board.prompts)) for c in self.columns()]
 
 # %% ../../nbs/explorer/browse.ipynb #eda16fce
 @patch
 def head(self:GridView, _=None):
     "Tell what stands above the columns and beside the rows."
-    picks,columns = read_picks(self.picks)[0],self.board.columns
+    picks = read_picks(self.picks)[0]
+    columns = self.board.columns
     heads = [head_of_column(c, picks['columns'].get(pick_key(c), {}), standing)
-        for c,standing in zip(columns, standing_of(self.board, picks))]
+        for c, standing in zip(columns, standing_of(self.board, picks))]
     key = kept_key(self.board.run, picks) # of any grid of the run, so perhaps of no column of this one
     kept = {pick_key(c): c.label for c in columns}.get(key, f'step {key}') if key else ''
-    answer,because = answer_of(read_judgement(self.picks)[0])
+    answer, because = answer_of(read_judgement(self.picks)[0])
     self.look.set(heads=heads, rows=rows_of_board(self.board, picks), kept=kept, answer=answer, because=because,
         marks=marks_in_words(heads, kept))
 
@@ -212,7 +219,7 @@ def head(self:GridView, _=None):
 def tell(self:GridView, _=None):
     "Tell what there is of each cell, and in words what is lacking among those that are shown."
     lacks = Counter(self.letters[at] for at in self.shown() if self.letters[at] not in 'tr')
-    said = ', '.join(f'{count} {"cell" if count==1 else "cells"}: {LETTERS[letter]}' for letter,count in lacks.most_common())
+    said = ', '.join(f'{count} {"cell" if count==1 else "cells"}: {LETTERS[letter]}' for letter, count in lacks.most_common())
     self.look.set(states=''.join(self.letters.values()), lacking=said)
 
 # %% ../../nbs/explorer/browse.ipynb #35fe9eab
@@ -222,13 +229,14 @@ def send_thumbnails(self:GridView, cells:list):
     places = [self.places[k] for k in cells]
     self.look_again(places)
     pictures = [cell_thumbnail(self.board, at) if self.letters[at] in 'ro' else b'' for at in places]
-    self.look.send(dict(thumbs=[[k, about_cell(self.board, at)] for k,at in zip(cells, places)]), pictures)
+    self.look.send(dict(thumbs=[[k, about_cell(self.board, at)] for k, at in zip(cells, places)]), pictures)
 
 # %% ../../nbs/explorer/browse.ipynb #ca9976ec
 @patch
 def send_picture(self:GridView, cell:int|str, whole:bool):
     "Answer with a cell, or with the photo; no larger than a screen, unless the whole is wanted."
-    at,photo = self.look.at if cell=='photo' else self.places[cell],cell=='photo'
+    at = self.look.at if cell == 'photo' else self.places[cell]
+    photo = cell == 'photo'
     image = viewer_picture(self.board, at, 'photo' if photo else -1, edge=1., side=10**6 if whole else 1024)
     self.look.send(dict(picture=cell, whole=whole, about='' if photo else about_cell(self.board, at)),
         [jpeg_bytes(image)])
@@ -245,16 +253,18 @@ def compare(self:GridView):
 class Picks:
     "Star, reject and note for the checkpoint in view, the group of its prompt, and which one is kept."
     def __init__(self, board:Board, look:ViewState, folder:Path):
-        self.board,self.look,self.folder = board,look,folder
+        self.board, self.look, self.folder = board, look, folder
         acts = dict(mark=self.mark, note=self.note, like=self.like, keep=lambda _: self.keep())
         look.when_asked('act', lambda what, value=None: acts[what](value))
 
     @property
     def column(self): return self.board.columns[self.look.column]
 
-    def mark(self, mark:str): self.write('columns', pick_key(self.column), dict(mark=mark)) # one of `MARKS`
+    def mark(self, mark:str):
+        self.write('columns', pick_key(self.column), dict(mark=mark)) # one of `MARKS`
     def note(self, words:str): self.write('columns', pick_key(self.column), dict(note=words))
-    def like(self, like:bool): self.write('prompts', self.board.prompts[self.look.prompt], 'like' if like else 'unlike')
+    def like(self, like:bool):
+        self.write('prompts', self.board.prompts[self.look.prompt], 'like' if like else 'unlike')
 
     def write(self, *pick):
         try: self.look.said = change_pick(self.folder, *pick)
@@ -263,8 +273,10 @@ class Picks:
 
     def keep(self):
         "Copy the checkpoint in view to `chosen/`, and say how it is used."
-        try: self.look.said = f'Kept {self.column.label}, copied to chosen/. To use it:\n{keep_column(self.board, self.look.column)}'
-        except (BadInput, OSError) as e: self.look.said = f'not kept: {getattr(e, "strerror", None) or e}'
+        try:
+            self.look.said = f'Kept {self.column.label}, copied to chosen/. To use it:\n{keep_column(self.board, self.look.column)}'
+        except (BadInput, OSError) as e:
+            self.look.said = f'not kept: {getattr(e, "strerror", None) or e}'
         else: self.look.picked += 1
 
 # %% ../../nbs/explorer/browse.ipynb #db106fce
@@ -280,10 +292,12 @@ CSS = """<style>
 class SaveBar:
     "Take the grid along as a sheet or a page."
     def __init__(self, board:Board):
-        self.board,self.said = board,W.HTML().add_class('tlx-text')
+        self.board = board
+        self.said = W.HTML().add_class('tlx-text')
         buttons = [W.Button(description=words, layout=W.Layout(width='auto'))
-            for words in ('Save contact sheet','Save HTML page')]
-        for button,act in zip(buttons, (self.sheet, self.page)): button.on_click(lambda _, act=act: act())
+            for words in ('Save contact sheet', 'Save HTML page')]
+        for button, act in zip(buttons, (self.sheet, self.page)):
+            button.on_click(lambda _, act=act: act())
         self.box = W.HBox([*buttons, self.said], layout=W.Layout(flex_flow='row wrap'))
 
     def sheet(self):
@@ -295,20 +309,24 @@ class SaveBar:
     def save(self, name, data):
         try: file = atomic_write(self.board.folder/name, lambda part: part.write_bytes(data))
         except OSError as e: self.said.value = f'not saved: {e.strerror}'
-        else: self.said.value = f'{escape(portable_path(str(file)))}, {len(data)/1e6:.1f} MB, needs nothing else'
+        else:
+            self.said.value = f'{escape(portable_path(str(file)))}, {len(data)/1e6:.1f} MB, needs nothing else'
 
 # %% ../../nbs/explorer/browse.ipynb #50eaa564
 class RunView:
     "Loss curve and live ranks, the step in view marked; nothing where the run's log is not here."
     def __init__(self, board:Board, look:ViewState):
-        self.board,self.look,self.curve = board,look,curve_of(board.run)
+        self.board = board
+        self.look = look
+        self.curve = curve_of(board.run)
         self.image = W.Image(format='jpeg', layout=W.Layout(width='100%', max_width='600px', margin='0'))
         self.box = W.VBox([self.image] if self.curve else []).add_class('tlx-curve')
         if self.curve:
             self.show()
             look.observe(self.show, 'column')
 
-    def show(self, _=None): self.image.value = jpeg_bytes(self.curve.marked(self.board.columns[self.look.column].step))
+    def show(self, _=None):
+        self.image.value = jpeg_bytes(self.curve.marked(self.board.columns[self.look.column].step))
 
 # %% ../../nbs/explorer/browse.ipynb #d8fcdfe8
 def count_to_render(
@@ -324,7 +342,7 @@ def count_to_render(
 def usual_seconds(
     grid:GridView, # with pictures
     drawn:list[At], # the last of them that were drawn; a dozen is read, for all would take longer than a person waits
-) -> tuple[float|None,bool]: # None where no picture says it; whether they were drawn alone, as it is done here
+) -> tuple[float|None, bool]: # None where no picture says it; whether they were drawn alone, as it is done here
     "How long a picture takes. One of a batch is a part of its batch's time, and takes longer alone."
     some = replace(grid.board, cells={at: grid.board.cells[at] for at in drawn[-12:]})
     alone = seconds_per_cell(some, alone=True)
@@ -334,52 +352,56 @@ def usual_seconds(
 class RenderBar:
     "Render what is missing: in the part of the grid that is shown, or everywhere with one load of the base; progress, time left, Cancel."
     def __init__(self, grid:GridView, offload:str='none'):
-        self.grid,self.look,self.renderer,self.drawn = grid,grid.look,Renderer(grid.board, self.tell, offload),0
-        self.go,self.everywhere,self.halt = (W.Button(description=words, layout=W.Layout(width='auto'))
-            for words in ('','','Cancel'))
-        self.bar,self.said = W.FloatProgress(max=1., layout=W.Layout(width='220px')),W.HTML().add_class('tlx-text')
+        self.grid, self.look, self.renderer, self.drawn = grid, grid.look, Renderer(grid.board, self.tell, offload), 0
+        self.go, self.everywhere, self.halt = (W.Button(description=words, layout=W.Layout(width='auto'))
+            for words in ('', '', 'Cancel'))
+        self.bar = W.FloatProgress(max=1., layout=W.Layout(width='220px'))
+        self.said = W.HTML().add_class('tlx-text')
         self.box = W.HBox([self.go, self.everywhere, self.bar, self.halt, self.said],
             layout=W.Layout(flex_flow='row wrap', align_items='center'))
-        self.each,self.sure = usual_seconds(grid, [at for at,letter in grid.letters.items() if letter in 'tr'])
+        self.each, self.sure = usual_seconds(grid, [at for at, letter in grid.letters.items() if letter in 'tr'])
         self.go.on_click(lambda _: self.start(self.here()))
         self.everywhere.on_click(lambda _: self.start(self.all()))
         self.halt.on_click(lambda _: (self.renderer.cancel(), self.tell()))
         self.follow()
-        self.look.observe(self.follow, ['image','strength','states'])
+        self.look.observe(self.follow, ['image', 'strength', 'states'])
 
     def all(self):
-        lacks = [at for at,letter in self.grid.letters.items() if letter in '.do']
+        lacks = [at for at, letter in self.grid.letters.items() if letter in '.do']
         # a column's cells need the same files
-        can = {column: can_be_rendered(self.grid.board, at) for column,at in {at[2]: at for at in lacks}.items()}
+        can = {column: can_be_rendered(self.grid.board, at) for column, at in {at[2]: at for at in lacks}.items()}
         return [at for at in lacks if can[at[2]]]
 
     def here(self):
         columns = self.grid.columns()
-        return [at for at in self.all() if at[1]==self.look.image and at[2] in columns]
+        return [at for at in self.all() if at[1] == self.look.image and at[2] in columns]
 
 # %% ../../nbs/explorer/browse.ipynb #1f958fc7
 @patch
 def follow(self:RenderBar, _=None):
     "Say what there is to do; nothing stands there that cannot be pressed."
-    here,everywhere,running = len(self.here()),len(self.all()),self.renderer.running
+    here = len(self.here())
+    everywhere = len(self.all())
+    running = self.renderer.running
     self.go.description = f'Render missing ({count_to_render(here, self.each, self.sure)})'
     self.everywhere.description = f'All seeds and strengths ({count_to_render(everywhere, self.each, self.sure)})'
     self.go.button_style = 'primary'
-    shown = ((self.go, here and not running), (self.everywhere, everywhere>here and not running), (self.bar, running),
+    shown = ((self.go, here and not running), (self.everywhere, everywhere > here and not running), (self.bar, running),
         (self.halt, running))
-    for widget,on in shown: widget.layout.display = None if on else 'none'
+    for widget, on in shown: widget.layout.display = None if on else 'none'
 
 # %% ../../nbs/explorer/browse.ipynb #286a58c2
 @patch
 def tell(self:RenderBar):
     "Called from the renderer's thread."
     r = self.renderer
-    self.bar.value,self.said.value = r.step/r.steps,escape(r.said)
+    self.bar.value = r.step/r.steps
+    self.said.value = escape(r.said)
     if new := r.drawn[self.drawn:]:
         self.drawn += len(new)
         self.grid.look_again(new)
     if not r.running:
-        if r.drawn: self.each,self.sure = usual_seconds(self.grid, r.drawn)
+        if r.drawn: self.each, self.sure = usual_seconds(self.grid, r.drawn)
         self.follow()
 
 # %% ../../nbs/explorer/browse.ipynb #bdb1bc87
@@ -387,7 +409,7 @@ def tell(self:RenderBar):
 def start(self:RenderBar, wanted:list):
     "Begin with the column in view, unless somebody else has rendered them meanwhile."
     self.grid.look_again(wanted)
-    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at]!='r'],
+    wanted = in_order_of_interest(self.grid.board, [at for at in wanted if self.grid.letters[at] != 'r'],
         self.look.column)
     if not wanted: return
     self.drawn = 0
@@ -398,8 +420,8 @@ def start(self:RenderBar, wanted:list):
 # %% ../../nbs/explorer/browse.ipynb #ca0f593f
 class PromptEditor:
     "Edit the prompts of a grid; `opened` is given the board of the new grid."
-    def __init__(self, board:Board, opened:Callable[[Board],object]):
-        self.board,self.opened,self.before = board,opened,prompt_lines(board)
+    def __init__(self, board:Board, opened:Callable[[Board], object]):
+        self.board, self.opened, self.before = board, opened, prompt_lines(board)
         wide = W.Layout(width='98%')
         self.lines = W.Textarea('\n'.join(self.before),
             layout=W.Layout(width='98%', height=f'{min(22*len(self.before) + 40, 600)}px'))
@@ -407,7 +429,7 @@ class PromptEditor:
         self.strip = W.Button(description='Take out', layout=W.Layout(width='auto'))
         self.file = W.Text(value=self.free_name(), description='save as')
         self.save = W.Button(description='Save and open as a new grid', layout=W.Layout(width='auto'))
-        self.change,self.said = W.HTML(layout=wide).add_class('tlx-text'),W.HTML().add_class('tlx-text')
+        self.change, self.said = W.HTML(layout=wide).add_class('tlx-text'), W.HTML().add_class('tlx-text')
         self.box = W.VBox([self.lines, W.HBox([self.phrase, self.strip], layout=W.Layout(flex_flow='row wrap')),
             self.change,
                            W.HBox([self.file, self.save], layout=W.Layout(flex_flow='row wrap')), self.said])
@@ -421,12 +443,14 @@ class PromptEditor:
     def free_name(self): return portable_path(str(next(f for n in range(2, 1000)
             if not (f := (self.board.run or self.board.folder)/f'prompts-{n}.txt').exists())))
     def take_out(self, _): self.lines.value = '\n'.join(strip_phrase(self.now(), self.phrase.value))
-    def preview(self, _=None): self.change.value = changes_html(self.before, self.now()) or 'no change yet'
+    def preview(self, _=None):
+        self.change.value = changes_html(self.before, self.now()) or 'no change yet'
 
     def open(self, _):
         self.said.value = 'planning the new grid'
         try: self.opened(plan_reworded(self.board, self.now(), Path(self.file.value).expanduser()))
-        except (ValueError, OSError) as e: self.said.value = escape(str(e)) # a name may hold what no file system takes
+        except (ValueError, OSError) as e:
+            self.said.value = escape(str(e)) # a name may hold what no file system takes
 
 # %% ../../nbs/explorer/browse.ipynb #9cb47f78
 def with_still_picture(
@@ -441,7 +465,8 @@ def with_still_picture(
 class StillSheet:
     "The output below the widget, for who opens the notebook without its kernel: hidden as long as `rule` is on the page."
     def __init__(self):
-        self.name,self.shown = f'tlx-still-{uuid4().hex[:8]}',''
+        self.name = f'tlx-still-{uuid4().hex[:8]}'
+        self.shown = ''
         self.rule = W.HTML(f'<style>.{self.name}{{display:none}}</style>').add_class(f'{self.name}-not')
 
     def html(self):
@@ -454,7 +479,7 @@ class StillSheet:
 
     def change(self, jpeg:bytes):
         shown = f'<img alt="contact sheet" src="{data_url(jpeg)}">'
-        if shown==self.shown: return
+        if shown == self.shown: return
         self.shown = shown
         update_display(self.html(), display_id=self.name)
 
@@ -465,46 +490,54 @@ def small_board(
 ) -> Board: # one seed, one strength, the first prompts
     "The part of a grid that its still sheet shows."
     columns = grid.columns()
-    prompts,kept = range(max(1, cells//len(columns))),{}
-    for p,c in product(prompts, columns):
-        if cell := grid.board.cells.get((p,grid.look.image,c)): kept[p,0,columns.index(c)] = cell
+    prompts = range(max(1, cells//len(columns)))
+    kept = {}
+    for p, c in product(prompts, columns):
+        if cell := grid.board.cells.get((p, grid.look.image, c)):
+            kept[p, 0, columns.index(c)] = cell
     return replace(grid.board, columns=[grid.board.columns[c] for c in columns], cells=kept)
 
 # %% ../../nbs/explorer/browse.ipynb #9c21fdd1
 class PlainView:
     "One picture at a time and the buttons that matter, without a script."
     def __init__(self, board:Board, look:ViewState, picks:Picks):
-        self.board,self.look,wide,narrow = board,look,W.Layout(width='98%', max_width='600px'),W.Layout(width='auto')
+        self.board = board
+        self.look = look
+        wide = W.Layout(width='98%', max_width='600px')
+        narrow = W.Layout(width='auto')
         self.prompt = W.Dropdown(options=number_label(board), layout=wide)
-        self.column = W.Dropdown(options=[(c.label, n) for n,c in enumerate(board.columns)], layout=wide)
-        self.image,self.said = W.Image(format='jpeg', layout=wide),W.HTML().add_class('tlx-text')
-        buttons = [W.Button(description=words, layout=narrow) for words in ('★ star','✕ reject','Keep')]
-        for button,act in zip(buttons, (lambda _: picks.mark('star'), lambda _: picks.mark('reject'),
+        self.column = W.Dropdown(options=[(c.label, n) for n, c in enumerate(board.columns)], layout=wide)
+        self.image = W.Image(format='jpeg', layout=wide)
+        self.said = W.HTML().add_class('tlx-text')
+        buttons = [W.Button(description=words, layout=narrow) for words in ('★ star', '✕ reject', 'Keep')]
+        for button, act in zip(buttons, (lambda _: picks.mark('star'), lambda _: picks.mark('reject'),
                 lambda _: picks.keep())): button.on_click(act)
         lacks = W.HTML('This JupyterLab lacks <code>anywidget</code>, so here are plain widgets: <code>pip install anywidget</code> '
             'where it runs, and reload the page.'
             f'<br><b>{escape(look.answer)}</b>: {escape(look.because)}')
         self.box = W.VBox([lacks, self.prompt, self.column, self.image, W.HBox(buttons),
             self.said]).add_class('tlx-plain')
-        for name in ('prompt','column'): W.link((look, name), (getattr(self, name), 'value'))
+        for name in ('prompt', 'column'): W.link((look, name), (getattr(self, name), 'value'))
         look.when_asked('hello', self.leave)
-        look.observe(self.show, ['prompt','image','column','said'])
+        look.observe(self.show, ['prompt', 'image', 'column', 'said'])
         self.show()
 
     def show(self, _=None):
-        self.image.value,self.said.value = jpeg_bytes(viewer_picture(self.board,
-            self.look.at)),f'<pre>{escape(self.look.said)}</pre>'
+        self.image.value, self.said.value = jpeg_bytes(viewer_picture(self.board,
+            self.look.at)), f'<pre>{escape(self.look.said)}</pre>'
 
     def leave(self):
-        self.look.unobserve(self.show, ['prompt','image','column','said'])
+        self.look.unobserve(self.show, ['prompt', 'image', 'column', 'said'])
         self.box.layout.display = 'none'
 
 # %% ../../nbs/explorer/browse.ipynb #94f4adce
 class GridChoice:
     """The grids of a run, and, where it has newer checkpoints than this one, a grid that is to be planned with them
     all; `opened` is given the board."""
-    def __init__(self, board:Board, opened:Callable[[Board],object]):
-        self.board,self.opened,here = board,opened,board.folder.resolve()
+    def __init__(self, board:Board, opened:Callable[[Board], object]):
+        self.board = board
+        self.opened = opened
+        here = board.folder.resolve()
         grids = dict.fromkeys([here, *(find_grids(board.run) if board.run else [])])
         newer = [('this one again, with every checkpoint of the run',
             None)]*bool(adapters_of(board.run).keys() - board.steps)
@@ -512,13 +545,15 @@ class GridChoice:
             layout=W.Layout(width='auto', max_width='420px'))
         self.said = W.HTML().add_class('tlx-text')
         # one is no choice
-        self.box = W.HBox([self.choice, self.said] if len(self.choice.options)>1 else [],
+        self.box = W.HBox([self.choice, self.said] if len(self.choice.options) > 1 else [],
             layout=W.Layout(flex_flow='row wrap'))
         self.choice.observe(self.change, 'value')
 
     def change(self, change):
-        folder,self.said.value = change['new'],'opening'
-        try: self.opened(board_of(folder, self.board.run) if folder else with_every_checkpoint(self.board))
+        folder = change['new']
+        self.said.value = 'opening'
+        try:
+            self.opened(board_of(folder, self.board.run) if folder else with_every_checkpoint(self.board))
         except (BadInput, OSError) as e: self.said.value = escape(str(e))
 
 # %% ../../nbs/explorer/browse.ipynb #3a1a2a4d
@@ -531,8 +566,8 @@ def close_older_explorer(
     """One explorer a grid, and one grid an explorer: an earlier one on this grid says that it is closed, and what
     either was rendering is cancelled."""
     said = ''
-    for key,other in [*EXPLORERS.items()]:
-        if key!=folder and other is not explorer: continue
+    for key, other in [*EXPLORERS.items()]:
+        if key != folder and other is not explorer: continue
         renderer = EXPLORERS.pop(key).rendering.renderer
         if renderer.running:
             said = f'the rendering that was going on was cancelled; {renderer.done} of {renderer.total} cells are finished and kept'
@@ -546,8 +581,9 @@ def first_column(
     grid:GridView, # that is opened
 ) -> int:
     "The column to begin with: recommended, kept or starred, and where nobody has said anything the last."
-    heads = [(head,c) for c in grid.columns() if (head := grid.look.heads[c])]
-    return next((c for what in ('best','kept','mark') for head,c in heads if head[what] not in (False,'','reject')),
+    heads = [(head, c) for c in grid.columns() if (head := grid.look.heads[c])]
+    return next((c for what in ('best', 'kept', 'mark') for head, c in heads
+        if head[what] not in (False, '', 'reject')),
         heads[-1][1])
 
 # %% ../../nbs/explorer/browse.ipynb #1bd5a8b7
@@ -564,27 +600,29 @@ def top_html(
 class Explorer:
     "A board and all its controls. `box` is the widget, `board` and `look` the model, and each part has its name."
     def __init__(self, board:Board, offload:str='none'):
-        self.box,self.offload,self.still = W.VBox().add_class('tlx-explorer'),offload,StillSheet()
+        self.box = W.VBox().add_class('tlx-explorer')
+        self.offload = offload
+        self.still = StillSheet()
         self.open(board)
 
     def open(self, board):
         "Show a board: this one, another of its run, or the one of edited prompts."
         closed = close_older_explorer(self, board.folder.resolve())
         said = read_picks(board.home)[1] or read_judgement(board.home)[1] or closed # before anything else reads, and puts aside
-        self.board,self.look = board,ViewState(strength=board.strengths[-1], arrive=bool(self.box.children))
-        self.grid,self.picks,self.run_view = GridView(board, self.look, board.home),Picks(board, self.look,
-            board.home),RunView(board, self.look)
+        self.board, self.look = board, ViewState(strength=board.strengths[-1], arrive=bool(self.box.children))
+        self.grid, self.picks, self.run_view = GridView(board, self.look, board.home), Picks(board, self.look,
+            board.home), RunView(board, self.look)
         self.look.set(column=first_column(self.grid), said=said)
-        self.rendering,self.saving,self.plain = RenderBar(self.grid, self.offload),SaveBar(board),PlainView(board,
+        self.rendering, self.saving, self.plain = RenderBar(self.grid, self.offload), SaveBar(board), PlainView(board,
             self.look, self.picks)
-        self.editor,self.grids = PromptEditor(board, self.open),GridChoice(board, self.open)
+        self.editor, self.grids = PromptEditor(board, self.open), GridChoice(board, self.open)
         self.look.when_asked('idle', self.keep_still)
         more = [(self.editor.box, 'Edit the prompts'),
             *[(self.run_view.box, 'Loss and live ranks')]*bool(self.run_view.curve)]
         top = W.HBox([W.HTML(CSS + top_html(board)).add_class('tlx-photos').add_class('tlx-top'), self.grids.box],
             layout=W.Layout(flex_flow='row wrap', justify_content='space-between', align_items='center'))
         self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, self.saving.box,
-            W.Accordion([box for box,_ in more], titles=[words for _,words in more])]
+            W.Accordion([box for box, _ in more], titles=[words for _, words in more])]
         EXPLORERS[board.folder.resolve()] = self
 
 # %% ../../nbs/explorer/browse.ipynb #12e1edb2
@@ -604,7 +642,8 @@ def keep_still(self:Explorer):
 @patch
 def _ipython_display_(self:Explorer):
     "Two outputs for a person, one picture for nobody."
-    if not somebody_looks(): return display(with_still_picture(self.box, self.sheet(self.board)), raw=True)
+    if not somebody_looks():
+        return display(with_still_picture(self.box, self.sheet(self.board)), raw=True)
     display(self.box)
     self.still.display()
 

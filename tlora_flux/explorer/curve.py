@@ -22,9 +22,12 @@ def running_mean(
     half:float=15., # steps back in which a value loses half its weight
 ) -> list[float]: # running mean of those so far
     "Exponential running mean without the bias of its start."
-    keep,total,weight,out = .5**(1/half),0.,0.,[]
+    keep = .5**(1/half)
+    total = 0.
+    weight = 0.
+    out = []
     for v in values:
-        if isfinite(v): total,weight = keep*total + v,keep*weight + 1
+        if isfinite(v): total, weight = keep*total + v, keep*weight + 1
         out.append(total/weight if weight else nan)
     return out
 
@@ -45,11 +48,11 @@ class Curve:
         out = self.image.copy()
         if step is None: return out
         pen = ImageDraw.Draw(out)
-        pen.line((*self.loss_at(step, 0), *self.loss_at(step, 1)), (214,39,40), 2)
+        pen.line((*self.loss_at(step, 0), *self.loss_at(step, 1)), (214, 39, 40), 2)
         for r in self.log:
-            if step - window<r['step']<=step:
-                x,y = self.rank_at(r['sigma'], r['live_rank'])
-                pen.ellipse((x - 4, y - 4, x + 4, y + 4), (214,39,40))
+            if step - window < r['step'] <= step:
+                x, y = self.rank_at(r['sigma'], r['live_rank'])
+                pen.ellipse((x - 4, y - 4, x + 4, y + 4), (214, 39, 40))
         return out
 
 # %% ../../nbs/explorer/curve.ipynb #ec10e73d
@@ -59,22 +62,28 @@ def plot_run(
     log:list[dict], # from `read_log`, at least one record
 ) -> Curve:
     "Loss over steps, and live rank over the noise level; of a long log every few steps, for there are 600 pixels."
-    means,every = running_mean([r['loss'] for r in log]),-(-len(log)//POINTS)
-    shown,means,figure = log[::every],means[::every],Figure(figsize=(6,2.3), dpi=100)
-    steps,losses = [r['step'] for r in shown],[r['loss'] for r in shown]
-    canvas,(left,right) = FigureCanvasAgg(figure),figure.subplots(1, 2, width_ratios=(1.4,1))
+    means = running_mean([r['loss'] for r in log])
+    every = -(-len(log)//POINTS)
+    shown = log[::every]
+    means = means[::every]
+    figure = Figure(figsize=(6, 2.3), dpi=100)
+    steps, losses = [r['step'] for r in shown], [r['loss'] for r in shown]
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     figure.subplots_adjust(left=.09, right=.985, bottom=.21, top=.97, wspace=.26) # a layout engine would take longer than the plot
     left.plot(steps, losses, '.', ms=2, color='0.75')
     left.plot(steps, means, lw=1.5)
     left.set(xlabel='step', ylabel='loss', ylim=(0, 1.05*max(filter(isfinite, losses), default=1)),
         xlim=(0, 1.02*log[-1]['step'] + 1))
     right.plot([r['sigma'] for r in shown], [r['live_rank'] for r in shown], '.', ms=3, color='C0')
-    right.set(xlim=(1.02,-.02), ylim=(0,None), xlabel='sigma, from noise to picture', ylabel='live rank')
+    right.set(xlim=(1.02, -.02), ylim=(0, None), xlabel='sigma, from noise to picture', ylabel='live rank')
     canvas.draw()
-    image,top = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB'),left.get_ylim()[1]
-    def place(axes, x, y): return float((p := axes.transData.transform((x,y)))[0]), image.height - float(p[1])
-    return Curve(image, log, lambda step,share: place(left, step, share*top),
-        lambda sigma,rank: place(right, sigma, rank))
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
+    top = left.get_ylim()[1]
+    def place(axes, x, y):
+        return float((p := axes.transData.transform((x, y)))[0]), image.height - float(p[1])
+    return Curve(image, log, lambda step, share: place(left, step, share*top),
+        lambda sigma, rank: place(right, sigma, rank))
 
 # %% ../../nbs/explorer/curve.ipynb #a426aecc
 def curve_of(

@@ -44,9 +44,9 @@ class Progress:
         loss = mean(r['loss'] for r in self.log[-20:])
         what = f"step {self.step} of {self.last}, loss {loss:.3f}, last live rank {self.log[-1]['live_rank']:.0f}"
         if self.done: return f'{what}; finished'
-        if self.idle>30 + 10*self.log[-1]['seconds']:
+        if self.idle > 30 + 10*self.log[-1]['seconds']:
             return f'{what}; nothing new for {duration_in_words(self.idle)}: it was stopped, or waits for something'
-        if self.step>=self.last: return f'{what}; drawing the last pictures'
+        if self.step >= self.last: return f'{what}; drawing the last pictures'
         return f'{what}; {duration_in_words(self.left)} left'
 
 # %% ../../nbs/explorer/live.ipynb #8b5ca7c8
@@ -56,7 +56,7 @@ def has_result(
 ) -> bool:
     """Whether a run's adapter is there: it is written when the pictures of the last step are drawn. One from before
     the run went on is of an earlier step."""
-    try: return read_header(run/WEIGHTS).get('step', 0)>=step
+    try: return read_header(run/WEIGHTS).get('step', 0) >= step
     except BadInput: return False
 
 # %% ../../nbs/explorer/live.ipynb #cb041799
@@ -66,13 +66,15 @@ def progress_of(
 ) -> Progress:
     "Read how far a run is. Raises `BadInput` for a folder without a run."
     trained = trained_config(run)
-    if trained is None: raise BadInput(f'{run} holds no config.yaml; give the output_dir of a run, once it has begun')
-    log,last = (log or RunLog(run)).read(),trained.max_train_steps
+    if trained is None:
+        raise BadInput(f'{run} holds no config.yaml; give the output_dir of a run, once it has begun')
+    log = (log or RunLog(run)).read()
+    last = trained.max_train_steps
     if not log: return Progress(log, last, None, 0., False)
     pace = mean(r['seconds'] for r in log[-20:])
     heard = max(f.stat().st_mtime for f in (run/'log.jsonl', *run.glob('validation/*.png')))
     step = log[-1]['step']
-    done = has_result(run, min(step, last)) and (step>=last or bool(why_ended(run, step)))
+    done = has_result(run, min(step, last)) and (step >= last or bool(why_ended(run, step)))
     return Progress(log, last, pace*(last - step), time.time() - heard, done)
 
 # %% ../../nbs/explorer/live.ipynb #81602b5f
@@ -84,7 +86,7 @@ def newest_grid(
     return next((board for board in boards if any(board.folder.glob('*.png'))), None)
 
 # %% ../../nbs/explorer/live.ipynb #9184e992
-ROWS,COLUMNS,SIDE = 12,8,112 # pictures down and across at most, and pixels of each
+ROWS, COLUMNS, SIDE = 12, 8, 112 # pictures down and across at most, and pixels of each
 
 # %% ../../nbs/explorer/live.ipynb #dd8de05b
 @lru_cache(1024)
@@ -93,7 +95,7 @@ def small_picture(
 ) -> str: # stands in HTML for an address
     "A thumbnail made smaller still: the whole view is sent again whenever a picture comes."
     image = Image.open(io.BytesIO(jpeg))
-    return data_url(jpeg_bytes(ImageOps.contain(image, (SIDE,SIDE)) if max(image.size)>SIDE else image, 75))
+    return data_url(jpeg_bytes(ImageOps.contain(image, (SIDE, SIDE)) if max(image.size) > SIDE else image, 75))
 
 # %% ../../nbs/explorer/live.ipynb #0328e3df
 def grid_html(
@@ -101,7 +103,7 @@ def grid_html(
 ) -> str: # HTML
     "Prompts down, the base and the latest checkpoints across."
     columns = sorted({0, *range(len(board.columns))[-COLUMNS + 1:]})
-    rows = {at[:2]: c.settings for at,c in board.cells.items()}
+    rows = {at[:2]: c.settings for at, c in board.cells.items()}
     def cell(at):
         if not is_shown(board, at): return f'<td style="width:{SIDE}px;text-align:center">·</td>'
         about = escape(about_cell(board, at))
@@ -116,7 +118,7 @@ def grid_html(
         return f'<tr><td style="text-align:left;vertical-align:top">{words}</td>{pictures}</tr>'
     heads = ''.join(f'<th style="text-align:left">{escape(board.columns[c].label)}</th>' for c in columns)
     lines = [line(*o) for o in [*rows.items()][:ROWS]]
-    more = f'<p>and {len(rows) - ROWS} more rows</p>' if len(rows)>ROWS else ''
+    more = f'<p>and {len(rows) - ROWS} more rows</p>' if len(rows) > ROWS else ''
     return f'<table style="margin:0"><tr><th></th>{heads}</tr>{"".join(lines)}</table>{more}'
 
 # %% ../../nbs/explorer/live.ipynb #35fc00d9
@@ -131,11 +133,17 @@ def curve_picture(
 class Watcher:
     "A live view of a run's folder: one line, one bar, and its pictures."
     def __init__(self, run:Path, seconds:float=2., before:str=''): # run folder; between looks; what to say until the run begins
-        self.run,self.seconds,self.before = run,seconds,before or f'waiting: no run has begun in {run} yet'
-        self.told,self.html,self.handle,self.stopped,self.log = '','',None,False,RunLog(run)
+        self.run = run
+        self.seconds = seconds
+        self.before = before or f'waiting: no run has begun in {run} yet'
+        self.told = ''
+        self.html = ''
+        self.handle = None
+        self.stopped = False
+        self.log = RunLog(run)
 
     def view(self, now:Progress|None, words:str): # HTML
-        share,pictures = (now.step/now.last,newest_grid(self.run)) if now else (0,None)
+        share, pictures = (now.step/now.last, newest_grid(self.run)) if now else (0, None)
         bar = f'<progress style="width:100%;display:block" max="1" value="{share:.4f}" aria-label="steps done"></progress>'
         line = f'<div role="status">{escape(words)}{"<br>" + escape(self.told) if self.told else ""}</div>'
         curve = (f'<img alt="loss and live ranks" src="{data_url(jpeg_bytes(curve_picture(now.log), 80))}">'
@@ -148,10 +156,12 @@ class Watcher:
     def refresh(self, words:str=''): # in place of how far it is
         "Read the folder and show what is new; a folder that is moved may come back, and a file that is being copied is whole in a while."
         try: now = progress_of(self.run, self.log) if (self.run/'config.yaml').is_file() else None
-        except (BadInput, OSError) as e: now,words = None,str(e)
+        except (BadInput, OSError) as e:
+            now = None
+            words = str(e)
         try: html = self.view(now, words or (now.words() if now else self.before))
         except (BadInput, OSError): return now
-        if self.handle and html!=self.html: self.handle.update(HTML(html))
+        if self.handle and html != self.html: self.handle.update(HTML(html))
         self.html = html
         return now
 
@@ -175,7 +185,7 @@ def show(self:Watcher):
 @patch
 def end(self:Watcher, how:str=''): # what happened; empty where it came to its end
     "Show how far the run came, for good."
-    self.stopped,self.told,now = True,'',progress_of(self.run) if (self.run/'config.yaml').is_file() else None
+    self.stopped, self.told, now = True, '', progress_of(self.run) if (self.run/'config.yaml').is_file() else None
     self.refresh(f'step {now.step} of {now.last}; {how}' if now and how else how)
 
 # %% ../../nbs/explorer/live.ipynb #966f5d5f
@@ -215,11 +225,11 @@ def screen_taken(
     listen, # is given each line that would be printed above a bar
 ):
     "Inside, no progress bar is shown: the view has one, and a second that turns red at an interrupt is no help."
-    begin,write = tqdm.__init__,tqdm.write
+    begin, write = tqdm.__init__, tqdm.write
     tqdm.__init__ = partialmethod(begin, disable=True)
     tqdm.write = lambda line, *_, **__: listen(line)
     try: yield
-    finally: tqdm.__init__,tqdm.write = begin,write
+    finally: tqdm.__init__, tqdm.write = begin, write
 
 # %% ../../nbs/explorer/live.ipynb #044241ae
 def watch(
@@ -230,7 +240,8 @@ def watch(
     it trains, and what `train` raises."""
     if isinstance(what, TrainConfig): return train_and_watch(what, seconds)
     watcher = Watcher(Path(what).expanduser(), seconds)
-    if earlier := WATCHERS.pop(watcher.run.resolve(), None): earlier.stopped = True # the same cell, run again
+    if earlier := WATCHERS.pop(watcher.run.resolve(), None):
+        earlier.stopped = True # the same cell, run again
     WATCHERS[watcher.run.resolve()] = watcher
     return watcher
 
@@ -245,7 +256,8 @@ def train_and_watch(
     if somebody_looks(): view.show() # before torch, which takes seconds to import
     from tlora_flux.training.loop import train
     try:
-        with screen_taken(view.tell): train(replace(cfg, resume=not cfg.overwrite and (run/'config.yaml').is_file()))
+        with screen_taken(view.tell):
+            train(replace(cfg, resume=not cfg.overwrite and (run/'config.yaml').is_file()))
     except KeyboardInterrupt:
         saved = list_checkpoints(run)
         where = (f'{saved[-1][1].parent.name} is saved, and this cell goes on from it' if saved

@@ -37,7 +37,7 @@ def require_same_base(
 ) -> None:
     "Raises `BadInput` where it would be drawn on another base."
     theirs = next(iter(board.cells.values())).settings
-    if differing := [k for k in ('base','revision','quantization') if settings.get(k)!=theirs.get(k)]:
+    if differing := [k for k in ('base', 'revision', 'quantization') if settings.get(k) != theirs.get(k)]:
         raise BadInput(f'{differing[0]}={theirs.get(differing[0], "none")} of this grid is not the training\'s '
             f'{settings.get(differing[0], "none")}; draw it with the `tlora sample` command that planned it')
 
@@ -55,8 +55,8 @@ def grid_to_render(
     if gone := [at for at in wanted if not can_be_rendered(board, at)]:
         raise BadInput(f'{board.columns[gone[0][2]].label} was deleted since this grid was opened; open it again')
     columns = sorted({at[2] for at in wanted} | {board.columns.index(files[-1])}) # the base is drawn with an adapter at strength 0
-    for c,settings in {at[2]: board.cells[at].settings for at in wanted if not board.columns[at[2]].is_base}.items():
-        if file_fingerprint(board.columns[c].file)!=settings['adapter']:
+    for c, settings in {at[2]: board.cells[at].settings for at in wanted if not board.columns[at[2]].is_base}.items():
+        if file_fingerprint(board.columns[c].file) != settings['adapter']:
             raise BadInput(f'{board.columns[c].label} was trained anew since this grid was planned; plan it again with `tlora sample`')
     cfg = SampleConfig(run=str(board.run), prompts='grid.json', offload=offload)
     about = read_header(files[-1].file)
@@ -76,35 +76,38 @@ def require_room(
 ) -> None:
     "`tlora check` at the largest picture. Raises `BadInput` for what would stop it, such as a GPU that is too small."
     from tlora_flux.machine.report import check, require_pass
-    largest = {name: max(c.settings[name] for c in grid.cells) for name in ('height','width')}
+    largest = {name: max(c.settings[name] for c in grid.cells) for name in ('height', 'width')}
     asked = SampleConfig(run=str(grid.run), prompts='grid.json', offload=offload, limit=len(grid.cells),
         output_dir=str(grid.folder), **largest)
     report = check(asked, grid.base)
-    require_pass(replace(report, rows=[r for r in report.rows if r.state=='fail']))
+    require_pass(replace(report, rows=[r for r in report.rows if r.state == 'fail']))
 
 # %% ../../nbs/explorer/render.ipynb #b5558c31
 def check_and_render(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render, one by one
-    tick:Callable[[],object], # called after each denoising step; what it raises ends the work
-    finished:Callable[[Cell],object], # called when a cell is on disk
+    tick:Callable[[], object], # called after each denoising step; what it raises ends the work
+    finished:Callable[[Cell], object], # called when a cell is on disk
     offload:str='none', # none, model, group, sequential: what waits in main memory while it is not used
 ) -> None:
     "Check, load the base once and render. Raises `BadInput` before that, for anything that cannot be rendered, or would not fit."
     from tlora_flux.base.access import caches_at
     from tlora_flux.base.device import default_device
     from tlora_flux.pictures.sampling import draw_batches, encode_texts, ready_pipeline
-    grid,device = grid_to_render(board, wanted, offload),default_device()
+    grid = grid_to_render(board, wanted, offload)
+    device = default_device()
     require_room(grid, offload)
-    with caches_at(grid.base.cache_dir): embeds,pipe = encode_texts(grid, device),ready_pipeline(grid, device, offload)
+    with caches_at(grid.base.cache_dir):
+        embeds = encode_texts(grid, device)
+        pipe = ready_pipeline(grid, device, offload)
     draw_batches(grid, [[c] for c in grid.cells], pipe, embeds, device, tick, finished)
 
 # %% ../../nbs/explorer/render.ipynb #6c303c2b
 def render_cells(
     board:Board, # of a run that is here
     wanted:list[At], # cells to render, one by one
-    tick:Callable[[],object], # called after each denoising step; what it raises ends the work
-    finished:Callable[[Cell],object], # called when a cell is on disk
+    tick:Callable[[], object], # called after each denoising step; what it raises ends the work
+    finished:Callable[[Cell], object], # called when a cell is on disk
     offload:str='none', # see `check_and_render`
 ) -> None:
     "Render, and leave the memory free for the next time, whatever ends it. Raises as `check_and_render` does."
@@ -127,7 +130,8 @@ def describe_outcome(
     try: render_cells(renderer.board, wanted, renderer.tick, renderer.finished, renderer.offload)
     except Cancelled: return f'cancelled{kept()}'
     except BadInput as e: return str(e)
-    except OSError as e: return f'{e.strerror or e} ({Path(e.filename or "").name})' + kept() # a folder that went away, a full disk
+    except OSError as e:
+        return f'{e.strerror or e} ({Path(e.filename or "").name})' + kept() # a folder that went away, a full disk
     except Exception as e:
         logger.debug('rendering failed', exc_info=True) # a traceback would land in somebody's cell
         return f'{type(e).__name__}: {e}' + kept()
@@ -136,13 +140,15 @@ def describe_outcome(
 # %% ../../nbs/explorer/render.ipynb #cc03257c
 class Renderer:
     "Renders cells in the background; `tell` is called from there after each step and each cell."
-    def __init__(self, board:Board, tell:Callable[[],object]=lambda: None, offload:str='none'):
-        self.board,self.tell,self.offload,self.running,self.said = board,tell,offload,False,''
+    def __init__(self, board:Board, tell:Callable[[], object]=lambda: None, offload:str='none'):
+        self.board, self.tell, self.offload, self.running, self.said = board, tell, offload, False, ''
 
     def start(self, wanted:list[At]):
-        self.running,self.stopping,self.said = True,False,'checking, and loading the base'
-        self.done,self.drawn,self.at = 0,[],{self.board.cells[at].file: at for at in wanted} # `drawn`: addresses, as they come
-        self.total,self.step,self.steps = len(wanted),0,sum(self.board.cells[at].settings['num_inference_steps']
+        self.running, self.stopping, self.said = True, False, 'checking, and loading the base'
+        self.done = 0
+        self.drawn = []
+        self.at = {self.board.cells[at].file: at for at in wanted} # `drawn`: addresses, as they come
+        self.total, self.step, self.steps = len(wanted), 0, sum(self.board.cells[at].settings['num_inference_steps']
             for at in wanted)
         self.thread = threading.Thread(target=self.work, args=(wanted,), daemon=True)
         self.thread.start()
@@ -153,9 +159,10 @@ class Renderer:
 
     def tick(self):
         if self.stopping: raise Cancelled
-        if not self.step: self.begun = time.monotonic() # loading, and a first step that warms up, do not count
+        if not self.step:
+            self.begun = time.monotonic() # loading, and a first step that warms up, do not count
         left = (time.monotonic() - self.begun)/self.step*(self.steps - self.step - 1) if self.step else None
-        self.step,self.said = self.step + 1,f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
+        self.step, self.said = self.step + 1, f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
         self.tell()
 
     def finished(self, cell):
@@ -184,12 +191,12 @@ def change_html(
     after:str, # the same line, edited
 ) -> str: # HTML with <del> and <ins>
     "What an edit changes in a line."
-    a,b = before.split(),after.split()
+    a, b = before.split(), after.split()
     out = []
-    for what,i,j,k,l in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if what=='equal': out.append(escape(' '.join(a[i:j])))
+    for what, i, j, k, l in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if what == 'equal': out.append(escape(' '.join(a[i:j])))
         else:
-            out += [f'<{tag}>{escape(" ".join(words))}</{tag}>' for tag,words in (('del', a[i:j]), ('ins', b[k:l]))
+            out += [f'<{tag}>{escape(" ".join(words))}</{tag}>' for tag, words in (('del', a[i:j]), ('ins', b[k:l]))
                 if words]
     return ' '.join(out)
 
@@ -200,8 +207,9 @@ def changes_html(
 ) -> str: # HTML, only the lines that changed
     "What an edit changes in a prompt file."
     out = []
-    for what,i,j,k,l in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if what!='equal': out += [change_html(a, b) for a,b in zip_longest(before[i:j], after[k:l], fillvalue='')]
+    for what, i, j, k, l in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if what != 'equal':
+            out += [change_html(a, b) for a, b in zip_longest(before[i:j], after[k:l], fillvalue='')]
     return '<br>'.join(out)
 
 # %% ../../nbs/explorer/render.ipynb #0dbfc8a8
@@ -213,7 +221,8 @@ def save_prompts(
     lines = [l.strip() for l in lines if l.strip()]
     if not lines: raise BadInput('there is no prompt left; write one a line')
     if file.exists(): raise BadInput(f'{file} exists; choose another name')
-    if not file.parent.is_dir(): raise BadInput(f'{file.parent} is no folder; choose one that exists')
+    if not file.parent.is_dir():
+        raise BadInput(f'{file.parent} is no folder; choose one that exists')
     return atomic_write(file, lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
 
 # %% ../../nbs/explorer/render.ipynb #d0be11f7
@@ -225,20 +234,22 @@ def replan(
     "The same columns, seeds and settings for other prompts. Raises `BadInput` for a line that is wrong."
     from tlora_flux.pictures.sampling import plan_grid, write_plan
     steps = [] if every else sorted({c.step for c in board.columns if c.file}) # none wants all
-    if not (steps or every): raise BadInput('the checkpoints of this grid are gone, so no other prompts can be rendered')
+    if not (steps or every):
+        raise BadInput('the checkpoints of this grid are gone, so no other prompts can be rendered')
     first = next(iter(board.cells.values())).settings
-    shared = ({k: common_settings(board, k) for k in (*FIELDS,'seed')} | dict(base=board.columns[0].is_base,
+    shared = ({k: common_settings(board, k) for k in (*FIELDS, 'seed')} | dict(base=board.columns[0].is_base,
         max_sequence_length=first.get('max_sequence_length')))
     grid = plan_grid(SampleConfig(run=str(board.run), prompts=str(file), checkpoint=steps, strength=board.strengths,
         images=board.images, **shared))
     # a training's own pictures lie in its run, where no grid is looked for
-    beside = board.run if board.folder.resolve().parent==board.run.resolve() else board.folder
+    beside = board.run if board.folder.resolve().parent == board.run.resolve() else board.folder
     grid = replace(grid, folder=beside.resolve().parent/grid.folder.name)
     require_same_base(board, grid.cells[0].settings)
     write_plan(grid)
-    if not grid.photo and (photo := board.folder/'photo.jpg').is_file(): shutil.copy2(photo, grid.folder) # the concept is not where it was
-    there = {json.dumps(c.settings, sort_keys=True): board.folder/c.file for at,c in board.cells.items()
-        if cell_state(board, at)=='ready'}
+    if not grid.photo and (photo := board.folder/'photo.jpg').is_file():
+        shutil.copy2(photo, grid.folder) # the concept is not where it was
+    there = {json.dumps(c.settings, sort_keys=True): board.folder/c.file for at, c in board.cells.items()
+        if cell_state(board, at) == 'ready'}
     for cell in grid.cells:
         # with its time
         if old := there.get(json.dumps(cell.settings, sort_keys=True)):
@@ -253,7 +264,8 @@ def plan_reworded(
 ) -> Board: # of the new grid
     """Save edited prompts and plan their grid. Raises `BadInput`, and then there is no file either, so that the same
     name can be used for the mended lines."""
-    if board.run is None: raise BadInput('the run of this grid is not here, so nothing new can be rendered')
+    if board.run is None:
+        raise BadInput('the run of this grid is not here, so nothing new can be rendered')
     save_prompts(lines, file)
     try: return replan(board, file)
     except BadInput:

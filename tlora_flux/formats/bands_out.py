@@ -29,7 +29,7 @@ class AdapterFile:
     file:Path # it
     about:dict # its header
     schedule:RankSchedule # noise level to live rank; of an orthogonal adapter in pairs of ranks
-    pairs:dict[str, tuple[Tensor,Tensor]] # module path -> A (r, in), B (out, r), float32
+    pairs:dict[str, tuple[Tensor, Tensor]] # module path -> A (r, in), B (out, r), float32
 
     @property
     def module_paths(self) -> list[str]: return list(self.pairs)
@@ -38,14 +38,14 @@ class AdapterFile:
 def pair_of(
     file:Path, # for the message
     path:str, # of the linear
-    parts:dict[str,Tensor|None], # what `parts_of` names
+    parts:dict[str, Tensor|None], # what `parts_of` names
     rank:int, # of the adapter
-) -> tuple[Tensor,Tensor]: # A (r, in), B (out, r), float32; twice the rank of an orthogonal one
+) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r), float32; twice the rank of an orthogonal one
     "A layer's parts as two matrices. Raises `BadInput` for a part that is missing or misshapen."
-    A,B = parts['A'],parts['B']
+    A, B = parts['A'], parts['B']
     if all(part is not None for part in parts.values()) and A.ndim == B.ndim == 2:
         shapes = dict(A=(rank, A.shape[1]), B=(len(B), rank), S=(rank,))
-        if all(part.shape == shapes[key[0]] for key,part in parts.items()):
+        if all(part.shape == shapes[key[0]] for key, part in parts.items()):
             return plain_pair(*(part.float() for part in parts.values()))
     raise BadInput(f'{file} has no whole set of {rank} ranks for {path}: damaged; copy it again from its run')
 
@@ -55,16 +55,19 @@ def read_adapter_file(
 ) -> AdapterFile:
     "Raises `BadInput` for a file that is not there, damaged, without a schedule or a start, with a matrix too few, or never trained."
     file = find_weights(path)
-    about,tensors = read_header(file),read_tensors(file)
+    about = read_header(file)
+    tensors = read_tensors(file)
     for key in ('schedule', 'init'):
-        if key not in about: raise BadInput(f'{file} does not say {key} in its header; copy it again, or save it anew')
-    schedule,parts = RankSchedule.from_dict(about['schedule']),parts_of(about['init'])
+        if key not in about:
+            raise BadInput(f'{file} does not say {key} in its header; copy it again, or save it anew')
+    schedule = RankSchedule.from_dict(about['schedule'])
+    parts = parts_of(about['init'])
     paths = dict.fromkeys(key.removeprefix('tlora.').rpartition('.')[0] for key in tensors)
     pairs = {path: pair_of(file, path, {part: tensors.get(f'tlora.{path}.lora_{part}') for part in parts},
         schedule.max_rank) for path in paths}
     if len(tensors) != len(parts)*len(paths):
         raise BadInput(f'{file} has tensors that an adapter with init={about["init"]} has not: damaged; copy it again from its run')
-    if not any((A.any(1) & B.any(0)).any() for A,B in pairs.values()):
+    if not any((A.any(1) & B.any(0)).any() for A, B in pairs.values()):
         raise BadInput(f'{file} was never trained: every rank adds nothing, and an export of it would do nothing')
     if about['init'] != 'vanilla':
         schedule = replace(schedule, max_rank=2*schedule.max_rank, min_rank=2*schedule.min_rank,
@@ -93,11 +96,12 @@ def highest_sigma(
 ) -> float: # a float32 number
     "Where a rank goes live as the noise falls."
     def at(bits): return torch.tensor(bits, dtype=torch.int32).view(torch.float32)
-    low,high = 0,torch.tensor(1.).view(torch.int32).item()
+    low = 0
+    high = torch.tensor(1.).view(torch.int32).item()
     if schedule(at(high)) >= rank: return 1.
     while high - low > 1:
         middle = (low + high)//2
-        low,high = (middle,high) if schedule(at(middle)) >= rank else (low,middle)
+        low, high = (middle, high) if schedule(at(middle)) >= rank else (low, middle)
     return at(low).item()
 
 # %% ../../nbs/formats/bands_out.ipynb #95c0c3b4
@@ -105,7 +109,7 @@ def rank_products(
     adapter:AdapterFile, # what is exported
 ) -> np.ndarray: # (r, r) float64; the sum over a square of it from rank a to b is the squared norm of what these ranks add
     "How much the ranks of an adapter weigh, together and each by itself."
-    return sum(((B.double().T @ B.double()) * (A.double() @ A.double().T)).numpy() for A,B in adapter.pairs.values())
+    return sum(((B.double().T @ B.double()) * (A.double() @ A.double().T)).numpy() for A, B in adapter.pairs.values())
 
 # %% ../../nbs/formats/bands_out.ipynb #090dbb50
 def size_between(
@@ -114,7 +118,7 @@ def size_between(
     other:int, # another
 ) -> float: # Frobenius norm over all layers of what the ranks between them add
     "How far apart two live ranks are."
-    low,high = sorted((one, other))
+    low, high = sorted((one, other))
     return math.sqrt(max(products[low:high, low:high].sum(), 0.))
 
 # %% ../../nbs/formats/bands_out.ipynb #e3158637
@@ -130,10 +134,10 @@ def choose_levels(
     lengths:list[float], # of each step, in sigma
     products:np.ndarray, # from `rank_products`
     most:int, # levels above 0, at least 1
-) -> dict[int,int]: # rank -> the level that stands for it, for each rank in the list
+) -> dict[int, int]: # rank -> the level that stands for it, for each rank in the list
     "The best few levels for a list of steps; every rank is its own level where that is few enough."
     spent = Counter() # rank -> how far it goes
-    for rank,length in zip(ranks, lengths): spent[rank] += length
+    for rank, length in zip(ranks, lengths): spent[rank] += length
     distinct = sorted(spent)
     def price(level, some): return sum(spent[r]*size_between(products, level, r)**2 for r in some)
     @cache
@@ -142,8 +146,8 @@ def choose_levels(
         if not left: return math.inf, ()
         pieces = [(start, end, level) for end in range(start + 1, len(distinct) + 1) for level in distinct[start:end]
             if level or end == start + 1]
-        rest = {end: best(end, left - (level > 0)) for _,end,level in pieces}
-        return min((price(level, distinct[a:b]) + rest[b][0], (level,)*(b - a) + rest[b][1]) for a,b,level in pieces)
+        rest = {end: best(end, left - (level > 0)) for _, end, level in pieces}
+        return min((price(level, distinct[a:b]) + rest[b][0], (level,)*(b - a) + rest[b][1]) for a, b, level in pieces)
     return dict(zip(distinct, best(0, most)[1]))
 
 # %% ../../nbs/formats/bands_out.ipynb #77055c27
@@ -162,15 +166,18 @@ def plan_bands(
 ) -> tuple[list[Band], float]: # noisiest first; the largest error of a step, as a part of what the adapter adds there
     "Cut an adapter for a list of steps. Raises `BadInput` for a number of bands below 1, or steps in none of which a rank is live."
     if most is not None and most < 1: raise BadInput(f'levels={most} must be 1 or more')
-    ranks,products = adapter.schedule(sigmas).tolist(),rank_products(adapter)
-    if not any(ranks): raise BadInput(f'no rank is live at any of these {len(ranks)} steps, so there is nothing to export; take more steps')
+    ranks = adapter.schedule(sigmas).tolist()
+    products = rank_products(adapter)
+    if not any(ranks):
+        raise BadInput(f'no rank is live at any of these {len(ranks)} steps, so there is nothing to export; take more steps')
     needed = len({*ranks} - {0})
     level_of = choose_levels(ranks, step_lengths(sigmas), products, most or (needed if needed <= 8 else 6))
     # level -> the first rank that it stands for
-    edges = {level: min(r for r,l in level_of.items() if l == level) for level in level_of.values() if level}
-    noisiest,firsts = level_of[min(ranks)],[0, *edges]
+    edges = {level: min(r for r, l in level_of.items() if l == level) for level in level_of.values() if level}
+    noisiest = level_of[min(ranks)]
+    firsts = [0, *edges]
     bands = [Band(a, b, 1. if b == noisiest else highest_sigma(adapter.schedule, edges[b]))
-        for a,b in zip(firsts, edges)]
+        for a, b in zip(firsts, edges)]
     errors = [size_between(products, level_of[r], r)/max(size_between(products, 0, r), 1e-30) for r in ranks
         if level_of[r] != r]
     return bands, max(errors, default=0.)
@@ -183,10 +190,12 @@ def share_off(
 ) -> float: # 0 for bands that are exact
     """What bands add too little or too much over all steps, as a part of what the adapter adds: by the size of its
     matrices, each step as long as it is."""
-    products,lengths = rank_products(adapter),step_lengths(sigmas)
+    products = rank_products(adapter)
+    lengths = step_lengths(sigmas)
     wanted = adapter.schedule(sigmas).tolist()
     given = [max((o.last for o in bands if sigma <= o.below), default=0) for sigma in sigmas.tolist()]
-    off,whole = (sum(length*size_between(products, rank, other) for length,rank,other in zip(lengths, wanted, others))
+    off, whole = (sum(length*size_between(products, rank, other) for length, rank,
+        other in zip(lengths, wanted, others))
         for others in (given, [0]*len(wanted)))
     return off/whole
 
@@ -194,23 +203,23 @@ def share_off(
 def cut_pairs(
     adapter:AdapterFile, # what is exported
     band:Band, # which ranks
-) -> dict[str, tuple[Tensor,Tensor]]: # module path -> A (ranks, in), B (out, ranks)
+) -> dict[str, tuple[Tensor, Tensor]]: # module path -> A (ranks, in), B (out, ranks)
     "The ranks of a band, of each layer."
-    return {path: (A[band.first:band.last], B[:, band.first:band.last]) for path,(A,B) in adapter.pairs.items()}
+    return {path: (A[band.first:band.last], B[:, band.first:band.last]) for path, (A, B) in adapter.pairs.items()}
 
 # %% ../../nbs/formats/bands_out.ipynb #f6b04c7e
 def diffusers_tensors(
     adapter:AdapterFile, # what is exported
     band:Band, # which ranks
-) -> tuple[dict[str,Tensor], dict]: # tensors, and header entries
+) -> tuple[dict[str, Tensor], dict]: # tensors, and header entries
     "One band as a LoRA of diffusers."
     sides = cut_pairs(adapter, band)
-    tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path,pair in sides.items()
-        for side,t in zip('AB', pair)}
+    tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path, pair in sides.items()
+        for side, t in zip('AB', pair)}
     rank = band.last - band.first
     config = dict(r=rank, lora_alpha=rank, target_modules=adapter.module_paths)
     return tensors, dict(format='pt', lora_adapter_metadata=json.dumps({f'transformer.{k}': v
-        for k,v in config.items()}, sort_keys=True))
+        for k, v in config.items()}, sort_keys=True))
 
 # %% ../../nbs/formats/bands_out.ipynb #f627850c
 FUSED = { # block -> kohya's names, and the projections in each, in order
@@ -234,9 +243,9 @@ def kohya_homes(
     "Where each linear goes. Raises `BadInput` for one that kohya's scripts have no name for."
     homes = {}
     for path in paths:
-        blocks = [(names, match) for pattern,names in FUSED.items() if (match := re.match(pattern + r'\.', path))]
-        found = [(name.format(match[1]), [match[0] + o for o in slots]) for names,match in blocks
-            for name,slots in names if path.removeprefix(match[0]) in slots]
+        blocks = [(names, match) for pattern, names in FUSED.items() if (match := re.match(pattern + r'\.', path))]
+        found = [(name.format(match[1]), [match[0] + o for o in slots]) for names, match in blocks
+            for name, slots in names if path.removeprefix(match[0]) in slots]
         if not found:
             raise BadInput(f'{path} has no name in kohya\'s format; train with targets=attention or all-linear, or export to diffusers')
         homes[found[0][0]] = found[0][1]
@@ -244,30 +253,30 @@ def kohya_homes(
 
 # %% ../../nbs/formats/bands_out.ipynb #baf0eb57
 def fuse_slots(
-    slots:list[tuple[Tensor,Tensor]|None], # A (r, in), B (out, r) of each; None for one that is not adapted
+    slots:list[tuple[Tensor, Tensor]|None], # A (r, in), B (out, r) of each; None for one that is not adapted
     heights:list[int], # rows of each slot
-) -> tuple[Tensor,Tensor]: # A (n r, in), B (sum of heights, n r)
+) -> tuple[Tensor, Tensor]: # A (n r, in), B (sum of heights, n r)
     "Several LoRAs of one input as a single one."
-    A,B = next(o for o in slots if o is not None)
+    A, B = next(o for o in slots if o is not None)
     downs = [o[0] if o is not None else torch.zeros_like(A) for o in slots]
-    ups = [o[1] if o is not None else torch.zeros(height, B.shape[1]) for o,height in zip(slots, heights)]
+    ups = [o[1] if o is not None else torch.zeros(height, B.shape[1]) for o, height in zip(slots, heights)]
     return torch.cat(downs), torch.block_diag(*ups)
 
 # %% ../../nbs/formats/bands_out.ipynb #bb7e5e41
 def kohya_tensors(
     adapter:AdapterFile, # what is exported
     band:Band, # which ranks
-) -> tuple[dict[str,Tensor], dict]: # tensors, and header entries
+) -> tuple[dict[str, Tensor], dict]: # tensors, and header entries
     "One band under kohya's names. Raises `BadInput` for a layer that has none."
     sides = cut_pairs(adapter, band)
     tensors = {}
-    for name,slots in kohya_homes(adapter.module_paths).items():
+    for name, slots in kohya_homes(adapter.module_paths).items():
         pairs = [sides.get(path) for path in slots]
-        width = next(len(pair[1])//(4 if path.endswith('proj_mlp') else 1) for path,pair in zip(slots, pairs) if pair)
+        width = next(len(pair[1])//(4 if path.endswith('proj_mlp') else 1) for path, pair in zip(slots, pairs) if pair)
         # FLUX.1's MLP is four times as wide; FLUX.2's is one with its neighbours
         heights = [len(pair[1]) if pair else (4*width if path.endswith('proj_mlp') else width)
-            for path,pair in zip(slots, pairs)]
-        A,B = fuse_slots(pairs, heights)
+            for path, pair in zip(slots, pairs)]
+        A, B = fuse_slots(pairs, heights)
         tensors |= {f'lora_unet_{name}.lora_down.weight': A.contiguous(),
             f'lora_unet_{name}.lora_up.weight': B.contiguous(), f'lora_unet_{name}.alpha': torch.tensor(float(len(A)))}
     of_flux2 = adapter.about.get('transformer') == 'Flux2Transformer2DModel'
@@ -279,16 +288,16 @@ REFERENCE_NAMES = {'to_q_lora':'to_q', 'to_k_lora':'to_k', 'to_v_lora':'to_v', '
 
 def reference_pairs(
     adapter:AdapterFile, # what is exported
-) -> dict[str, tuple[Tensor,Tensor]]: # processor's module -> down, up
+) -> dict[str, tuple[Tensor, Tensor]]: # processor's module -> down, up
     "Every module that the reference has. Raises `BadInput` if these are not the layers that the adapter has."
     blocks = dict.fromkeys(match[0] for path in adapter.pairs
         if (match := re.match(r'(single_)?transformer_blocks\.\d+\.attn', path)))
     out = {}
-    for block,(theirs,ours) in ((b, o) for b in blocks for o in REFERENCE_NAMES.items()):
+    for block, (theirs, ours) in ((b, o) for b in blocks for o in REFERENCE_NAMES.items()):
         pair = adapter.pairs.get(f'{block}.{ours}')
         if pair is None and not block.startswith('single_'):
             raise BadInput(f'{block}.{ours} is not adapted, which the reference needs; only targets=attention can be written in its format')
-        A,B = pair or next(pair for path,pair in adapter.pairs.items() if path.startswith(f'{block}.'))
+        A, B = pair or next(pair for path, pair in adapter.pairs.items() if path.startswith(f'{block}.'))
         out[f'{block}.processor.{theirs}'] = (A, B) if pair else (torch.zeros_like(A), torch.zeros_like(B))
     if extra := [path for path in adapter.pairs if not re.fullmatch(r'(single_)?transformer_blocks\.\d+\.attn\.('
             + '|'.join(map(re.escape, REFERENCE_NAMES.values())) + ')', path)]:
@@ -298,9 +307,9 @@ def reference_pairs(
 # %% ../../nbs/formats/bands_out.ipynb #e9639bb8
 def reference_files(
     adapter:AdapterFile, # what is exported
-) -> tuple[dict[str,Tensor], str]: # of lora.pt; the text of hparams.yml
+) -> tuple[dict[str, Tensor], str]: # of lora.pt; the text of hparams.yml
     "The reference's two files. Raises `BadInput` for an adapter that its code cannot run."
-    s,about = adapter.schedule,adapter.about
+    s, about = adapter.schedule, adapter.about
     if about['init'] != 'vanilla':
         raise BadInput(f"the reference's code for FLUX has no orthogonal adapters, and this one has init={about['init']}; export to "
             "diffusers or comfyui")
@@ -310,6 +319,6 @@ def reference_files(
     words = dict(placeholder_token=about.get('trigger', 'sks'), class_name=about.get('class_name', 'object'),
         pretrained_model_name_or_path=without_private_paths(about.get('base')) or 'black-forest-labs/FLUX.1-dev')
     more = {k: about[k] for k in ('resolution', 'max_sequence_length') if k in about}
-    tensors = {f'{name}.{side}.weight': t.contiguous() for name,pair in reference_pairs(adapter).items()
-        for side,t in zip(('down', 'up'), pair)}
+    tensors = {f'{name}.{side}.weight': t.contiguous() for name, pair in reference_pairs(adapter).items()
+        for side, t in zip(('down', 'up'), pair)}
     return tensors, yaml.safe_dump(ranks | words | more)

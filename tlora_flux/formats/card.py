@@ -39,21 +39,22 @@ class Export:
     name:str # of the files
     family:Family # of the base
     base:str|None # its name, as the header has it
-    sigmas:Tensor|None=None # (steps + 1,) of the sampler; None where no bands are written
-    height:int=0 # pixels
-    width:int=0 # pixels
-    shift:tuple[float,float]=(0., 0.) # base_shift and max_shift of the base's sampler
-    bands:tuple[Band,...]=() # noisiest first
-    error:float=0. # the largest of a step, as a part of what the adapter adds there
-    share:float=0. # of what the adapter adds, that is off over all steps
-    sheet:bytes=b'' # JPEG of pictures that were drawn with the run
-    photo:bytes=b'' # JPEG of a training photo, where it may be shown
+    sigmas:Tensor|None = None # (steps + 1,) of the sampler; None where no bands are written
+    height:int = 0 # pixels
+    width:int = 0 # pixels
+    shift:tuple[float, float] = (0., 0.) # base_shift and max_shift of the base's sampler
+    bands:tuple[Band, ...] = () # noisiest first
+    error:float = 0. # the largest of a step, as a part of what the adapter adds there
+    share:float = 0. # of what the adapter adds, that is off over all steps
+    sheet:bytes = b'' # JPEG of pictures that were drawn with the run
+    photo:bytes = b'' # JPEG of a training photo, where it may be shown
 
     @property
     def steps(self) -> int: return len(self.sigmas) - 1
 
     @property
-    def files(self) -> list[str]: return [f'{self.name}-band{i + 1}.safetensors' for i in range(len(self.bands))]
+    def files(self) -> list[str]:
+        return [f'{self.name}-band{i + 1}.safetensors' for i in range(len(self.bands))]
 
 # %% ../../nbs/formats/card.ipynb #ec3f5eb6
 def export_name(
@@ -68,7 +69,7 @@ def export_name(
 def pictures_of(
     run:Path, # folder of a run
     photo:bool, # whether a training photo may be shown
-) -> dict[str,bytes]: # JPEGs: `sheet` of its newest grid, `photo`; empty where there is none
+) -> dict[str, bytes]: # JPEGs: `sheet` of its newest grid, `photo`; empty where there is none
     "What the card shows. Raises `BadInput` for a photo that is not on this machine."
     def jpeg(image):
         image.save(file := io.BytesIO(), 'JPEG', quality=85, comment=b'')
@@ -77,7 +78,8 @@ def pictures_of(
     sheet = jpeg(contact_sheet(grid, with_photo=photo)) if grid else b''
     if not photo: return dict(sheet=sheet)
     found = training_photo(trained_config(run))
-    if found is None: raise BadInput(f'photo: the training photos of {run} are not where its config.yaml says; leave --photo out')
+    if found is None:
+        raise BadInput(f'photo: the training photos of {run} are not where its config.yaml says; leave --photo out')
     small = to_rgb(open_image(found))
     small.thumbnail((512, 512))
     return dict(sheet=sheet, photo=jpeg(small))
@@ -99,7 +101,8 @@ def settle_export(
 ) -> Export: # nothing is written yet
     "Raises `BadInput` for an adapter, a base or a folder that cannot be used, and a tool that cannot run it."
     adapter = read_adapter_file(cfg.run)
-    about,name = adapter.about,export_name(adapter.file)
+    about = adapter.about
+    name = export_name(adapter.file)
     folder = Path(cfg.output_dir or f'outputs/export_{name}_{cfg.to}')
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
@@ -111,7 +114,8 @@ def settle_export(
         family = FAMILIES.get(about.get('family'), FAMILIES['flux.1-dev'])
         check_tool(cfg.to, family)
         return Export(**whole, family=family, name=f'{name}-UNSCHEDULED' if cfg.unscheduled else name)
-    if not named: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
+    if not named:
+        raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
     return settle_bands(cfg, whole, name, BaseRef(named, None if cfg.pretrained_model_name_or_path and not cfg.revision
         else cfg.revision or about.get('revision'), cfg.cache_dir))
 
@@ -124,16 +128,18 @@ def settle_bands(
 ) -> Export:
     "Ask the base's scheduler, and cut. Raises `BadInput` for a base of another family."
     from diffusers import FlowMatchEulerDiscreteScheduler
-    base,about = ref.find(('scheduler',)),whole['adapter'].about
+    base = ref.find(('scheduler',))
+    about = whole['adapter'].about
     family = base.family
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {ref.name} is {family.name}; name the base that it was trained on")
     check_tool(cfg.to, family)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(base.folder/'scheduler')
     side = about.get('resolution') or family.defaults['resolution']
-    steps,height,width = cfg.steps or family.defaults['num_inference_steps'],cfg.height or side,cfg.width or side
-    sigmas,own = sampler_sigmas(scheduler, family, steps, height, width),scheduler.config
-    bands,error = plan_bands(whole['adapter'], sigmas[:-1], cfg.levels)
+    steps, height, width = cfg.steps or family.defaults['num_inference_steps'], cfg.height or side, cfg.width or side
+    sigmas = sampler_sigmas(scheduler, family, steps, height, width)
+    own = scheduler.config
+    bands, error = plan_bands(whole['adapter'], sigmas[:-1], cfg.levels)
     share = share_off(whole['adapter'], bands, sigmas[:-1])
     return Export(**whole, family=family, name=f'{name}-{steps}steps-{width}x{height}', sigmas=sigmas, height=height,
         width=width,
@@ -177,10 +183,10 @@ def plan_values(
     e:Export, # settled
 ) -> dict: # for JSON
     "Which file is live when."
-    bands = [dict(file=file, below=band.below, ranks=[band.first, band.last]) for file,band in zip(e.files, e.bands)]
+    bands = [dict(file=file, below=band.below, ranks=[band.first, band.last]) for file, band in zip(e.files, e.bands)]
     return dict(bands=bands, steps=e.steps, height=e.height, width=e.width, sampler='euler', sigmas=e.sigmas.tolist(),
         share_off=e.share, share_off_at_worst_step=e.error, schedule=e.adapter.schedule.to_dict(),
-        tlora={k: without_private_paths(v) for k,v in e.adapter.about.items()
+        tlora={k: without_private_paths(v) for k, v in e.adapter.about.items()
         if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
 
 # %% ../../nbs/formats/card.ipynb #9656c88e
@@ -190,8 +196,8 @@ def write_bands(
     "The files of the bands, and the plan. Each file's header says its place too, under a key of our own."
     tensors_of = kohya_tensors if e.to == 'kohya' else diffusers_tensors
     plan = plan_values(e)
-    for band,said in zip(e.bands, plan['bands']):
-        tensors,header = tensors_of(e.adapter, band)
+    for band, said in zip(e.bands, plan['bands']):
+        tensors, header = tensors_of(e.adapter, band)
         header |= dict(tlora_band=json.dumps(plan | dict(bands=[said]), sort_keys=True))
         atomic_write(e.folder/said['file'], lambda part: part.write_bytes(save(tensors, header)))
     atomic_write(e.folder/f'{e.name}.json', lambda part: part.write_text(json.dumps(plan, indent=1) + '\n'))
@@ -202,11 +208,11 @@ def write_whole(
 ) -> None:
     "The reference's files, or one file with all ranks."
     if e.to == 'reference':
-        tensors,text = reference_files(e.adapter)
+        tensors, text = reference_files(e.adapter)
         atomic_write(e.folder/'lora.pt', lambda part: torch.save(tensors, part))
         atomic_write(e.folder/'hparams.yml', lambda part: part.write_text(text))
         return
-    tensors,header = (kohya_tensors if e.to == 'kohya' else diffusers_tensors)(e.adapter,
+    tensors, header = (kohya_tensors if e.to == 'kohya' else diffusers_tensors)(e.adapter,
         Band(0, e.adapter.schedule.max_rank, 1.))
     atomic_write(e.folder/f'{e.name}.safetensors', lambda part: part.write_bytes(save(tensors, header)))
 
@@ -227,8 +233,9 @@ def write_workflows(
         {'flux.1-dev': 'flux1-dev.safetensors', 'flux.1-schnell': 'flux1-schnell.safetensors'}.get(e.family.name,
         f'{e.family.name}.safetensors'))
     graphs = {'workflow': chained_graph(d), 'hooks-experimental': hooked_graph(d)}
-    if 10_000 % e.steps == 0: graphs['workflow-without-ManualSigmas'] = chained_graph(d, simple=True)
-    for kind,graph in graphs.items():
+    if 10_000 % e.steps == 0:
+        graphs['workflow-without-ManualSigmas'] = chained_graph(d, simple=True)
+    for kind, graph in graphs.items():
         atomic_write(e.folder/f'{e.name}-{kind}.json', lambda part: part.write_text(json.dumps(graph, indent=1) + '\n'))
 
 # %% ../../nbs/formats/card.ipynb #63a53ee2
@@ -242,7 +249,7 @@ def guidance_of(
     e:Export, # settled
 ) -> dict: # arguments of the pipeline's call
     "The family's guidance, by the names that its pipeline has for it."
-    scale,cfg = (e.family.defaults[k] for k in ('guidance_scale', 'true_cfg_scale'))
+    scale, cfg = (e.family.defaults[k] for k in ('guidance_scale', 'true_cfg_scale'))
     if e.family.name.startswith('flux.2'): return dict(guidance_scale=cfg)
     return dict(guidance_scale=scale) | (dict(true_cfg_scale=cfg, negative_prompt="''") if cfg > 1 else {})
 
@@ -256,7 +263,7 @@ def how_to_diffusers(
         max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']),
         generator=noise)
     call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
-    base,comment = ('tlora_flux/weights/micro', '  # a folder of the package') if e.base == 'micro' else (e.base, '')
+    base, comment = ('tlora_flux/weights/micro', '  # a folder of the package') if e.base == 'micro' else (e.base, '')
     # said for all parts: else text encoders have their own
     dtype = 'float32' if e.family.defaults['mixed_precision'] == 'no' else 'bfloat16'
     return f"""## In diffusers
@@ -320,12 +327,12 @@ def card_text(
     e:Export, # settled
 ) -> str: # Markdown
     "README.md of an export."
-    s,about = e.adapter.schedule,e.adapter.about
+    s, about = e.adapter.schedule, e.adapter.about
     live = ('\n'.join(f'| `{o["file"]}` | {o["ranks"][0] + 1} to {o["ranks"][1]} | {o["below"]:.6g} |'
         for o in plan_values(e)['bands']) if e.bands else '')
     table = (f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live.replace("| ", "| ")}\n\n(up to and including the number; '
         f'1 is pure noise. `{e.name}.json` has all digits.)' if live else '')
-    shown = ''.join(f'\n\n![{words}]({file})' for words,file,held in (('pictures drawn with it', 'sheet.jpg', e.sheet),
+    shown = ''.join(f'\n\n![{words}]({file})' for words, file, held in (('pictures drawn with it', 'sheet.jpg', e.sheet),
         ('a photo that it was trained on', 'photo.jpg', e.photo)) if held)
     how = (how_to_diffusers(e) if e.bands and e.to == 'diffusers' else how_to_comfyui(e) if e.bands
         and e.to == 'comfyui' else how_to_others(e))

@@ -24,10 +24,10 @@ class Drawing:
     height:int # pixels
     width:int # pixels
     prompt:str # with the trigger in it
-    shift:tuple[float,float] # base_shift and max_shift of the base's sampler; zeros for one without a shift by size
+    shift:tuple[float, float] # base_shift and max_shift of the base's sampler; zeros for one without a shift by size
     guidance_scale:float # distilled guidance
-    true_cfg_scale:float=1. # above 1 each step is drawn a second time, with an empty prompt
-    base:str='flux1-dev.safetensors' # in `models/diffusion_models`
+    true_cfg_scale:float = 1. # above 1 each step is drawn a second time, with an empty prompt
+    base:str = 'flux1-dev.safetensors' # in `models/diffusion_models`
 
     @property
     def steps(self) -> int: return len(self.sigmas) - 1
@@ -59,7 +59,7 @@ def describe_limits(
 # %% ../../nbs/formats/workflow.ipynb #a57d2fb1
 def begin_graph(
     d:Drawing, # what is drawn
-) -> tuple[Graph, dict[str,list]]: # the graph so far; links to what the stages use
+) -> tuple[Graph, dict[str, list]]: # the graph so far; links to what the stages use
     "Base, words, empty latents and sampler."
     g = Graph()
     g.add('PrimitiveStringMultiline', 'READ ME: what breaks this graph', value=describe_limits(d))
@@ -84,20 +84,21 @@ def plain_decimals(
 # %% ../../nbs/formats/workflow.ipynb #36b45a07
 def list_stages(
     d:Drawing, # what is drawn
-) -> list[tuple[int,int]]: # bands that are live, and how many steps
+) -> list[tuple[int, int]]: # bands that are live, and how many steps
     "The stages in their order."
     live = [sum(sigma <= band.below for band in d.bands) for sigma in d.sigmas[:-1].tolist()]
-    return [(count, len(list(steps))) for count,steps in groupby(live)]
+    return [(count, len(list(steps))) for count, steps in groupby(live)]
 
 # %% ../../nbs/formats/workflow.ipynb #b2b3c09d
 def guider(
     g:Graph, # to add to
     d:Drawing, # what is drawn
     model:list, # link
-    links:dict[str,list], # from `begin_graph`
+    links:dict[str, list], # from `begin_graph`
 ) -> list: # link
     "What a stage asks at each step."
-    if d.true_cfg_scale <= 1: return g.add('BasicGuider', model=model, conditioning=links['positive'])
+    if d.true_cfg_scale <= 1:
+        return g.add('BasicGuider', model=model, conditioning=links['positive'])
     return g.add('CFGGuider', model=model, positive=links['positive'], negative=links['negative'], cfg=d.true_cfg_scale)
 
 # %% ../../nbs/formats/workflow.ipynb #557795fb
@@ -119,7 +120,8 @@ def all_sigmas(
     simple:bool, # ComfyUI's own `simple` instead of our numbers
 ) -> list: # link to the noise levels of all steps
     "The steps."
-    if simple: return g.add('BasicScheduler', model=model, scheduler='simple', steps=d.steps, denoise=1.)
+    if simple:
+        return g.add('BasicScheduler', model=model, scheduler='simple', steps=d.steps, denoise=1.)
     return g.add('ManualSigmas', 'the noise level of each step', sigmas=plain_decimals(d.sigmas))
 
 # %% ../../nbs/formats/workflow.ipynb #34d4ad71
@@ -130,15 +132,18 @@ def chained_graph(
     simple:bool=False,
 ) -> dict: # for JSON
     "A stage for each run of steps with the same bands."
-    g,links = begin_graph(d)
-    model,latent,stages = links['model'],links['latent'],list_stages(d)
-    rest,loaded = all_sigmas(g, d, model, simple),0
-    for number,(count,length) in enumerate(stages):
+    g, links = begin_graph(d)
+    model = links['model']
+    latent = links['latent']
+    stages = list_stages(d)
+    rest = all_sigmas(g, d, model, simple)
+    loaded = 0
+    for number, (count, length) in enumerate(stages):
         for i in range(loaded, count):
             band = d.bands[i]
             model = g.add('LoraLoaderModelOnly', f'band {i + 1}: ranks {band.first + 1} to {band.last}', model=model,
                 lora_name=d.files[i], strength_model=1.)
-        loaded,sigmas = count,rest
+        loaded, sigmas = count, rest
         if number < len(stages) - 1:
             sigmas = g.add('SplitSigmas', sigmas=rest, step=length)
             rest = g.second(sigmas)
@@ -161,9 +166,10 @@ def hooked_graph(
 ) -> dict: # for JSON
     """One stage, with a hook for each band. Every conditioning gets them: on the positive one alone, the negative
     would be drawn by the base."""
-    g,links = begin_graph(d)
-    mu,hooks = d.shift[0] + (d.shift[1] - d.shift[0])*(d.width*d.height/256 - 256)/(4096 - 256),[]
-    for i,(file,band) in enumerate(zip(d.files, d.bands)):
+    g, links = begin_graph(d)
+    mu = d.shift[0] + (d.shift[1] - d.shift[0])*(d.width*d.height/256 - 256)/(4096 - 256)
+    hooks = []
+    for i, (file, band) in enumerate(zip(d.files, d.bands)):
         frames = ({} if band.below >= 1 else dict(prev_hook_kf=g.add('CreateHookKeyframe', strength_mult=0.,
             start_percent=0.)))
         # a hair more noise, against rounding
@@ -172,7 +178,7 @@ def hooked_graph(
         hooks.append(g.add('SetHookKeyframes', f'band {i + 1}',
             hooks=g.add('CreateHookLoraModelOnly', lora_name=file, strength_model=1.), hook_kf=frame))
     while len(hooks) > 1:
-        hooks = [g.add('CombineHooks8', **{f'hooks_{letter}': o for letter,o in zip('ABCDEFGH', hooks[:8])}),
+        hooks = [g.add('CombineHooks8', **{f'hooks_{letter}': o for letter, o in zip('ABCDEFGH', hooks[:8])}),
             *hooks[8:]]
     for word in ('positive', 'negative'):
         if word in links:

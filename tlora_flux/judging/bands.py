@@ -29,7 +29,7 @@ def held_out_examples(
     "The mirror image of each cut; of a run that mirrors, cuts of another seed that are no more than nine tenths as wide as its widest."
     trained = list_examples(photos, cfg)
     if not cfg.random_flip: return [replace(o, flip=True) for o in trained]
-    width = lambda o: (o.box[2] - o.box[0])/photos[o.photo].size[0]
+    def width(o): return (o.box[2] - o.box[0])/photos[o.photo].size[0]
     other = replace(cfg, random_crop=True, crop_scale=min(cfg.crop_scale, .8), crop_count=max(cfg.crop_count, 64),
         seed=(cfg.seed + 1)%10**18)
     widest = .9*max(map(width, trained))
@@ -161,7 +161,8 @@ def describe_memorising(
     losses:dict[str, Tensor|list], # 'trained', 'held out' and, where there is one, 'class': each (checkpoints, draws, bands)
 ) -> list[str]: # a line for each band, then one for the class
     "Where and when memorising begins, with the step."
-    lines, last = [], steps[-1]
+    lines = []
+    last = steps[-1]
     losses = {name: torch.as_tensor(o) for name, o in losses.items()}
     change = {name: o[-1].mean(0)/o[0].mean(0) - 1 for name, o in losses.items()}
     for band, (name, point) in enumerate(zip(BANDS, turning_points(steps, losses))):
@@ -169,7 +170,8 @@ def describe_memorising(
         where = f'{name} (sigma {low:g} to {high:g})'
         trained = f"the loss on the photos is {change['trained'][band]:+.0%} against the base's"
         rise = losses['held out'][-1, :, band].mean()/losses['held out'][:, :, band].mean(1).min() - 1
-        if point is None: lines.append(f'{where}: no sign of memorising up to step {last}; {trained}')
+        if point is None:
+            lines.append(f'{where}: no sign of memorising up to step {last}; {trained}')
         else:
             lines.append(f'{where}: memorising begins after step {point}: since then the loss on pictures that are not trained has risen '
                 f'by {rise:.0%}; {trained}')
@@ -186,7 +188,7 @@ class BandProbe:
     cfg:TrainConfig # filled
     captions:list[str] # of the class, to be encoded for `add_class_`
     sets:dict[str, TrainingSet] # trained, held out, and once it is drawn class
-    draws:int=8 # for each kind of pictures: each takes as long as a forward of four
+    draws:int = 8 # for each kind of pictures: each takes as long as a forward of four
 
     @classmethod
     def of(cls, cfg, family, photos, data, device='cpu', draws=8) -> 'BandProbe': # `data` is what the run is trained on

@@ -14,12 +14,12 @@ from .scores import interval_of, Interval, resampled_means, ScoreTable
 @dataclass(frozen=True)
 class Rule:
     "Every number that the recommendation hangs on."
-    alignment_weight:float=1.5 # points of fidelity that a lost point of alignment is worth
-    most_fidelity:float=1. # on the scale of the base and the photos; more counts as much as this
-    doubt:float=.3 # the best of all must be better than the recommended one in at most 1 less this share of drawings
-    most_sameness:float=.5 # share of the way from the base's sameness to 1 that a checkpoint may go
-    least_pictures:int=4 # of each checkpoint; fewer say nothing about others
-    draws:int=2000 # how often prompts and images are drawn anew
+    alignment_weight:float = 1.5 # points of fidelity that a lost point of alignment is worth
+    most_fidelity:float = 1. # on the scale of the base and the photos; more counts as much as this
+    doubt:float = .3 # the best of all must be better than the recommended one in at most 1 less this share of drawings
+    most_sameness:float = .5 # share of the way from the base's sameness to 1 that a checkpoint may go
+    least_pictures:int = 4 # of each checkpoint; fewer say nothing about others
+    draws:int = 2000 # how often prompts and images are drawn anew
 
 RULE = Rule()
 
@@ -59,13 +59,13 @@ def gains(
 class Row:
     "One checkpoint, or the base, as it is shown; None is not known."
     step:int|None # None is the base
-    fidelity:Interval|None=None # 0 the base, 1 the photos
-    alignment:Interval|None=None # 1 the base, 0 any other prompt
-    sameness:Interval|None=None # cosine of two of its pictures
-    copying:Interval|None=None # cosine to the nearest photo
-    gain:Interval|None=None # over the base
-    front:bool=False # whether no other is better in both fidelity and alignment
-    vetoed:bool=False # whether its pictures are too much alike
+    fidelity:Interval|None = None # 0 the base, 1 the photos
+    alignment:Interval|None = None # 1 the base, 0 any other prompt
+    sameness:Interval|None = None # cosine of two of its pictures
+    copying:Interval|None = None # cosine to the nearest photo
+    gain:Interval|None = None # over the base
+    front:bool = False # whether no other is better in both fidelity and alignment
+    vetoed:bool = False # whether its pictures are too much alike
 
 # %% ../../nbs/judging/choose.ipynb #1094109e
 def is_on_front(
@@ -111,8 +111,8 @@ class Advice:
     verdict:str # clear, close, none or unknown
     step:int|None # the recommended checkpoint; None for `none`, and for `unknown` where there are several
     sentence:str # why, with figures
-    rows:list[Row]=field(default_factory=list) # one a column
-    candidates:list[int]=field(default_factory=list) # steps that are not surely worse than the best
+    rows:list[Row] = field(default_factory=list) # one a column
+    candidates:list[int] = field(default_factory=list) # steps that are not surely worse than the best
 
 # %% ../../nbs/judging/choose.ipynb #988398ad
 def not_surely_worse(
@@ -154,7 +154,8 @@ def advise_by_sameness(
     here:list[bool], # whether it can be taken
 ) -> Advice:
     "Where likeness and obedience are not known, the last checkpoint whose pictures still differ is named, and it is said that this is all."
-    if all(row.vetoed for row in rows if row.step is not None): return Advice('none', None, why_none(rows), rows)
+    if all(row.vetoed for row in rows if row.step is not None):
+        return Advice('none', None, why_none(rows), rows)
     varied = [row for row, taken in zip(rows, here) if taken and not row.vetoed]
     if not varied:
         return Advice('unknown', None,
@@ -183,7 +184,8 @@ def why_chosen(
 ) -> str: # one sentence
     "Why, in plain words."
     said = f'step {row.step}: {figures_of(row, first)}'
-    if not rest: return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
+    if not rest:
+        return f'{said}; every other checkpoint is worse by more than prompts and seeds explain'
     others = ', '.join(f'{o.step}' for o in rest)
     early = ', and the earliest had least time to learn the photo by heart' if all(o.step > row.step for o in rest) else ''
     close = f'{said}; too close to call: {others} could be as good{early}'
@@ -212,7 +214,8 @@ def recommend(
 ) -> Advice:
     """Choose a checkpoint. The first column is what the others are measured from: the base, or the first checkpoint
     where the base was not drawn."""
-    rows, drawn = rows_of_table(table, rule), gains(table, rule)
+    rows = rows_of_table(table, rule)
+    drawn = gains(table, rule)
     here = [row.step is not None and (present is None or row.step in present) for row in rows]
     if not any(here):
         return Advice('unknown', None, 'no checkpoint that was drawn is in the run any more, so none can be recommended', rows)
@@ -230,6 +233,7 @@ def recommend(
         return Advice('unknown', None, 'the checkpoints that are good are not in the run any more, so none can be recommended', rows)
     found = not_surely_worse(drawn, allowed)
     chosen = rows[not_surely_worse(drawn, allowed, rule.doubt)[0]]
-    best, others = rows[max(found, key=lambda k: drawn[0, k])], [rows[k] for k in found if rows[k] is not chosen]
+    best = rows[max(found, key=lambda k: drawn[0, k])]
+    others = [rows[k] for k in found if rows[k] is not chosen]
     return Advice('close' if others else 'clear', chosen.step, why_chosen(chosen, best, others, rows[0]), rows,
         [rows[k].step for k in found])

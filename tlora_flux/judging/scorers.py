@@ -31,8 +31,8 @@ class Scorer:
     name:str # what it is, as it is shown
     stamp:str # changes with its weights
     image:Callable[[list[Image.Image]], Tensor] # RGB pictures -> (n, d) float32 of length 1, on the CPU
-    text:Callable[[list[str]], Tensor]|None=None # prompts -> (n, d), in the same space; None: it knows no words
-    pictures_at_once:int=16 # of `image`
+    text:Callable[[list[str]], Tensor]|None = None # prompts -> (n, d), in the same space; None: it knows no words
+    pictures_at_once:int = 16 # of `image`
 
 # %% ../../nbs/judging/scorers.ipynb #a43b85b0
 def colour_features(
@@ -73,7 +73,8 @@ def stamp_of_model(
     "Changes with the weights, every byte of them, with the preprocessor, and with how `to_network_pixels` cuts."
     seen = ['centre square']
     for file in [*sorted(folder.glob('*.safetensors')), folder/'preprocessor_config.json']:
-        with open(file, 'rb') as f: seen.append([file.name, hashlib.file_digest(f, 'sha256').hexdigest()])
+        with open(file, 'rb') as f:
+            seen.append([file.name, hashlib.file_digest(f, 'sha256').hexdigest()])
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 # %% ../../nbs/judging/scorers.ipynb #72c474c5
@@ -118,7 +119,8 @@ def load_network(
             lambda o: unit(model(pixels(o)).last_hidden_state[:, 0]))
     tokens = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     length = model.config.text_config.max_position_embeddings
-    def said_words(prompts): return unit(pooled(model.get_text_features(**tokens(prompts, padding='max_length',
+    def said_words(prompts):
+        return unit(pooled(model.get_text_features(**tokens(prompts, padding='max_length',
             truncation=True, max_length=length, return_tensors='pt').to(model.device))))
     return Scorer(Path(called).name if os.path.isdir(called) else called, stamp_of_model(folder),
         lambda o: unit(pooled(model.get_image_features(pixel_values=pixels(o)))), said_words)
@@ -152,7 +154,8 @@ def fetch_network(
     if answer.error: raise BadInput('{}; {}'.format(*describe_hub_error(name, answer.error)))
     size = sum(size for file, (size, _) in answer.files.items() if any(fnmatch(file, o) for o in SCORER_FILES))
     logger.warning(f'{name} is fetched, {size/1e6:.0f} MB, once')
-    try: return Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES)))
+    try:
+        return Path(snapshot_download(name, cache_dir=hub_cache(cache_dir), allow_patterns=list(SCORER_FILES)))
     except (errors.HTTPError, errors.LocalEntryNotFoundError) as e:
         raise BadInput('{}; {}'.format(*describe_hub_error(name, e))) from None
     except OSError as e: raise BadInput(describe_disk_error(name, cache_dir, e)) from None
@@ -186,7 +189,8 @@ def open_named(
     "Raises `BadInput` for one that cannot be had, or does not serve."
     if name == 'world': return world_scorers()[purpose == 'text']
     found = COLOURS if name == 'colours' else load_network(find_network(name, cache_dir, download), name)
-    if purpose == 'text' and found.text is None: raise BadInput(f'text_scorer={name} knows no words; give a CLIP or SigLIP')
+    if purpose == 'text' and found.text is None:
+        raise BadInput(f'text_scorer={name} knows no words; give a CLIP or SigLIP')
     return found
 
 # %% ../../nbs/judging/scorers.ipynb #5482faeb

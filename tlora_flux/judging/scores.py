@@ -31,9 +31,9 @@ class ScoreTable:
     "What is known of every picture of a grid. A picture that one column lacks is left out of all, so that columns stay pairs."
     steps:list[int|None] # of the columns; None is the base, and comes first where it was drawn
     scores:dict[str, np.ndarray] # signal -> (columns, prompts, images), NaN where left out; a signal that nobody could measure is absent
-    ends:dict[str, tuple[float, float]]=field(default_factory=dict) # signal -> what counts as 0 and as 1: see `judging.choose`
-    scorers:dict[str, str]=field(default_factory=dict) # signal -> name of what measured it
-    notes:list[str]=field(default_factory=list) # one sentence each: what was left out, and why
+    ends:dict[str, tuple[float, float]] = field(default_factory=dict) # signal -> what counts as 0 and as 1: see `judging.choose`
+    scorers:dict[str, str] = field(default_factory=dict) # signal -> name of what measured it
+    notes:list[str] = field(default_factory=list) # one sentence each: what was left out, and why
 
     @property
     def checkpoints(self) -> list[int]: return [step for step in self.steps if step is not None]
@@ -79,7 +79,7 @@ def interval_of(
 class TrainedPhoto:
     "One training photo."
     path:Path # the file
-    mask:Path|None=None # grey image of the same size; white counts
+    mask:Path|None = None # grey image of the same size; white counts
 
     def open(self) -> Image.Image: # RGB
         image = to_rgb(open_image(self.path))
@@ -131,7 +131,8 @@ class Pictures:
 
 # %% ../../nbs/judging/scores.ipynb #cd9439f3
 @lru_cache(1024)
-def read_fingerprint(file, stamp): return file_fingerprint(file) # `stamp` changes when the file does
+def read_fingerprint(file, stamp):
+    return file_fingerprint(file) # `stamp` changes when the file does
 
 # %% ../../nbs/judging/scores.ipynb #bfb9aa59
 def is_outdated(
@@ -177,7 +178,8 @@ def columns_to_judge(
         raise BadInput('; '.join([f'{board.folder.name} has no checkpoint in it that can be judged', *notes,
             'draw some with `tlora sample`']))
     taken = min(strengths, key=lambda o: (abs(o - 1), o))
-    if len(strengths) > 1: notes.append(f'the grid has {len(strengths)} strengths; strength {taken:g} is judged')
+    if len(strengths) > 1:
+        notes.append(f'the grid has {len(strengths)} strengths; strength {taken:g} is judged')
     return [k for k in own if board.columns[k].is_base or board.columns[k].strength == taken], notes
 
 # %% ../../nbs/judging/scores.ipynb #477b09f4
@@ -258,7 +260,8 @@ def alignment_of(
     "How much nearer a picture is to its own prompt than to the others: a picture that fits every prompt alike has 0."
     prompt = np.array([at[1] for at in pictures.files])
     used = np.unique(prompt)
-    near, own = seen@said[used].T, prompt[:, None] == used
+    near = seen@said[used].T
+    own = prompt[:, None] == used
     return near[own] - near[~own].reshape(len(near), -1).mean(1)
 
 # %% ../../nbs/judging/scores.ipynb #226b26bf
@@ -297,7 +300,8 @@ def measure_likeness_(
     if len(silent) == len(used):
         return table.notes.append('no prompt names the concept, so fidelity is not measured; write {} where trigger and class belong')
     low = float(np.nanmean(fidelity[0])) if table.steps[0] is None else float(np.nanmin(np.nanmean(fidelity, (1, 2))))
-    table.scores['fidelity'], table.ends['fidelity'] = fidelity, (low, max(ceiling, low))
+    table.scores['fidelity'] = fidelity
+    table.ends['fidelity'] = (low, max(ceiling, low))
     table.scorers |= dict(fidelity=scorer.name, copying=scorer.name)
 
 # %% ../../nbs/judging/scores.ipynb #907980d1
@@ -312,14 +316,17 @@ def measure_words_(
     if len({at[1] for at in pictures.files}) < 2:
         return table.notes.append('there is one prompt, and how much nearer a picture is to it than to others cannot be measured; draw '
             'two prompts or more')
-    seen, said = features_of(scorer, named, keep), scorer.text(pictures.prompts).detach().numpy()
+    seen = features_of(scorer, named, keep)
+    said = scorer.text(pictures.prompts).detach().numpy()
     alignment = unfold(pictures, alignment_of(pictures, seen, said))
     first = interval_of(resampled_means(alignment[:1])[:, 0])
     if first.low <= 0:
         return table.notes.append(f'{scorer.name} sees no more of its own prompt than of the others in the first column ({first}), so '
             'alignment is left out')
-    table.scores['alignment'], table.ends['alignment'], table.scorers['alignment'] = alignment, (0.,
-        first.value), scorer.name
+    table.scores['alignment'] = alignment
+    table.ends['alignment'] = (0.,
+        first.value)
+    table.scorers['alignment'] = scorer.name
 
 # %% ../../nbs/judging/scores.ipynb #9c7caf01
 def open_cell(file): return to_rgb(open_image(file)) # a cell's PNG, as RGB
@@ -334,13 +341,16 @@ def score_grid(
     notes:list[str]=[], # what has to be said already
 ) -> ScoreTable:
     "Score every picture of a grid, each once: what was seen is kept beside it. Raises `BadInput` where no checkpoint has a picture."
-    pictures, looks = pictures_of(board), likeness or COLOURS
+    pictures = pictures_of(board)
+    looks = likeness or COLOURS
     named = [(hashlib.sha256(file.read_bytes()).hexdigest()[:24], partial(open_cell, file))
         for file in pictures.files.values()]
     features = features_of(looks, named, board.folder)
     table = ScoreTable(pictures.steps, dict(sameness=unfold(pictures, sameness_of(pictures, features))),
         scorers=dict(sameness=looks.name), notes=[*notes, *pictures.notes])
-    if table.steps[0] is not None: table.notes.append('the base was not drawn, so checkpoints are measured from the first of them')
-    if likeness and photos: measure_likeness_(table, pictures, photos, likeness, features, concept, board.folder)
+    if table.steps[0] is not None:
+        table.notes.append('the base was not drawn, so checkpoints are measured from the first of them')
+    if likeness and photos:
+        measure_likeness_(table, pictures, photos, likeness, features, concept, board.folder)
     if words: measure_words_(table, pictures, named, words, board.folder)
     return table

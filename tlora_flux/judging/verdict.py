@@ -41,7 +41,9 @@ def draw_choice(
     front = sorted((row.fidelity.value, row.alignment.value) for row in known if row.front)
     axes.plot(*zip(*front), color='#b0b0b0', lw=1, zorder=1, label='front: beaten by none in both')
     for row in known:
-        x, y, chosen = row.fidelity, row.alignment, row.step is not None and row.step == advice.step
+        x = row.fidelity
+        y = row.alignment
+        chosen = row.step is not None and row.step == advice.step
         color = '#d62728' if chosen else '#7f7f7f' if row.step is None else '#1f77b4'
         spans = dict(xerr=np.array([[x.value - x.low], [x.high - x.value]]).clip(0),
             yerr=np.array([[y.value - y.low], [y.high - y.value]]).clip(0))
@@ -108,7 +110,8 @@ def save_judgement(
 ) -> Path: # `judge.json`
     """Write `judge.json`, the plot `judge.png`, and `recommended/`, beside the run's checkpoints, and anew the page of
     the grid, if it has one. An older recommendation goes where none is good, and stays where nothing is known."""
-    home, advice = done.run or done.grid, done.advice
+    home = done.run or done.grid
+    advice = done.advice
     if advice.verdict == 'none' and (home/'recommended').exists():
         done.table.notes.append('the recommendation of before is removed: recommended/ is gone')
     text = json.dumps(plain_judgement(done), ensure_ascii=False, allow_nan=False)
@@ -120,7 +123,8 @@ def save_judgement(
     if adapter:
         (home/'recommended').mkdir(exist_ok=True)
         atomic_write(home/'recommended'/WEIGHTS, lambda part: shutil.copyfile(adapter, part))
-    if (done.grid/'grid.html').is_file(): save_page(board_of(done.grid, done.run)) # the answer stands on top of it
+    if (done.grid/'grid.html').is_file():
+        save_page(board_of(done.grid, done.run)) # the answer stands on top of it
     return file
 
 # %% ../../nbs/judging/verdict.ipynb #a7ff7a24
@@ -156,7 +160,8 @@ def grid_request(
     if not cfg.prompts and trained is None:
         raise BadInput(f'{cfg.run} has no config.yaml, so its prompts are not known; name a file with --prompts')
     prompts = cfg.prompts or concept_dir(trained.instance_data_dir)/'prompts.txt'
-    if not cfg.prompts and not prompts.is_file(): raise BadInput(f'the concept of {cfg.run} has no prompts.txt; name a file with --prompts')
+    if not cfg.prompts and not prompts.is_file():
+        raise BadInput(f'the concept of {cfg.run} has no prompts.txt; name a file with --prompts')
     return SampleConfig(run=cfg.run, prompts=str(prompts), images=cfg.images, batch_size=cfg.batch_size,
         cache_dir=cfg.cache_dir)
 
@@ -165,8 +170,10 @@ def drawing_time(
     request:SampleConfig, # what would be drawn
 ) -> tuple[int, float|None]: # pictures; seconds, None where the run's log does not say
     "A training step is about three passes through the transformer; a picture is one for each denoising step, two with true CFG."
-    run, steps = Path(request.run), len(list_checkpoints(request.run)) or 1
-    about, trained = read_header(next(iter(adapters_of(run).values()))), trained_config(run)
+    run = Path(request.run)
+    steps = len(list_checkpoints(request.run)) or 1
+    about = read_header(next(iter(adapters_of(run).values())))
+    trained = trained_config(run)
     count = len(read_prompts(request.prompts, about.get('trigger', '')))*request.images*(1 + steps)
     said = [o['seconds'] for o in read_log(run)[-50:]]
     if not said or about.get('family') not in FAMILIES: return count, None
@@ -202,11 +209,14 @@ def board_to_judge(
 ) -> Board: # with pictures
     "The grid that is named, or drawn, or that shows most of the run. Raises `BadInput` where there is none."
     path = Path(cfg.run)
-    if not path.is_dir(): raise BadInput(f'{cfg.run} is no folder; give a run folder, or the folder of one of its grids')
+    if not path.is_dir():
+        raise BadInput(f'{cfg.run} is no folder; give a run folder, or the folder of one of its grids')
     if cfg.render:
-        if (path/'grid.json').exists(): raise BadInput(f'{cfg.run} is one grid; give the run folder to draw its checkpoints')
+        if (path/'grid.json').exists():
+            raise BadInput(f'{cfg.run} is one grid; give the run folder to draw its checkpoints')
         return board_of(sample(grid_request(cfg)), path)
-    if not (path/'grid.json').exists() and adapters_of(path): return grid_of_run(path) or offer_to_draw(cfg)
+    if not (path/'grid.json').exists() and adapters_of(path):
+        return grid_of_run(path) or offer_to_draw(cfg)
     return open_board(path, drawn=True)
 
 # %% ../../nbs/judging/verdict.ipynb #756260b3
@@ -228,7 +238,8 @@ def judge_board(
 ) -> Judgement: # saved
     "Score, choose, keep. Raises `BadInput` for a scorer that was named and cannot be had."
     run = board.run
-    trained, found = run and trained_config(run), [*adapters_of(run).values()]
+    trained = run and trained_config(run)
+    found = [*adapters_of(run).values()]
     about = read_header(found[0]) if found else {}
     cell = next(iter(board.cells.values())).settings
     likeness, words, notes = open_scorers(cell.get('family', ''), cfg.image_scorer, cfg.text_scorer, cfg.cache_dir

@@ -24,7 +24,7 @@ def in_gb(
     size:float, # bytes
 ) -> str:
     "A size in GB, with one decimal; below 0.1 GB in MB."
-    return f'{size/1e9:.1f} GB' if size>=1e8 else f'{size/1e6:.1f} MB'
+    return f'{size/1e9:.1f} GB' if size >= 1e8 else f'{size/1e6:.1f} MB'
 
 # %% ../../nbs/machine/memory.ipynb #541c384b
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ModelSizes:
     double:int # blocks with separate image and text halves
     single:int # blocks that treat both alike
     vae_channels:int # of the autoencoder's first, full-sized layer
-    adapter:dict[str,int] # targets -> numbers trained for each rank
+    adapter:dict[str, int] # targets -> numbers trained for each rank
     # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
-    kept:dict[str,tuple[float,float]]
+    kept:dict[str, tuple[float, float]]
 # of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places,
 # the output layer, and all of CLIP
     words:int
@@ -49,11 +49,11 @@ class ModelSizes:
 _DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38,
     vae_channels=128,
                adapter={'attention':1_517_568, 'all-linear':4_085_760},
-               kept={'attention':(30.6,28.3), 'all-linear':(41.1,38.6)}, words=254_658_816, forward=40)
+               kept={'attention':(30.6, 28.3), 'all-linear':(41.1, 38.6)}, words=254_658_816, forward=40)
 _KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20,
     vae_channels=128,
                     adapter={'attention':829_440, 'all-linear':1_505_280},
-                    kept={'attention':(40.5,42.3), 'all-linear':(49.0,50.4)}, words=388_956_160, forward=54)
+                    kept={'attention':(40.5, 42.3), 'all-linear':(49.0, 50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
                     adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712)
 FIGURES = {'flux.1-dev': _DEV, 'flux.1-dev-de-distilled': replace(_DEV, transformer=11_891_178_560),
@@ -81,7 +81,7 @@ def activations(
     checkpointing:bool=False, # keep the blocks' inputs only, and compute each block anew in the backward pass
 ) -> float: # bytes
     "What a training step keeps from its forward pass."
-    double,single = figures.kept.get(targets, figures.kept['all-linear'])
+    double, single = figures.kept.get(targets, figures.kept['all-linear'])
     blocks = (2*(2*figures.double + figures.single) + max(double, single) if checkpointing else double*figures.double
         + single*figures.single)
     return batch * tokens * figures.hidden * (blocks + figures.forward)
@@ -92,27 +92,28 @@ class MemoryRequest:
     "What a run asks of the machine."
     base:BaseRef # and its storage
     output_dir:str # where results go
-    trains:bool=True # False for sampling alone
-    height:int=1024 # pixels
-    width:int=1024 # pixels
-    batch:int=1 # samples or images at once
-    text:int=77 # tokens of the prompt
-    precision:str='bf16' # no or bf16
-    rank:int=32 # of the adapter
-    targets:str='attention' # linears that carry it
-    init:str='vanilla' # how it starts
-    gradient_checkpointing:bool=False # recompute instead of keep
-    optimizer:str='adamw' # adamw or prodigy
-    saves:int=1 # checkpoints, or images, that are written
-    begun:int|None=None # trainer states that lie there already, where a run is resumed
-    keeps:bool=True # what was encoded, for the next time
-    offload:str='none' # none, model, group or sequential
-    report_to:str='none' # tracker
-    validates:bool=False # draws pictures while it trains
-    pictures:int=0 # bytes of these that are still to be written
+    trains:bool = True # False for sampling alone
+    height:int = 1024 # pixels
+    width:int = 1024 # pixels
+    batch:int = 1 # samples or images at once
+    text:int = 77 # tokens of the prompt
+    precision:str = 'bf16' # no or bf16
+    rank:int = 32 # of the adapter
+    targets:str = 'attention' # linears that carry it
+    init:str = 'vanilla' # how it starts
+    gradient_checkpointing:bool = False # recompute instead of keep
+    optimizer:str = 'adamw' # adamw or prodigy
+    saves:int = 1 # checkpoints, or images, that are written
+    begun:int|None = None # trainer states that lie there already, where a run is resumed
+    keeps:bool = True # what was encoded, for the next time
+    offload:str = 'none' # none, model, group or sequential
+    report_to:str = 'none' # tracker
+    validates:bool = False # draws pictures while it trains
+    pictures:int = 0 # bytes of these that are still to be written
 
     @property
-    def copies(self) -> int: return 1 if self.init == 'vanilla' else 2 # of the adapter: an orthogonal one keeps what it began with
+    def copies(self) -> int:
+        return 1 if self.init == 'vanilla' else 2 # of the adapter: an orthogonal one keeps what it began with
 
 # %% ../../nbs/machine/memory.ipynb #c642ac63
 def memory_request(
@@ -140,21 +141,22 @@ class Phase:
     "What is in memory at one stage."
     task:str # training or sampling
     name:str # what happens
-    gpu:dict[str,float] # part -> bytes on the GPU; without a GPU, in main memory
-    host:float=0. # bytes of weights in main memory that have to stay there; what is only read through it can go again
+    gpu:dict[str, float] # part -> bytes on the GPU; without a GPU, in main memory
+    host:float = 0. # bytes of weights in main memory that have to stay there; what is only read through it can go again
 
     @property
     def total(self) -> float: return sum(self.gpu.values())
 
-    def needs(self, gpu) -> float: return self.total + (0 if gpu else self.host) # bytes on the device; without a GPU all is in one memory
+    def needs(self, gpu) -> float:
+        return self.total + (0 if gpu else self.host) # bytes on the device; without a GPU all is in one memory
 
 # %% ../../nbs/machine/memory.ipynb #bb6ef2fe
 def weight_bytes(
     figures:ModelSizes, # of the base
     want:MemoryRequest, # of the run
-) -> dict[str,float]: # part -> bytes
+) -> dict[str, float]: # part -> bytes
     "What each part of the base takes, wherever it lies."
-    size = 4 if want.precision=='no' else 2
+    size = 4 if want.precision == 'no' else 2
     def bytes_of(kind, count,
             plain=0): return STORAGE_KINDS[
             kind].bytes_per_weight*(count - plain) + size*plain if kind in STORAGE_KINDS else size*count
@@ -171,7 +173,8 @@ def read_phase(
     name:str, # what is read
 ) -> Phase:
     "Text goes through its encoders first, and they go."
-    text,on_cpu = weight_bytes(figures, want)['text encoders'],want.base.text_encoders=='cpu'
+    text = weight_bytes(figures, want)['text encoders']
+    on_cpu = want.base.text_encoders == 'cpu'
     return Phase(task, name, ({} if on_cpu else {'text encoders': text}) | {'workspace': WORKSPACE}, text if on_cpu
         else 0.)
 
@@ -179,10 +182,11 @@ def read_phase(
 def validation_phase(
     figures:ModelSizes, # of the base
     want:MemoryRequest, # of the run
-    steps:dict[str,float], # part -> bytes, while it takes steps
+    steps:dict[str, float], # part -> bytes, while it takes steps
 ) -> Phase:
     "A picture of the training's size is drawn with all that training keeps; the autoencoder comes for the time being."
-    size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
+    size = 4 if want.precision == 'no' else 2
+    pixels = want.height*want.width
     drawing = max(size/2*(pixels//256 + want.text)*figures.hidden*figures.forward,
         size*PIXEL*figures.vae_channels*pixels)
     return Phase('training', 'draw validation pictures',
@@ -194,7 +198,8 @@ def plan_training(
     want:MemoryRequest, # of the run
 ) -> list[Phase]:
     "Captions, photos one by one, then the steps; validation pictures, one by one, between the steps."
-    size,pixels = (4 if want.precision=='no' else 2),want.height*want.width
+    size = 4 if want.precision == 'no' else 2
+    pixels = want.height*want.width
     steps = {'transformer': weight_bytes(figures, want)['transformer'],
         'adapter and optimizer': 4*(1 + want.copies + STATES[want.optimizer])*adapter_parameters(figures, want.rank,
         want.targets),
@@ -213,20 +218,20 @@ def plan_sampling(
 ) -> list[Phase]:
     """Prompts first, then pictures. `model` keeps on the GPU the one part that works; `group` and `sequential` one
     layer after another, with all weights in main memory."""
-    size = 4 if want.precision=='no' else 2
+    size = 4 if want.precision == 'no' else 2
     tokens = want.height*want.width//256 + want.text
     weights = weight_bytes(figures, want)
     parts = {'transformer': weights['transformer'], 'adapter': 4*adapter_parameters(figures, want.rank, want.targets),
         'autoencoder': weights['autoencoder']}
     denoise = size/2*want.batch*tokens*figures.hidden*figures.forward
     decode = size*PIXEL*figures.vae_channels*want.batch*want.height*want.width
-    resident = {'none': parts, 'model': {k: v for k,v in parts.items() if k!='autoencoder'},
+    resident = {'none': parts, 'model': {k: v for k, v in parts.items() if k != 'autoencoder'},
         'group': {'a few layers': .05*sum(parts.values())},
         'sequential': {'a layer': .02*sum(parts.values())}}[want.offload]
-    host = 0. if want.offload=='none' else sum(parts.values())
+    host = 0. if want.offload == 'none' else sum(parts.values())
     return [read_phase(figures, want, 'sampling', 'read the prompts'),
             Phase('sampling', 'denoise', resident | {'activations': denoise, 'workspace': WORKSPACE}, host),
-            Phase('sampling', 'decode', ({'autoencoder': parts['autoencoder']} if want.offload!='none'
+            Phase('sampling', 'decode', ({'autoencoder': parts['autoencoder']} if want.offload != 'none'
             else parts) | {'activations': decode, 'workspace': WORKSPACE}, host)]
 
 # %% ../../nbs/machine/memory.ipynb #61d9a9c3
@@ -237,21 +242,23 @@ def figures_of(
     """Count a base by the headers of its weight files; reads no weight. Raises `BadInput` for a damaged file, and
     for a config that lacks something."""
     from tlora_flux.base.single_file import read_shapes
-    config,vae = (read_json(folder, f'{part}/config.json') for part in ('transformer','vae'))
+    config, vae = (read_json(folder, f'{part}/config.json') for part in ('transformer', 'vae'))
     def shapes(part): return {name: shape for file in (folder/part).glob('*.safetensors')
-            if is_loaded_file(f'{part}/{file.name}', (part,)) for name,(_,shape) in read_shapes(file).items()}
-    def numbers(*parts): return sum(math.prod(shape) for part in parts for shape in shapes(part).values())
-    linears = {name.removesuffix('.weight'): shape for name,shape in shapes('transformer').items()
-        if name.endswith('.weight') and len(shape)==2}
-    adapter = {targets: sum(sum(shape) for name,shape in linears.items() if re.fullmatch(pattern, name))
-        for targets,pattern in family.targets.items()}
+            if is_loaded_file(f'{part}/{file.name}', (part,)) for name, (_, shape) in read_shapes(file).items()}
+    def numbers(*parts):
+        return sum(math.prod(shape) for part in parts for shape in shapes(part).values())
+    linears = {name.removesuffix('.weight'): shape for name, shape in shapes('transformer').items()
+        if name.endswith('.weight') and len(shape) == 2}
+    adapter = {targets: sum(sum(shape) for name, shape in linears.items() if re.fullmatch(pattern, name))
+        for targets, pattern in family.targets.items()}
     stored = quantised_parts(family.parts['text'])
-    words = sum(math.prod(shape) for part in family.parts['text'] for name,shape in shapes(part).items()
+    words = sum(math.prod(shape) for part in family.parts['text'] for name, shape in shapes(part).items()
                 if part not in stored or re.search(r'(shared|embed_tokens|lm_head|relative_attention_bias)\.weight$', name))
     try:
         sizes = dict(hidden=config['num_attention_heads']*config['attention_head_dim'], double=config['num_layers'],
             single=config['num_single_layers'], vae_channels=vae['block_out_channels'][0])
-    except KeyError as e: raise BadInput(f'{folder.name}: transformer/config.json or vae/config.json lacks {e}; fetch it again') from None
+    except KeyError as e:
+        raise BadInput(f'{folder.name}: transformer/config.json or vae/config.json lacks {e}; fetch it again') from None
     return ModelSizes(numbers(*family.parts['text']), numbers('vae'), numbers('transformer'), **sizes, adapter=adapter,
         kept=FIGURES[family.name].kept, words=words, forward=FIGURES[family.name].forward)
 
@@ -261,11 +268,13 @@ def figures_listed(
     answer:HubAnswer, # the listing
 ) -> ModelSizes: # with the listing's sizes, where it has any
     "Correct a family's figures by the sizes of a repository's weights."
-    folders,found = dict(text=('text_encoder','text_encoder_2'), vae=('vae',), transformer=('transformer',)),{}
-    for part,names in folders.items():
-        size = sum(size for path,(size,_) in answer.files.items() if path.endswith('.safetensors')
+    folders = dict(text=('text_encoder', 'text_encoder_2'), vae=('vae',), transformer=('transformer',))
+    found = {}
+    for part, names in folders.items():
+        size = sum(size for path, (size, _) in answer.files.items() if path.endswith('.safetensors')
             and is_loaded_file(path, names))
-        if size: found[part] = min(size//2, size//4, key=lambda n: abs(math.log(n/getattr(figures, part))))
+        if size:
+            found[part] = min(size//2, size//4, key=lambda n: abs(math.log(n/getattr(figures, part))))
     return replace(figures, **found)
 
 # %% ../../nbs/machine/memory.ipynb #3c90c69e
@@ -280,7 +289,7 @@ def figures_for(
     whole = (folder and not file and not missing_files(folder, tuple(p for names in family.parts.values()
         for p in names)))
     figures = figures_of(folder, family) if whole else figures_listed(FIGURES[family.name], answer)
-    return (replace(figures, transformer=sum(math.prod(shape) for _,shape in read_shapes(file).values())) if file
+    return (replace(figures, transformer=sum(math.prod(shape) for _, shape in read_shapes(file).values())) if file
         else figures)
 
 # %% ../../nbs/machine/memory.ipynb #4845d960
@@ -292,17 +301,17 @@ DRAWING = (dict(batch_size=1), dict(offload='model'), dict(quantization='int8', 
     dict(text_encoders='cpu'),
            dict(quantization='none', offload='group')) # of sampling
 # option -> fields of `MemoryRequest`, where their names differ
-OPTIONS = {'resolution':('height','width'), 'train_batch_size':('batch',), 'batch_size':('batch',)}
-STORED = ('quantization','text_encoders') # options that are fields of its `base`
+OPTIONS = {'resolution':('height', 'width'), 'train_batch_size':('batch',), 'batch_size':('batch',)}
+STORED = ('quantization', 'text_encoders') # options that are fields of its `base`
 
 def apply_rung(
     want:MemoryRequest, # of a run
     rung:dict, # options
 ) -> MemoryRequest:
     "The same run with these options."
-    stored = {option: value for option,value in rung.items() if option in STORED}
+    stored = {option: value for option, value in rung.items() if option in STORED}
     return replace(want, base=replace(want.base, **stored),
-        **{field: value for option,value in rung.items() if option not in STORED
+        **{field: value for option, value in rung.items() if option not in STORED
         for field in OPTIONS.get(option, (option,))})
 
 # %% ../../nbs/machine/memory.ipynb #4254c6ba
@@ -310,25 +319,29 @@ def descend(
     plan:Callable[[MemoryRequest], list[Phase]], # of a base: training or sampling
     want:MemoryRequest, # of the run
     room:float, # bytes
-    ladder:tuple[dict,...], # `LADDER`, `DRAWING`, or rungs of one
+    ladder:tuple[dict, ...], # `LADDER`, `DRAWING`, or rungs of one
     gpu:bool=True, # False: all is in main memory
-) -> tuple[dict,list[Phase]]: # options that differ from `want`, and the plan with them; where that does not fit, nothing does
+) -> tuple[dict, list[Phase]]: # options that differ from `want`, and the plan with them; where that does not fit, nothing does
     "Take the rungs that help, from the top, until it fits."
-    here,taken,phases = want,{},plan(want)
+    here = want
+    taken = {}
+    phases = plan(want)
     for rung in ladder:
         if max(p.needs(gpu) for p in phases) <= room: break
         leaner = apply_rung(here, rung)
         after = plan(leaner)
-        if any(new.needs(gpu) < old.needs(gpu) for old,new in zip(phases, after) if old.needs(gpu) > room):
-            here,phases,taken = leaner,after,taken | rung
-    return {option: value for option,value in taken.items() if apply_rung(want, {option:value})!=want}, phases
+        if any(new.needs(gpu) < old.needs(gpu) for old, new in zip(phases, after) if old.needs(gpu) > room):
+            here = leaner
+            phases = after
+            taken = taken | rung
+    return {option: value for option, value in taken.items() if apply_rung(want, {option:value}) != want}, phases
 
 # %% ../../nbs/machine/memory.ipynb #466de751
 def as_yaml(
     options:dict, # name -> value
 ) -> str:
     "As one would write them into a config."
-    return ', '.join(f'{option}: {str(value).lower()}' for option,value in options.items())
+    return ', '.join(f'{option}: {str(value).lower()}' for option, value in options.items())
 
 # %% ../../nbs/machine/memory.ipynb #c3956631
 def preset_room(
@@ -348,11 +361,13 @@ def apply_preset(
 ) -> TrainConfig: # with quantization, text_encoders and gradient_checkpointing settled, and perhaps the resolution
     "What the preset has to say about what was left open; without one, the plain way. Raises `BadInput` where nothing fits."
     if cfg.preset is None: return fill_defaults(cfg, NO_PRESET)
-    if BaseRef.of(cfg).file: cfg = fill_defaults(cfg, dict(quantization='none')) # a single file cannot be stored in fewer bits
-    room,start = preset_room(cfg.preset),NO_PRESET | dict(gradient_checkpointing=False)
+    if BaseRef.of(cfg).file:
+        cfg = fill_defaults(cfg, dict(quantization='none')) # a single file cannot be stored in fewer bits
+    room = preset_room(cfg.preset)
+    start = NO_PRESET | dict(gradient_checkpointing=False)
     rungs = [rung for rung in LADDER if all(getattr(cfg, option) is None for option in rung)]
     plain = fill_defaults(cfg, start)
-    chosen,phases = descend(partial(plan_training, figures), memory_request(plain, family.defaults, BaseRef.of(plain)),
+    chosen, phases = descend(partial(plan_training, figures), memory_request(plain, family.defaults, BaseRef.of(plain)),
         room, rungs)
     peak = max(p.total for p in phases)
     if peak > room:
@@ -375,11 +390,12 @@ def presets_that_fit(
     family, # `Family` of the base
     figures:ModelSizes, # of the base
     memory:float, # of the GPU, bytes
-) -> Iterator[tuple[str,float]]: # preset and the bytes that it takes, the largest first
+) -> Iterator[tuple[str, float]]: # preset and the bytes that it takes, the largest first
     """Presets for a card of this size. An L4 is sold with 24 GB and shows 23.6, so the name may promise a twentieth
     more than there is; what the run takes may not."""
     for preset in (p for p in PRESETS if 1e9*int(p[:-2]) <= 1.05*memory):
-        try: takes = peak_of(apply_preset(replace(cfg, preset=preset), family, figures), family, figures)
+        try:
+            takes = peak_of(apply_preset(replace(cfg, preset=preset), family, figures), family, figures)
         except BadInput: continue
         if takes <= memory: yield preset, takes
 
@@ -391,7 +407,7 @@ def preset_for_card(
     memory:float, # of the GPU, bytes
 ) -> str: # empty where none fits
     "The first preset that fits a card of this size."
-    return next((preset for preset,_ in presets_that_fit(cfg, family, figures, memory)), '')
+    return next((preset for preset, _ in presets_that_fit(cfg, family, figures, memory)), '')
 
 # %% ../../nbs/machine/memory.ipynb #f07f6860
 def smaller_preset(
@@ -403,7 +419,7 @@ def smaller_preset(
 ) -> str: # empty where none helps
     "The largest preset for a card of this size that takes less than what was used."
     most = peak_of(used, family, figures)
-    return next((preset for preset,takes in presets_that_fit(asked, family, figures, memory) if takes < most), '')
+    return next((preset for preset, takes in presets_that_fit(asked, family, figures, memory) if takes < most), '')
 
 # %% ../../nbs/machine/memory.ipynb #3d802c3a
 def figures_of_base(
@@ -419,25 +435,25 @@ class Machine:
     "What there is to work with; bytes."
     ram:int # main memory, of the container if there is one
     ram_free:int # of it, what can be had without swapping
-    gpu:str='' # name; empty without a GPU that torch can use
-    vram:int=0 # memory of the GPU
-    vram_free:int=0 # of it, what nobody uses
-    vram_own:int=0 # of it, what tensors of this process use
-    capability:tuple[int,int]=(0,0) # compute capability of the GPU
-    driver:str='' # version of NVIDIA's driver; empty if there is none
-    torch:str='' # version
-    cuda:str='' # that torch was built for; empty for a CPU build
+    gpu:str = '' # name; empty without a GPU that torch can use
+    vram:int = 0 # memory of the GPU
+    vram_free:int = 0 # of it, what nobody uses
+    vram_own:int = 0 # of it, what tensors of this process use
+    capability:tuple[int, int] = (0, 0) # compute capability of the GPU
+    driver:str = '' # version of NVIDIA's driver; empty if there is none
+    torch:str = '' # version
+    cuda:str = '' # that torch was built for; empty for a CPU build
 
 # %% ../../nbs/machine/memory.ipynb #1b760ac9
 def group_limits(
     root:Path=Path('/sys/fs/cgroup'), # where control groups are mounted
     own:Path=Path('/proc/self/cgroup'), # which of them this process is in
-) -> list[tuple[int,int]]: # (limit, bytes left below it), from the innermost out
+) -> list[tuple[int, int]]: # (limit, bytes left below it), from the innermost out
     "Limits of memory on this process. What holds nothing but files that were read counts as left."
     found = []
-    for _,kinds,path in (line.split(':', 2) for line in (own.read_text().splitlines() if own.exists() else [])):
-        base,limit,used = (root,'memory.max','memory.current') if not kinds else (
-            root/kinds,'memory.limit_in_bytes','memory.usage_in_bytes')
+    for _, kinds, path in (line.split(':', 2) for line in (own.read_text().splitlines() if own.exists() else [])):
+        base, limit, used = (root, 'memory.max', 'memory.current') if not kinds else (
+            root/kinds, 'memory.limit_in_bytes', 'memory.usage_in_bytes')
         group = base/path.strip('/')
         for folder in (f for f in (group, *group.parents) if f.is_relative_to(base) and (f/limit).exists()):
             if not (text := (folder/limit).read_text().strip()).isdigit(): continue
@@ -446,12 +462,12 @@ def group_limits(
     return found
 
 # %% ../../nbs/machine/memory.ipynb #4ccb7b94
-def main_memory() -> tuple[int,int]: # bytes in all, bytes free
+def main_memory() -> tuple[int, int]: # bytes in all, bytes free
     "Of this process's control group, else of the machine."
     memory = psutil.virtual_memory()
-    total,free = memory.total,memory.available
-    for limit,left in group_limits(): total,free = min(total, limit),min(free, left)
-    return total,free
+    total, free = memory.total, memory.available
+    for limit, left in group_limits(): total, free = min(total, limit), min(free, left)
+    return total, free
 
 # %% ../../nbs/machine/memory.ipynb #3f507437
 def this_machine() -> Machine:
@@ -462,12 +478,15 @@ def this_machine() -> Machine:
     clear_device_cache(garbage_collection=True)
     file = Path('/proc/driver/nvidia/version')
     driver = re.search(r'\s(\d{3}\.\d+[.\d]*)', file.read_text())[1] if file.exists() else ''
-    about = dict(zip(('ram','ram_free'), main_memory()), driver=driver, torch=torch.__version__, cuda=torch.version.cuda
+    about = dict(zip(('ram', 'ram_free'), main_memory()), driver=driver, torch=torch.__version__,
+        cuda=torch.version.cuda
         or '')
     if not torch.cuda.is_available(): return Machine(**about)
     card = default_device()
-    try: free,total = torch.cuda.mem_get_info(card)
-    except RuntimeError: free,total = 0,torch.cuda.get_device_properties(card).total_memory # so full that one cannot even ask
+    try: free, total = torch.cuda.mem_get_info(card)
+    except RuntimeError:
+        free = 0
+        total = torch.cuda.get_device_properties(card).total_memory # so full that one cannot even ask
     own = torch.cuda.memory_allocated(card)
     free += torch.cuda.memory_reserved(card) - own
     return Machine(**about, gpu=torch.cuda.get_device_name(card), vram=total, vram_free=free, vram_own=own,
@@ -482,7 +501,10 @@ def read_speed(
     with open(file, 'rb', buffering=0) as f:
         middle = f.seek(file.stat().st_size//2)
         # of these bytes only: what the system remembers of the rest saves minutes
-        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), middle, size, os.POSIX_FADV_DONTNEED)
-        began,read = time.monotonic(),0
-        while read < size and time.monotonic() - began < 1 and (piece := f.read(1_000_000)): read += len(piece)
+        if hasattr(os, 'posix_fadvise'):
+            os.posix_fadvise(f.fileno(), middle, size, os.POSIX_FADV_DONTNEED)
+        began = time.monotonic()
+        read = 0
+        while read < size and time.monotonic() - began < 1 and (piece := f.read(1_000_000)):
+            read += len(piece)
         return read/(time.monotonic() - began)

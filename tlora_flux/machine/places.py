@@ -21,14 +21,14 @@ from .memory import adapter_parameters, MemoryRequest, ModelSizes, STATES
 def to_fetch(
     name:str, # repository id
     answer:HubAnswer, # the listing
-    parts:tuple[str,...], # folders that are wanted
+    parts:tuple[str, ...], # folders that are wanted
     cache:Path, # from `hub_cache`
 ) -> int: # bytes
     "What is still to be downloaded."
     home = cache/f"models--{name.replace('/', '--')}"
     def have(path, content): return any(os.path.exists(f)
             for f in (home/'blobs'/content, home/'snapshots'/str(answer.commit)/path))
-    return sum(size for path,(size,content) in answer.files.items() if is_loaded_file(path, parts)
+    return sum(size for path, (size, content) in answer.files.items() if is_loaded_file(path, parts)
         and not have(path, content))
 
 # %% ../../nbs/machine/places.ipynb #d5262c5d
@@ -40,12 +40,12 @@ class Place:
     kind:str # ext4, nfs4, tmpfs, ...
     device:int # number of the file system
     free:int # bytes that this user may still write
-    writable:bool=True # may this user write there?
+    writable:bool = True # may this user write there?
 
 # kinds of file systems behind a network, or a program
 NETWORK = re.compile(r'nfs\d?|cifs|smb(3|fs)?|afs|afpfs|webdav|9p|lustre|ceph|glusterfs|beegfs|gpfs|autofs|virtiofs|(mac|osx)?fuse'
     r'|fuse\..+')
-NO_DISK = 'tmpfs','devtmpfs','proc','sysfs','squashfs','overlay' # and those that keep nothing, or hide what lies below
+NO_DISK = 'tmpfs', 'devtmpfs', 'proc', 'sysfs', 'squashfs', 'overlay' # and those that keep nothing, or hide what lies below
 
 # %% ../../nbs/machine/places.ipynb #5ca2cb4f
 def place_of(
@@ -53,12 +53,13 @@ def place_of(
 ) -> Place:
     "Where it would lie."
     path = Path(path).expanduser().absolute()
-    while not os.path.isdir(path): path = path.parent # nor can anything be seen in a folder that is closed to this user
+    while not os.path.isdir(path):
+        path = path.parent # nor can anything be seen in a folder that is closed to this user
     path = path.resolve()
-    above = [(disk.mountpoint,disk.fstype) for disk in psutil.disk_partitions(all=True)
+    above = [(disk.mountpoint, disk.fstype) for disk in psutil.disk_partitions(all=True)
         if path.is_relative_to(disk.mountpoint)]
     # of two on one mount point the later hides the earlier
-    mount,kind = max(reversed(above), key=lambda m: len(m[0]), default=(path.anchor, 'unknown'))
+    mount, kind = max(reversed(above), key=lambda m: len(m[0]), default=(path.anchor, 'unknown'))
     return Place(str(path), mount, kind, os.stat(path).st_dev, shutil.disk_usage(path).free,
         os.access(path, os.W_OK | os.X_OK))
 
@@ -68,15 +69,16 @@ def places_with_room(
 ) -> list[Place]: # local ones first, by falling free space; then what is mounted, the working directory's before all others
     "Where a cache could go: one folder for each file system that answers. A rented box often has room on its network mount alone."
     def holds_files(disk): return disk.fstype not in NO_DISK and not disk.mountpoint.startswith(
-            ('/boot','/proc','/sys','/dev'))
+            ('/boot', '/proc', '/sys', '/dev'))
     def look(folder): return place_of(folder) if os.path.isdir(folder) else None
-    mounts,found = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if holds_files(disk)],[]
+    mounts = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if holds_files(disk)]
+    found = []
     for later in [BackgroundCall(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *mounts)]:
         with suppress(TimeoutError, OSError): found.append(later.wait())
     usable = {p.device: p for p in reversed(found) if p and p.writable}
-    here = next((p.device for p in found if p and p.path==os.path.realpath(os.getcwd())), None)
+    here = next((p.device for p in found if p and p.path == os.path.realpath(os.getcwd())), None)
     def rank(place): return bool(
-            NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device!=here, -place.free
+            NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device != here, -place.free
     return sorted(usable.values(), key=rank)
 
 # %% ../../nbs/machine/places.ipynb #6d6e1dbb
@@ -92,7 +94,7 @@ def disk_needs(
     figures:ModelSizes, # of the base
     want:MemoryRequest, # of the run
     fetch:int, # bytes to download
-) -> dict[str,tuple[Place,int]]: # for `disk_rows`
+) -> dict[str, tuple[Place, int]]: # for `disk_rows`
     "Who writes where, and how much. Xet keeps what HF_XET_CHUNK_CACHE_SIZE_BYTES lets it, beside notes of its own."
     from tlora_flux.photos.cache import cache_folder
     cache_dir = want.base.cache_dir
@@ -100,7 +102,7 @@ def disk_needs(
     if want.keeps:
         needs['cache' if want.trains
             else 'encoded prompts'] = place_of(
-            cache_folder(cache_dir)),0 if want.begun is not None else ENCODED*(want.height*want.width
+            cache_folder(cache_dir)), 0 if want.begun is not None else ENCODED*(want.height*want.width
             + 8*want.text*figures.hidden)
     if not fetch: return needs
     from huggingface_hub import constants
@@ -120,10 +122,12 @@ def output_size(
     if not want.trains: return want.saves*3*want.height*want.width
     trained = 4*adapter_parameters(figures, want.rank, want.targets)
     weights = want.copies*trained
-    state,there,saves = STATES[want.optimizer]*trained,want.begun or 0,want.saves
+    state = STATES[want.optimizer]*trained
+    there = want.begun or 0
+    saves = want.saves
     if not saves: return want.pictures
     # states that have come: a new one is written before an old one goes
-    before,after = (min(2, there + n) - there for n in (saves - 1, saves))
+    before, after = (min(2, there + n) - there for n in (saves - 1, saves))
     return saves*weights + max(weights + after*state, (before + 1)*state) + want.pictures
 
 # %% ../../nbs/machine/places.ipynb #1b5681ec
@@ -134,9 +138,11 @@ def validation_bytes(
     "Pictures that the run will still draw. Prompts that cannot be read draw none: that is said in another row."
     from tlora_flux.photos.prompts import read_prompts
     if not cfg.validation_prompts: return 0
-    try: prompts = read_prompts(cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}', quiet=True)
+    try:
+        prompts = read_prompts(cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}', quiet=True)
     except BadInput: return 0
-    last,every = cfg.max_train_steps,{cfg.validation_steps or cfg.checkpointing_steps, cfg.judge_every} - {None}
+    last = cfg.max_train_steps
+    every = {cfg.validation_steps or cfg.checkpointing_steps, cfg.judge_every} - {None}
     due = {last, *(step for o in every for step in range(o, last, o))}
     columns = sum(step > first for step in due) + (not first) # the base is drawn before the first step
     side = cfg.resolution
@@ -150,7 +156,7 @@ def remaining_saves(
     """Of a run that is resumed, what it has before it. It goes on from the last checkpoint with a trainer state;
     `keep_last` removes an old one after each new one."""
     there = checkpoint_folders(cfg.output_dir) if cfg.resume else []
-    begun = [step for step,folder in there if (folder/STATE).exists()]
+    begun = [step for step, folder in there if (folder/STATE).exists()]
     want = replace(want, pictures=validation_bytes(cfg, begun[-1] if begun else 0))
     if not begun: return want
     left = (-(-cfg.max_train_steps//cfg.checkpointing_steps) - begun[-1]//cfg.checkpointing_steps

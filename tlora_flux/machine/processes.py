@@ -37,7 +37,10 @@ def make_accelerator(
 class StopSignals:
     "Remembers SIGINT, SIGTERM and SIGHUP while open, in place of being interrupted by them."
     def __enter__(self):
-        self.number, self.since, self.forced, self.before = None, 0., False, {} # told by, when, for the second time, handlers
+        self.number = None
+        self.since = 0.
+        self.forced = False
+        self.before = {} # told by, when, for the second time, handlers
         if threading.current_thread() is threading.main_thread(): # only there can handlers be set
             # Windows has no SIGHUP
             for number in (getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)):
@@ -56,7 +59,8 @@ class StopSignals:
         self.forced, self.number, self.since = self.number is not None, number, time.monotonic()
         if self.forced: raise KeyboardInterrupt
         # print is not safe in a signal handler, and the terminal may be gone
-        with suppress(OSError): os.write(2, b'\nstopping after this step; once more to stop at once\n')
+        with suppress(OSError):
+            os.write(2, b'\nstopping after this step; once more to stop at once\n')
 
     def note_late(self, number, frame): # on the way out
         if self.repeats(): return
@@ -64,7 +68,8 @@ class StopSignals:
         signal.raise_signal(number)
 
     # None: another process of the run was told
-    def leave(self): raise KeyboardInterrupt if self.number in (None, signal.SIGINT) else SystemExit(128 + self.number)
+    def leave(self):
+        raise KeyboardInterrupt if self.number in (None, signal.SIGINT) else SystemExit(128 + self.number)
 
 # %% ../../nbs/machine/processes.ipynb #a64c42a1
 @contextmanager

@@ -38,7 +38,7 @@ class Finding:
     topic:str # access, config, disk, memory, software or storage
     state:str # pass, warn or fail
     what:str # what was found, with its numbers
-    mend:str='' # what to do about it; empty for a pass
+    mend:str = '' # what to do about it; empty for a pass
 
     @property
     def line(self) -> str: return f'{self.what}; {self.mend}' if self.mend else self.what
@@ -49,12 +49,13 @@ class Report:
     "All findings about one run on one machine; shows itself as a table."
     title:str # which base, on what
     rows:list[Finding] # in the order in which a person meets them
-    phases:list=field(default_factory=list) # the memory plan: `Phase` by `Phase`
+    phases:list = field(default_factory=list) # the memory plan: `Phase` by `Phase`
 
     @property
-    def ok(self) -> bool: return all(row.state!='fail' for row in self.rows)
+    def ok(self) -> bool: return all(row.state != 'fail' for row in self.rows)
 
-    def to_json(self) -> str: return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1, ensure_ascii=False)
+    def to_json(self) -> str:
+        return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1, ensure_ascii=False)
 
     def __repr__(self):
         lines = [self.title]
@@ -62,7 +63,7 @@ class Report:
             texts = [*textwrap.wrap(row.what, 100),
                 *textwrap.wrap(row.mend and f'-> {row.mend}', 100, subsequent_indent='   ')]
             heads = [f"{row.state.upper() if row.state=='fail' else row.state:5} {row.topic:9} ", *[' '*16]*len(texts)]
-            lines += [head + text for head,text in zip(heads, texts)]
+            lines += [head + text for head, text in zip(heads, texts)]
         return '\n'.join(lines)
 
 # %% ../../nbs/machine/report.ipynb #2e373d35
@@ -78,19 +79,21 @@ def as_finding(
 
 # %% ../../nbs/machine/report.ipynb #b5f30707
 def disk_mend(
-    here:dict[str,int], # use -> bytes that it takes on the disk
+    here:dict[str, int], # use -> bytes that it takes on the disk
     place:Place, # of that disk, which is short
-    taken:dict[int,int], # number of a file system -> bytes that the run takes there in all
+    taken:dict[int, int], # number of a file system -> bytes that the run takes there in all
     roomy:Callable[[], list[Place]], # where there may be room
 ) -> str: # what to do
     "Which folder to move where, or how much to free."
-    need,output,stays = sum(here.values()),here.get('output', 0),here.get(REST_OF_RUN, 0)
+    need = sum(here.values())
+    output = here.get('output', 0)
+    stays = here.get(REST_OF_RUN, 0)
     cache = need - output - stays
     moves = [{'cache_dir':cache}, {'output_dir':output}, {'cache_dir':cache, 'output_dir':output}]
     move = next((m for m in moves if need - sum(m.values()) + 1e9 <= place.free), moves[2])
     helps = need > stays and stays <= place.free
     better = [p for p in (roomy() if helps else [])
-        if p.device!=place.device and p.free > sum(move.values()) + taken.get(p.device, 0) + 1e9]
+        if p.device != place.device and p.free > sum(move.values()) + taken.get(p.device, 0) + 1e9]
     if not better:
         return f'free {in_gb(need + 1e9 - place.free)} on {place.mount}' + ('; no other writable disk has room' if helps else '')
     target = better[0]
@@ -101,22 +104,24 @@ def disk_mend(
 
 # %% ../../nbs/machine/report.ipynb #ee5b7308
 def disk_rows(
-    needs:dict[str,tuple[Place,int]], # use -> where, and bytes it will take; one of them is `hub cache`
+    needs:dict[str, tuple[Place, int]], # use -> where, and bytes it will take; one of them is `hub cache`
     roomy:Callable[[], list[Place]]=places_with_room, # called where one is short
 ) -> list[Finding]: # one a file system, and one a folder that is closed
     "Is there room? A failure names one that has it, and the field that moves there."
-    rows,total = [],{}
-    for place,need in needs.values(): total[place.device] = total.get(place.device, 0) + need
-    for device,need in total.items():
-        here = {use: n for use,(place,n) in needs.items() if place.device==device and n}
-        place = next(p for p,_ in needs.values() if p.device==device)
-        uses = ' + '.join(f'{use} {in_gb(n)}' for use,n in here.items()) or 'nothing'
+    rows = []
+    total = {}
+    for place, need in needs.values(): total[place.device] = total.get(place.device, 0) + need
+    for device, need in total.items():
+        here = {use: n for use, (place, n) in needs.items() if place.device == device and n}
+        place = next(p for p, _ in needs.values() if p.device == device)
+        uses = ' + '.join(f'{use} {in_gb(n)}' for use, n in here.items()) or 'nothing'
         what = f'{uses} on {place.mount}, {in_gb(place.free)} free'
         if need+1e9 <= place.free: rows.append(Finding('disk', 'pass', what)); continue
-        rows.append(Finding('disk', 'warn' if need<=place.free else 'fail', what, disk_mend(here, place, total, roomy)))
+        rows.append(Finding('disk', 'warn' if need <= place.free else 'fail', what,
+            disk_mend(here, place, total, roomy)))
     # what is to be fetched names its folder first
-    closed = {place.path: use for use,(place,_) in reversed(needs.items()) if not place.writable}
-    for path,use in reversed(closed.items()):
+    closed = {place.path: use for use, (place, _) in reversed(needs.items()) if not place.writable}
+    for path, use in reversed(closed.items()):
         mend = CLOSED_MENDS.get(use, 'set cache_dir to a folder of your own')
         rows.append(Finding('disk', 'fail', f'{path} may not be written, and the {use} goes there', mend))
     return rows
@@ -133,7 +138,7 @@ def who_takes_it(
 
 # %% ../../nbs/machine/report.ipynb #adcaf12b
 MARGIN = 1.1 # the plan is above what others measured, by less than a tenth; so less than that above what there is, it only warns
-CARDS = (6,8,10,12,16,20,24,32,40,48,64,80,96,141,180,288) # memory of GPUs that one can buy or rent, GB
+CARDS = (6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 141, 180, 288) # memory of GPUs that one can buy or rent, GB
 
 def memory_mend(
     plan:Callable[[MemoryRequest], list[Phase]], # of the base: training or sampling
@@ -142,16 +147,20 @@ def memory_mend(
     preset:str='', # name of one that fits
 ) -> str: # what to do
     "The mend for a plan that does not fit."
-    gpu,room = bool(machine.gpu),machine.vram_free if machine.gpu else machine.ram_free
-    def needs_gpu(rung): return rung.get('offload', 'none')!='none' or 'nf4' in rung.values()
-    def needs_folder(rung): return rung.get('quantization', 'none')!='none' # a single file is not quantised
+    gpu = bool(machine.gpu)
+    room = machine.vram_free if machine.gpu else machine.ram_free
+    def needs_gpu(rung): return rung.get('offload', 'none') != 'none' or 'nf4' in rung.values()
+    def needs_folder(rung):
+        return rung.get('quantization', 'none') != 'none' # a single file is not quantised
     ladder = LADDER if plan.func is plan_training else DRAWING
     usable = [rung for rung in ladder if (gpu or not needs_gpu(rung)) and not (want.base.file and needs_folder(rung))]
-    options,phases = descend(plan, want, room, usable, gpu)
-    now,least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
+    options, phases = descend(plan, want, room, usable, gpu)
+    now, least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
     by_hand = f'set {as_yaml(options)}, which takes {in_gb(least)} (computed)'
-    if now <= machine.vram: return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
-    if least <= room: return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
+    if now <= machine.vram:
+        return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
+    if least <= room:
+        return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
     card = next((c for c in CARDS if 1e9*c >= least), None)
     return (f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use '
         + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size'))
@@ -178,20 +187,22 @@ def memory_rows(
     preset:str='', # name of one that fits
 ) -> list[Finding]: # one a task, and one for main memory where it has to hold weights
     "Set the plan against the machine. For a training run, sampling after it is a warning only: its settings are chosen later."
-    gpu,rows = bool(machine.gpu),[]
+    gpu = bool(machine.gpu)
+    rows = []
     room = machine.vram_free if gpu else machine.ram_free
     where = f'{in_gb(room)} free ' + (f'on the {machine.gpu}' if gpu else 'in main memory, and no GPU')
-    for trains in ([True,False] if want.trains else [False]):
+    for trains in ([True, False] if want.trains else [False]):
         plan = partial(plan_training if trains else plan_sampling, figures)
         fullest = max(plan(want), key=lambda p: p.needs(gpu))
         held = max(plan(want), key=lambda p: p.host)
-        top = ', '.join(f'{part} {in_gb(size)}' for part,size in sorted(fullest.gpu.items(), key=lambda kv: -kv[1])[:3])
+        top = ', '.join(f'{part} {in_gb(size)}' for part,
+            size in sorted(fullest.gpu.items(), key=lambda kv: -kv[1])[:3])
         what = f'{fullest.task} takes {in_gb(fullest.needs(gpu))} (computed) at its peak ({fullest.name}: {top}); {where}'
-        state = 'fail' if trains==want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
+        state = 'fail' if trains == want.trains and fullest.needs(gpu) > MARGIN*room else 'warn'
         fits = fullest.needs(gpu) <= room
         mend = '' if fits else memory_mend(plan, want, machine, preset if trains else '')
         rows.append(Finding('memory', 'pass' if fits else state, what, mend))
-        if gpu and trains==want.trains: rows += host_memory_rows(want, machine, held)
+        if gpu and trains == want.trains: rows += host_memory_rows(want, machine, held)
     if not gpu and figures.transformer > 1e9:
         rows.append(Finding('memory', 'warn', 'without a GPU a step takes minutes',
             'use a machine with a GPU, or the base micro, which is made for this'))
@@ -234,7 +245,7 @@ def software_rows(
         rows.append(Finding('software', 'fail',
             f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}',
             f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
-    if machine.gpu and want.precision=='bf16' and machine.capability < (8,0):
+    if machine.gpu and want.precision == 'bf16' and machine.capability < (8, 0):
         has = '.'.join(map(str, machine.capability))
         rows.append(Finding('software', 'warn',
             f'{machine.gpu} has compute capability {has}; bfloat16 starts at 8.0 and is slow below',
@@ -243,7 +254,7 @@ def software_rows(
     if want.trains and package and not installed(package):
         rows.append(Finding('software', 'fail', f'optimizer={want.optimizer} needs {package}, which is not installed',
             f'pip install {package}'))
-    for option,kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)):
+    for option, kind in (('quantization', want.base.quantization), ('text_encoders', want.base.text_encoders)):
         rows += as_finding('software', check_storage, kind, option, bool(machine.gpu))
     return rows
 
@@ -256,7 +267,8 @@ def launcher_rows(
 ) -> list[Finding]: # one, or none
     "What `accelerate launch` would do, where it would be refused."
     try: answers = yaml.safe_load((folder/'default_config.yaml').read_text(encoding='utf-8'))
-    except (OSError, ValueError, yaml.YAMLError): return [] # none were given, or the launcher will say it
+    except (OSError, ValueError, yaml.YAMLError):
+        return [] # none were given, or the launcher will say it
     kind = SHARDED.get(answers.get('distributed_type')) if isinstance(answers, dict) else None
     return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: '
         'answer `accelerate config` anew')] if kind else []
@@ -269,7 +281,8 @@ def storage_rows(
     speed:float|None=None, # from `read_speed`; None where no file is there yet
 ) -> list[Finding]:
     "Causes of a run that waits for its disk."
-    rows,slow = [],speed is not None and speed < 2e8
+    rows = []
+    slow = speed is not None and speed < 2e8
     if NETWORK.fullmatch(place.kind):
         rows.append(Finding('storage', 'warn',
             f'the model is on {place.mount}, a {place.kind} file system: '
@@ -296,13 +309,13 @@ class Survey:
     machine:Machine # what there is
     access:list[Finding] # may the base be had, and is it one of ours
     home:Place # where the base's files are, or will be
-    needs:dict[str,tuple[Place,int]] # for `disk_rows`
+    needs:dict[str, tuple[Place, int]] # for `disk_rows`
     roomy:Callable[[], list[Place]] # other places, for `disk_rows`
     problems:list[str] # for `version_rows`
     packages:Place # where pip installs
-    speed:float|None=None # bytes a second that the base's largest file was read at
-    preset:str='' # name of one that fits the machine
-    newer:list[str]=() # for `version_rows`
+    speed:float|None = None # bytes a second that the base's largest file was read at
+    preset:str = '' # name of one that fits the machine
+    newer:list[str] = () # for `version_rows`
 
 # %% ../../nbs/machine/report.ipynb #3aba31ad
 def report_on(
@@ -310,10 +323,10 @@ def report_on(
 ) -> Report:
     "Every row, in the order in which a person meets them."
     from huggingface_hub import constants
-    want,figures,machine = facts.want,facts.figures,facts.machine
+    want, figures, machine = facts.want, facts.figures, facts.machine
     rows = [*facts.access, *disk_rows(facts.needs, facts.roomy)]
     if figures:
-        largest = (4 if want.precision=='no' else 2)*figures.transformer
+        largest = (4 if want.precision == 'no' else 2)*figures.transformer
         rows += (memory_rows(figures, want, machine, facts.preset)
             + storage_rows(facts.home, largest, machine, facts.speed))
     rows += (version_rows(facts.problems, machine, facts.packages.free, facts.newer) + software_rows(want, machine)
@@ -333,7 +346,7 @@ def access_rows(
             'give the repository of the whole pipeline, such as black-forest-labs/FLUX.1-dev')]
     if answer.error is None:
         return [Finding('access', 'pass', f'{name} is open to you' + (', and all its files are on this machine' if complete else ''))]
-    what,mend = describe_hub_error(name, answer.error)
+    what, mend = describe_hub_error(name, answer.error)
     return ([Finding('access', 'pass', f'{what}, but all files of {name} are on this machine')] if complete
         else [Finding('access', 'fail', what, mend)])
 
@@ -348,25 +361,27 @@ def family_rows(
 ): # family, and rows about it
     "Which family a base belongs to, before it is here. The family is None where it is none of ours."
     from tlora_flux.base.families import FAMILIES
-    rows,known = [],', '.join(sorted({f.pipeline_class for f in FAMILIES.values()}))
+    rows = []
+    known = ', '.join(sorted({f.pipeline_class for f in FAMILIES.values()}))
     if folder:
         try:
             family = (check_other_parts(own, folder, name, 'the file') or own if own
                 else base_family(folder, name, asked))
-        except BadInput as e: return own,[Finding('access', 'fail', *str(e).split('; ', 1))]
+        except BadInput as e: return own, [Finding('access', 'fail', *str(e).split('; ', 1))]
     else:
         named = ([f for f in FAMILIES.values() if name in f.bases]
-            or [f for f in FAMILIES.values() if f.pipeline_class==pipeline_class])
+            or [f for f in FAMILIES.values() if f.pipeline_class == pipeline_class])
         if pipeline_class and not named:
-            return None,[Finding('access', 'fail', f'{name} is a {pipeline_class}', f'choose a base whose pipeline is one of: {known}')]
+            return None, [Finding('access', 'fail', f'{name} is a {pipeline_class}', f'choose a base whose pipeline is one of: {known}')]
         family = own or (named[0] if named else None)
         if not family:
-            return None,[Finding('access', 'warn',
+            return None, [Finding('access', 'warn',
                 f'what {name} is shows only when its config is fetched, so there is no plan for it',
                 f'its pipeline should be one of: {known}')]
     family = own or family
-    if trains and family.not_trainable: rows.append(Finding('access', 'fail', *family.not_trainable.split('; ', 1)))
-    return family,rows
+    if trains and family.not_trainable:
+        rows.append(Finding('access', 'fail', *family.not_trainable.split('; ', 1)))
+    return family, rows
 
 # %% ../../nbs/machine/report.ipynb #614245bb
 def incomplete_row(
@@ -385,8 +400,8 @@ def sizes_of(
     lost:list[str], # from `missing_files`
     family, # of the base
     answer:HubAnswer, # of the Hub; an empty one of a base that is a folder
-    parts:tuple[str,...], # folders that are wanted
-) -> tuple[ModelSizes,int]: # of the base, and bytes to download
+    parts:tuple[str, ...], # folders that are wanted
+) -> tuple[ModelSizes, int]: # of the base, and bytes to download
     "The base's figures, and what is still to come; a repository that nobody could list has its family's sizes."
     figures = figures_for(family, here, base.file, answer)
     # also where all is here: the branch may have moved since
@@ -404,7 +419,7 @@ def unwritten_places(
     lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../')
         and not (f.name == 'start_from' and cfg.resume)]
     return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved',
-        f'say where it is with --{name.replace("_", "-")}') for name,v in lost]
+        f'say where it is with --{name.replace("_", "-")}') for name, v in lost]
 
 # %% ../../nbs/machine/report.ipynb #bad8db22
 def apply_and_check_options(
@@ -420,7 +435,7 @@ def apply_and_check_options(
         rows.append(Finding('config', 'fail',
             f'quantization={base.quantization} does not go with the single file {base.file.name}',
             'give a diffusers folder or repository, or set quantization: none'))
-    if isinstance(cfg, SampleConfig): return cfg,rows,''
+    if isinstance(cfg, SampleConfig): return cfg, rows, ''
     rows += unwritten_places(cfg)
     if cfg.cache_dir and public_values(cfg, cfg.output_dir)['cache_dir'].startswith('.../'):
         rows.append(Finding('config', 'warn',
@@ -431,9 +446,9 @@ def apply_and_check_options(
         from tlora_flux.method.adapter import target_pattern
         rows += as_finding('config', target_pattern, None, cfg.targets)
     small = as_finding('memory', apply_preset, cfg, family, figures)
-    if small: return replace(cfg, preset=None),rows + small,''
+    if small: return replace(cfg, preset=None), rows + small, ''
     fitting = preset_for_card(cfg, family, figures, machine.vram) if machine.gpu and not cfg.preset else ''
-    return apply_preset(cfg, family, figures),rows,fitting
+    return apply_preset(cfg, family, figures), rows, fitting
 
 # %% ../../nbs/machine/report.ipynb #c3798460
 def speed_of_weights(
@@ -452,21 +467,25 @@ def survey(
     keep:bool=True, # will the encoded prompts of a grid be kept?
 ) -> Survey:
     "Everything that can be known in seconds. Raises `BadInput` for a single file that is no base, and for a damaged one."
-    own,source,cache,trains = base.own_family,base.source,hub_cache(base.cache_dir),isinstance(cfg, TrainConfig)
+    own = base.own_family
+    source = base.source
+    cache = hub_cache(base.cache_dir)
+    trains = isinstance(cfg, TrainConfig)
     local = local_base(source)
     asked = HubAnswer if local else ask_hub(source, base.revision)
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
-    machine,answer = this_machine(),asked()
+    machine, answer = this_machine(), asked()
     here = local or find_snapshot(source, base.revision, cache)
-    family,rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own, base.base_family)
+    family, rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own, base.base_family)
     known = family or FAMILIES['flux.1-dev']
-    parts = ('scheduler', *(p for names in known.parts.values() for p in names if not (base.file and p=='transformer')))
+    parts = ('scheduler', *(p for names in known.parts.values() for p in names
+        if not (base.file and p == 'transformer')))
     lost = missing_files(here, parts) if here else list(parts)
-    figures,fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
+    figures, fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
     if not local: rows = access_rows(source, answer, not lost and not fetch) + rows
     elif lost: rows.insert(0, incomplete_row(local, lost))
     else: rows.insert(0, Finding('access', 'pass', f'{base.name} is on this machine'))
-    cfg,more,preset = apply_and_check_options(cfg, base, known, figures, machine)
+    cfg, more, preset = apply_and_check_options(cfg, base, known, figures, machine)
     want = memory_request(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose
     want = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep)
     problems = version_problems()
@@ -483,7 +502,8 @@ def check(
 ) -> Report: # `ok`, `rows`, `phases`; prints as a table
     "What could stop this run, in seconds, with nothing downloaded."
     base = base or BaseRef.of(cfg)
-    if rows := as_finding('software', check_launch): return Report(f'tlora check: {base.name}', rows)
+    if rows := as_finding('software', check_launch):
+        return Report(f'tlora check: {base.name}', rows)
     try: return report_on(survey(cfg, base, keep))
     except BadInput as e: rows = [Finding('access', 'fail', *str(e).split('; ', 1))]
     except ImportError as e: # an old library lacks what this version looks for
@@ -499,7 +519,7 @@ def require_pass(
 ) -> Report: # the same
     "For the head of a run: raises `BadInput` with the first failure in one line, else logs the warnings; says nothing where all is well."
     for row in report.rows:
-        if row.state=='fail' and not ignore: raise BadInput(row.line)
+        if row.state == 'fail' and not ignore: raise BadInput(row.line)
     for row in report.rows:
-        if row.state!='pass': logger.warning(row.line)
+        if row.state != 'pass': logger.warning(row.line)
     return report

@@ -33,9 +33,10 @@ def vitals(
     "Look now."
     proc = Path('/proc')/str(pid)
     if not proc.exists(): return None
-    def after_name(file): return file.read_text().rpartition(')')[2].split() # a process may have blanks and brackets in its name
+    def after_name(file):
+        return file.read_text().rpartition(')')[2].split() # a process may have blanks and brackets in its name
     states = []
-    for thread in (t for t in (proc/'task').iterdir() if t.name!=str(besides)):
+    for thread in (t for t in (proc/'task').iterdir() if t.name != str(besides)):
         try: states.append(after_name(thread/'stat')[0])
         except (FileNotFoundError, ProcessLookupError): continue # it has just ended
     read = re.search(r'^read_bytes: (\d+)', (proc/'io').read_text(), re.M)
@@ -50,7 +51,7 @@ def diagnose(
 ) -> str: # one line: what the process waits for, and what to change
     "Read the difference between two looks at a process."
     seconds = after.seconds - before.seconds
-    read,faults = (after.read_bytes - before.read_bytes)/seconds,(after.major_faults - before.major_faults)/seconds
+    read, faults = (after.read_bytes - before.read_bytes)/seconds, (after.major_faults - before.major_faults)/seconds
     seen = (f'threads {"".join(sorted(set(before.states + after.states)))}, {read/1e6:.0f} MB/s read from disk, {faults:.0f} major '
         f'faults/s, {after.swapped/1e9:.1f} GB in swap')
     if after.swapped > before.swapped + 1e8 or after.swapped > 1e9 and faults > 10:
@@ -72,27 +73,28 @@ def diagnose(
 @dataclass
 class StallWatch:
     "A context in which a thread watches the time between calls of `tick`; it reports a stall and never ends anything."
-    say:Callable[[str], object]=logger.warning # is given the line
-    factor:float=10. # a step of this many medians is a stall
-    least:float=2. # seconds; nothing shorter is one
-    warmup:int=3 # steps before it begins
+    say:Callable[[str], object] = logger.warning # is given the line
+    factor:float = 10. # a step of this many medians is a stall
+    least:float = 2. # seconds; nothing shorter is one
+    warmup:int = 3 # steps before it begins
 
     def __post_init__(self):
-        self.times,self.began,self.over = [],time.monotonic(),threading.Event()
+        self.times, self.began, self.over = [], time.monotonic(), threading.Event()
 
     def tick(self): # after every step
         now = time.monotonic()
-        self.times,self.began = [*self.times[-99:], now - self.began],now
+        self.times = [*self.times[-99:], now - self.began]
+        self.began = now
 
     def limit(self) -> float|None: # seconds; None while there are too few steps
-        return max(self.least, self.factor*statistics.median(self.times)) if len(self.times)>=self.warmup else None
+        return max(self.least, self.factor*statistics.median(self.times)) if len(self.times) >= self.warmup else None
 
     def watch(self):
-        told,me = None,threading.get_native_id()
+        told, me = None, threading.get_native_id()
         while not self.over.wait(self.least/4):
-            began,limit = self.began,self.limit()
-            if limit is None or told==began or time.monotonic() - began < limit: continue
-            told,before = began,vitals(besides=me)
+            began, limit = self.began, self.limit()
+            if limit is None or told == began or time.monotonic() - began < limit: continue
+            told, before = began, vitals(besides=me)
             if before is None or self.over.wait(self.least/4): continue
             why = diagnose(before, vitals(besides=me))
             self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {why}')

@@ -31,8 +31,10 @@ def given_timestep(
 ) -> Tensor: # (b,) float32 on the device of `hidden_states`
     "The `timestep` of a call. Raises `BadInput` if there is none, or not one per sample."
     given = inspect.signature(type(transformer).forward).bind_partial(transformer, *args, **kwargs).arguments
-    timestep,hidden_states = given.get('timestep'),given['hidden_states']
-    if timestep is None: raise BadInput('the transformer was called without timestep, so the live rank is unknown; pass one per sample')
+    timestep = given.get('timestep')
+    hidden_states = given['hidden_states']
+    if timestep is None:
+        raise BadInput('the transformer was called without timestep, so the live rank is unknown; pass one per sample')
     if timestep.shape != hidden_states.shape[:1]:
         raise BadInput(f'timestep has shape {tuple(timestep.shape)} for a batch of {len(hidden_states)}; pass one per sample')
     return timestep.to(hidden_states.device, torch.float32)
@@ -58,7 +60,7 @@ class Adapter:
     schedule:RankSchedule # noise level to live rank
     targets:str # `attention`, `all-linear`, or the regular expression that chose the layers
     init:str # how it began, such as `vanilla`: a key of `INITS`, below
-    strength:float=1. # factor of what it adds; 0 is off
+    strength:float = 1. # factor of what it adds; 0 is off
 
     def mask(self, live_rank): # (b,) -> (b, r): the strength where a rank is live, else 0; (b, 2r) for `plain_pair` of an orthogonal one
         mask = self.strength*rank_mask(live_rank, self.schedule.max_rank)
@@ -76,15 +78,16 @@ class TLoRAState:
     def before(self, transformer, args, kwargs): # forward pre-hook
         timestep = given_timestep(transformer, args, kwargs)
         sigma = timestep if self.exact is None else exact_sigma_for(self.exact, timestep)
-        self.live = {name: a.schedule(sigma) for name,a in self.adapters.items()}
-        self.masks = {name: a.mask(self.live[name]) if a.strength else None for name,a in self.adapters.items()}
+        self.live = {name: a.schedule(sigma) for name, a in self.adapters.items()}
+        self.masks = {name: a.mask(self.live[name]) if a.strength else None for name, a in self.adapters.items()}
 
-    def after(self, transformer, args, output): self.masks = None # forward hook, called after an error too
+    def after(self, transformer, args, output):
+        self.masks = None # forward hook, called after an error too
 
     def checkpoint(self, block, *args): # for `enable_gradient_checkpointing`
         masks = self.masks
         def run(*args):
-            outer,self.masks = self.masks,masks
+            outer, self.masks = self.masks, masks
             try: return block(*args)
             finally: self.masks = outer
         return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False) # no dropout: see `check_no_dropout`
@@ -105,9 +108,9 @@ def plain_pair(
     S0:Tensor|None=None, # where S began
 ) -> tuple[Tensor, Tensor]: # A (r, in), B (out, r); of an orthogonal adapter (2r, in) and (out, 2r), rank k as 2k and 2k + 1
     "The two matrices A and B with which an adapter is a plain masked LoRA, exactly (T-LoRA, eq. 6)."
-    if S is None: return A,B
+    if S is None: return A, B
     began = B0*S0
-    return torch.stack([A, A - A0], 1).flatten(0, 1),torch.stack([B*S - began, began], 2).flatten(1)
+    return torch.stack([A, A - A0], 1).flatten(0, 1), torch.stack([B*S - began, began], 2).flatten(1)
 
 # %% ../../nbs/method/adapter.ipynb #49497982
 class LoRAWeights(nn.Module):
@@ -121,19 +124,22 @@ class LoRAWeights(nn.Module):
     @property
     def lora_B(self) -> dict: return {name: getattr(self, f'lora_B_{name}') for name in self.names}
 
-    def parts(self, name) -> dict: return {part: getattr(self, f'lora_{part}_{name}') for part in self.names[name]}
-    def trained(self, name) -> list: return [p for part,p in self.parts(name).items() if part in TRAINED]
+    def parts(self, name) -> dict:
+        return {part: getattr(self, f'lora_{part}_{name}') for part in self.names[name]}
+    def trained(self, name) -> list:
+        return [p for part, p in self.parts(name).items() if part in TRAINED]
     def pair(self, name): return plain_pair(*self.parts(name).values())
 
     def add_(self, name, *parts):
         self.names[name] = PARTS[:len(parts)]
-        for part,value in zip(PARTS, parts):
+        for part, value in zip(PARTS, parts):
             self.register_parameter(f'lora_{part}_{name}', nn.Parameter(value, part in TRAINED))
 
     def drop_(self, name):
         for part in self.names.pop(name): delattr(self, f'lora_{part}_{name}')
 
-    def extra_repr(self): return ', '.join(f'{name}: rank {len(A)}' for name,A in self.lora_A.items())
+    def extra_repr(self):
+        return ', '.join(f'{name}: rank {len(A)}' for name, A in self.lora_A.items())
 
     def _apply(self, fn, recurse=True): # all of `.to()`, `.half()`, `.cuda()` pass through here
         if recurse:
@@ -152,8 +158,8 @@ class TLoRALinear(LoRAWeights):
         state:TLoRAState, # the transformer's holder
     ):
         super().__init__()
-        self.base_layer,self.state = base_layer,state
-        self.in_features,self.out_features = base_layer.in_features,base_layer.out_features
+        self.base_layer, self.state = base_layer, state
+        self.in_features, self.out_features = base_layer.in_features, base_layer.out_features
 
     def forward(self, x): # (b, .., in) -> (b, .., out)
         if self.state.masks is None: raise RuntimeError(NO_MASK)
@@ -165,12 +171,13 @@ class TLoRALinear(LoRAWeights):
     def add_delta(self, out, x, name): # one adapter's share on top of `out`
         mask = self.state.masks[name].unflatten(0, (-1,) + (1,)*(x.ndim - 2)) # (b, 1, .., r)
         with torch.autocast(x.device.type, enabled=False):
-            A,B = self.pair(name)
-            A,B = A.to(out.dtype),B.to(out.dtype)
+            A, B = self.pair(name)
+            A, B = A.to(out.dtype), B.to(out.dtype)
             h = (F.linear(x.to(out.dtype), A).float() * mask).to(out.dtype)
             return torch.addmm(out.flatten(0, -2), h.flatten(0, -2), B.t()).view_as(out)
 
-    def get_base_layer(self): return self # diffusers' `unload_lora` puts this in place of a layer over a base: ours stays
+    def get_base_layer(self):
+        return self # diffusers' `unload_lora` puts this in place of a layer over a base: ours stays
 
 # %% ../../nbs/method/adapter.ipynb #14f02a69
 TARGETS = {
@@ -199,7 +206,8 @@ def target_pattern(
                 'module paths')
         targets = sets[targets]
     try: return regex.compile(targets)
-    except regex.error as e: raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
+    except regex.error as e:
+        raise BadInput(f'targets={targets!r} is no regular expression: {e}') from None
 
 # %% ../../nbs/method/adapter.ipynb #962f1957
 SECONDS_TO_MATCH = 2. # in all; an expression can be written that tries every way to divide a path, and never ends
@@ -210,12 +218,15 @@ def target_paths(
     targets:str='attention', # `attention`, `all-linear`, or a regular expression that must match a module's whole path
 ) -> list[str]: # module paths, in module order
     "The linears that `targets` means. Raises `BadInput` if there are none."
-    pattern,paths,end = target_pattern(transformer, targets),[],time.monotonic() + SECONDS_TO_MATCH
+    pattern = target_pattern(transformer, targets)
+    paths = []
+    end = time.monotonic() + SECONDS_TO_MATCH
     try:
-        for path,module in transformer.named_modules():
+        for path, module in transformer.named_modules():
             inside = paths and path.startswith(paths[-1] + '.')
             if inside or not hasattr(module, 'in_features'): continue
-            if pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())): paths.append(path)
+            if pattern.fullmatch(path, timeout=max(1e-3, end - time.monotonic())):
+                paths.append(path)
     except TimeoutError:
         raise BadInput(f'targets={targets!r} takes more than {SECONDS_TO_MATCH:g} s to look for; '
             'write it without a repetition inside a repetition') from None
@@ -240,7 +251,7 @@ def random_frame(
     generator:torch.Generator|None=None, # CPU generator; None is torch's global one
 ) -> Tensor: # (width, rank) float32, orthonormal columns
     "Orthonormal columns, each set of them as likely as any other (Mezzadri, arXiv math-ph/0609050)."
-    Q,triangle = torch.linalg.qr(torch.randn(width, rank, generator=generator))
+    Q, triangle = torch.linalg.qr(torch.randn(width, rank, generator=generator))
     return Q*triangle.diagonal().sign()
 
 # %% ../../nbs/method/adapter.ipynb #431e514c
@@ -266,9 +277,10 @@ def ortho_init(
     piece:str='last', # a key of `PIECES`
 ) -> tuple[Tensor, ...]: # all of `PARTS`; float32
     "Start from a random matrix of deviation 1/rank (T-LoRA, section 3; its choice is `last`)."
-    A,B = random_frame(linear.in_features, rank, generator).T,random_frame(linear.out_features, rank, generator)
+    A = random_frame(linear.in_features, rank, generator).T
+    B = random_frame(linear.out_features, rank, generator)
     values = normal_values(linear.out_features, linear.in_features)
-    start = A,B,values[PIECES[piece](len(values), rank)]/rank
+    start = A, B, values[PIECES[piece](len(values), rank)]/rank
     return start + start
 
 # %% ../../nbs/method/adapter.ipynb #ecc88e95
@@ -290,9 +302,9 @@ def weight_init(
     piece:str='last', # a key of `PIECES`
 ) -> tuple[Tensor, ...]: # all of `PARTS`; float32
     "Start from a piece of the weight itself."
-    U,values,V = torch.linalg.svd(plain_weight(linear).float(), full_matrices=False)
+    U, values, V = torch.linalg.svd(plain_weight(linear).float(), full_matrices=False)
     kept = PIECES[piece](len(values), rank)
-    start = V[kept],U[:,kept],values[kept]
+    start = V[kept], U[:, kept], values[kept]
     return start + start
 
 # %% ../../nbs/method/adapter.ipynb #254de893
@@ -313,8 +325,10 @@ def get_state(
 ) -> TLoRAState: # its holder
     "The holder. Raises `BadInput` if there is no adapter, or none of that name."
     names = adapter_names(transformer)
-    if not names: raise BadInput('the transformer has no T-LoRA; attach one with add_tlora_ or load_tlora_')
-    if name is not None and name not in names: raise BadInput(f'name={name!r} is not attached; attached: {", ".join(names)}')
+    if not names:
+        raise BadInput('the transformer has no T-LoRA; attach one with add_tlora_ or load_tlora_')
+    if name is not None and name not in names:
+        raise BadInput(f'name={name!r} is not attached; attached: {", ".join(names)}')
     return transformer._tlora
 
 # %% ../../nbs/method/adapter.ipynb #706f235c
@@ -324,7 +338,7 @@ def tlora_layers(
 ) -> dict[str, TLoRALinear]: # module path -> layer, in module order
     "The layers that carry an adapter."
     get_state(transformer, name)
-    return {path: m for path,m in transformer.named_modules() if isinstance(m, TLoRALinear) and name in m.names}
+    return {path: m for path, m in transformer.named_modules() if isinstance(m, TLoRALinear) and name in m.names}
 
 # %% ../../nbs/method/adapter.ipynb #37c7577f
 def tlora_parameters(
@@ -339,7 +353,7 @@ def is_offloaded(
     module:nn.Module, # one module, without its children
 ) -> bool: # accelerate or diffusers moves its weights about
     "Model, sequential or group offloading. A plain `device_map`, as quantised models have, is none."
-    hook,registry = getattr(module, '_hf_hook', None),getattr(module, '_diffusers_hook', None)
+    hook, registry = getattr(module, '_hf_hook', None), getattr(module, '_diffusers_hook', None)
     hooks = getattr(hook, 'hooks', [hook]) # accelerate's `SequentialHook` holds several
     return (any(isinstance(h, CpuOffload) or getattr(h, 'offload', False) for h in hooks)
             or registry is not None and registry.get_hook('group_offloading') is not None)
@@ -352,7 +366,8 @@ def check_attachable(
     for module in transformer.modules():
         if '_orig_mod' in module._modules or module._compiled_call_impl:
             raise BadInput('the transformer is compiled; attach the T-LoRA first, then compile')
-        if is_offloaded(module): raise BadInput('the transformer is offloaded; attach the T-LoRA first, then enable offloading')
+        if is_offloaded(module):
+            raise BadInput('the transformer is offloaded; attach the T-LoRA first, then enable offloading')
         if getattr(module, 'fused_projections', False):
             raise BadInput('the projections are fused, so the layers that a T-LoRA would be put around are not called; '
                 'unfuse_qkv_projections() first')
@@ -387,7 +402,7 @@ def detach_layers_(
     name:str, # which adapter
 ):
     "Take an adapter's weights away, and the layers that are left without any. The holder stays."
-    for path,layer in tlora_layers(transformer, name).items():
+    for path, layer in tlora_layers(transformer, name).items():
         layer.drop_(name)
         if not layer.names: transformer.set_submodule(path, layer.base_layer)
     del transformer._tlora.adapters[name]
@@ -414,7 +429,7 @@ def check_weights(
     paths:list[str], # linears to be adapted
     init:str, # a key of `INITS`
     rank:int, # ranks to give them
-    weights:dict[str, tuple[Tensor,...]], # path -> the init's `PARTS`
+    weights:dict[str, tuple[Tensor, ...]], # path -> the init's `PARTS`
 ):
     "Raises `BadInput` unless there are weights for each linear, for no other, and in the shapes that `init` and `rank` have."
     if odd := sorted(weights.keys() ^ set(paths)):
@@ -424,7 +439,8 @@ def check_weights(
         wanted = [(rank, layer.in_features), (layer.out_features, rank)]
         if init != 'vanilla': wanted = [*wanted, (rank,)]*2
         given = [tuple(part.shape) for part in weights[path]]
-        if given != wanted: raise BadInput(f'weights of {path} have shapes {given}; rank={rank} with init={init} takes {wanted}')
+        if given != wanted:
+            raise BadInput(f'weights of {path} have shapes {given}; rank={rank} with init={init} takes {wanted}')
 
 # %% ../../nbs/method/adapter.ipynb #8757c7d0
 def freeze_base_(
@@ -443,10 +459,11 @@ def add_tlora_(
     init:str='vanilla', # a key of `INITS`
     name:str='default', # an attached name is replaced, another one is added beside it
     generator:torch.Generator|None=None, # CPU generator for the initial weights; None is torch's global one
-    weights:dict[str, tuple[Tensor,...]]|None=None, # path -> the init's `PARTS` to begin with, such as a file's; None draws them by `init`
+    weights:dict[str, tuple[Tensor, ...]]|None=None, # path -> the init's `PARTS` to begin with, such as a file's; None draws them by `init`
 ) -> nn.Module: # the same transformer
     "Wrap the target linears, freeze the base. Raises `BadInput` if name, init, targets, rank or weights do not fit."
-    if not name.isidentifier(): raise BadInput(f'name={name!r} must be a word of letters, digits and underscores')
+    if not name.isidentifier():
+        raise BadInput(f'name={name!r} must be a word of letters, digits and underscores')
     check_choice('init', init, tuple(INITS))
     check_attachable(transformer)
     paths = target_paths(transformer, targets)
@@ -454,11 +471,13 @@ def add_tlora_(
     else: check_weights(transformer, paths, init, schedule.max_rank, weights)
     if name in adapter_names(transformer): detach_layers_(transformer, name)
     freeze_base_(transformer)
-    state,device = attach_state_(transformer),next(transformer.parameters()).device
-    if weights and device.type == 'meta': device = 'cpu' # a base without its weights: what is attached is there all the same
+    state, device = attach_state_(transformer), next(transformer.parameters()).device
+    if weights and device.type == 'meta':
+        device = 'cpu' # a base without its weights: what is attached is there all the same
     for path in paths:
         layer = transformer.get_submodule(path)
-        if not isinstance(layer, TLoRALinear): transformer.set_submodule(path, layer := TLoRALinear(layer, state))
+        if not isinstance(layer, TLoRALinear):
+            transformer.set_submodule(path, layer := TLoRALinear(layer, state))
         begin = weights[path] if weights else INITS[init](layer.base_layer, schedule.max_rank, generator)
         layer.add_(name, *(w.to(device, torch.float32, copy=True, memory_format=torch.contiguous_format)
             for w in begin))
@@ -472,7 +491,8 @@ def remove_tlora_(
 ) -> nn.Module: # the same transformer
     "Put the bare linears back. Raises `BadInput` for a name that is not attached."
     if name is not None: get_state(transformer, name)
-    for attached in adapter_names(transformer) if name is None else [name]: detach_layers_(transformer, attached)
+    for attached in adapter_names(transformer) if name is None else [name]:
+        detach_layers_(transformer, attached)
     if hasattr(transformer, '_tlora') and not transformer._tlora.adapters:
         for hook in transformer._tlora_hooks: hook.remove()
         for own in ('_tlora', '_tlora_hooks', 'add_adapter', 'load_lora_adapter', 'fuse_qkv_projections', '_keep_in_fp32_modules'):
@@ -514,10 +534,10 @@ def strengths_kept(
     transformer:nn.Module, # an adapted transformer
 ) -> Iterator[None]:
     "Whatever is set inside, afterwards each adapter has its own strength again."
-    own = {name: adapter.strength for name,adapter in get_state(transformer).adapters.items()}
+    own = {name: adapter.strength for name, adapter in get_state(transformer).adapters.items()}
     try: yield
     finally:
-        for name,strength in own.items(): set_strength_(transformer, strength, name)
+        for name, strength in own.items(): set_strength_(transformer, strength, name)
 
 # %% ../../nbs/method/adapter.ipynb #2f845750
 @contextmanager
@@ -527,7 +547,7 @@ def exact_sigma(
 ) -> Iterator[None]: # forwards inside use this noise level instead of their timestep
     "Hand over the float32 noise level. Raises `BadInput` at a forward whose timestep is further than rounding away."
     state = get_state(transformer)
-    before,state.exact = state.exact,sigma
+    before, state.exact = state.exact, sigma
     try: yield
     finally: state.exact = before
 
@@ -544,7 +564,7 @@ def check_no_dropout(
     transformer:nn.Module, # a diffusers transformer
 ):
     "Raises `BadInput` for a part that draws random numbers in training."
-    for path,module in transformer.named_modules():
+    for path, module in transformer.named_modules():
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
             raise BadInput(f'{path} has dropout of {module.p:g}, and gradient checkpointing would drop other numbers the second time; '
                 'set its p to 0')

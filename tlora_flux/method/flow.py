@@ -19,7 +19,8 @@ def per_sample(
     like:Tensor, # (b, ...), what they will multiply
 ) -> Tensor: # (b, 1, ...), as many dimensions as `like`, on its device
     "One number a sample, shaped to broadcast. Raises `ValueError` when the batches differ."
-    if values.shape != like.shape[:1]: raise ValueError(f'{tuple(values.shape)} values for a batch of {len(like)}; give one a sample')
+    if values.shape != like.shape[:1]:
+        raise ValueError(f'{tuple(values.shape)} values for a batch of {len(like)}; give one a sample')
     return values.to(like.device).reshape(-1, *[1]*(like.ndim - 1))
 
 # %% ../../nbs/method/flow.ipynb #7d090fb3
@@ -88,7 +89,8 @@ def sample_sigmas(
         sigma = .001 + .999*compute_density_for_timestep_sampling(scheme, n, logit_mean, logit_std, generator=generator)
         return shift_sigma(sigma, mu) if kind == 'shifted' else sigma
     sigma = draw(n)
-    while (outside := (sigma < low) | (sigma > high)).any(): sigma[outside] = draw(int(outside.sum()))
+    while (outside := (sigma < low) | (sigma > high)).any():
+        sigma[outside] = draw(int(outside.sum()))
     return sigma
 
 # %% ../../nbs/method/flow.ipynb #aef6db62

@@ -48,7 +48,7 @@ def rank_mask(
     max_rank:int, # columns
 ) -> Tensor: # (b, max_rank) float32, 1 for a live rank, on the device of `live_rank`
     "The first ranks of each sample: the diagonal of the paper's `M_t` (T-LoRA, eq. 3)."
-    return (torch.arange(max_rank, device=live_rank.device) < live_rank[:,None]).float()
+    return (torch.arange(max_rank, device=live_rank.device) < live_rank[:, None]).float()
 
 # %% ../../nbs/method/schedule.ipynb #e504c803
 def level_of(
@@ -77,10 +77,11 @@ def check_ranks(
 ):
     "Raises `BadInput` for values that make no schedule."
     check_choice('rank_schedule', s.kind, tuple(RANK_SHAPES))
-    for name,rank in (('rank', s.max_rank), ('min_rank', s.min_rank), ('factor', s.factor)):
+    for name, rank in (('rank', s.max_rank), ('min_rank', s.min_rank), ('factor', s.factor)):
         if type(rank) is not int: raise BadInput(f'{name}={rank!r} must be a whole number')
     if s.max_rank < 1: raise BadInput(f'rank={s.max_rank} must be at least 1')
-    if not 0 <= s.min_rank <= s.max_rank: raise BadInput(f'min_rank={s.min_rank} must lie between 0 and rank={s.max_rank}')
+    if not 0 <= s.min_rank <= s.max_rank:
+        raise BadInput(f'min_rank={s.min_rank} must lie between 0 and rank={s.max_rank}')
     if s.factor < 1 or s.max_rank % s.factor or s.min_rank % s.factor:
         raise BadInput(f'factor={s.factor} must divide rank={s.max_rank} and min_rank={s.min_rank}')
     if type(s.exponent) not in (int, float) or not 0 < s.exponent < math.inf:
@@ -100,12 +101,12 @@ class RankSchedule:
     "Noise level to live rank (T-LoRA, eq. 3). Raises `BadInput` for values that make no schedule, or a sigma outside [0, 1]."
     max_rank:int # ranks live at sigma 0, at least 1
     min_rank:int # ranks live at sigma 1, 0 to `max_rank`
-    kind:str='paper' # a key of `RANK_SHAPES`
-    levels:int|None=None # different ranks, 2 or more; None is one for each whole number
-    exponent:float=1. # power of the fraction, above 0; above 1 the ranks wait for less noise
-    factor:int=1 # ranks that go live together; divides both ranks
-    gate:float=1. # no rank is live above this sigma, in (0, 1]; 1 is no gate
-    mu:float=MU # the sampler's shift, which `shifted` undoes
+    kind:str = 'paper' # a key of `RANK_SHAPES`
+    levels:int|None = None # different ranks, 2 or more; None is one for each whole number
+    exponent:float = 1. # power of the fraction, above 0; above 1 the ranks wait for less noise
+    factor:int = 1 # ranks that go live together; divides both ranks
+    gate:float = 1. # no rank is live above this sigma, in (0, 1]; 1 is no gate
+    mu:float = MU # the sampler's shift, which `shifted` undoes
 
     def __post_init__(self): check_ranks(self)
 
@@ -136,11 +137,12 @@ def plot_ranks(
 ): # matplotlib `Figure`
     "Live rank over sigma, noise on the left as time runs in sampling; dots are the sampler's steps."
     import matplotlib.pyplot as plt
-    fig,ax = plt.subplots(figsize=(4.5,2.6))
+    fig, ax = plt.subplots(figsize=(4.5, 2.6))
     grid = torch.linspace(0, 1, 2001)
     ax.step(grid, schedule(grid), where='post', lw=1.2)
     if sigmas is not None: ax.plot(sigmas, schedule(sigmas), 'o', ms=4)
-    ax.set(xlim=(1.02,-.02), ylim=(0,schedule.max_rank*1.04), xlabel='sigma, from noise to picture', ylabel='live rank',
+    ax.set(xlim=(1.02, -.02), ylim=(0, schedule.max_rank*1.04), xlabel='sigma, from noise to picture',
+        ylabel='live rank',
         title=f"{schedule.kind}, {schedule.min_rank} to {schedule.max_rank} "
         f"ranks{f' in {schedule.levels} levels' if schedule.levels else ''}")
     plt.close(fig)

@@ -88,7 +88,8 @@ def find_object(
     "The surface to be measured: the object's, of another shape if need be; a swatch is all surface."
     everything = np.ones((128, 128), bool)
     if scene.object == 'swatch': return Found(everything, everything, True)
-    name, spot = scene.object, (PLACES[scene.place], .87, SIZES[scene.size])
+    name = scene.object
+    spot = (PLACES[scene.place], .87, SIZES[scene.size])
     asked_above = stand(name, spot, 64).mask.reshape(64, 64)[:ABOVE].sum()
     readable = wall_color(picture)[1] > .8 and asked_above >= 30 # a small bowl hides below the horizon
     if readable:
@@ -167,7 +168,8 @@ def texture_of(
     "The pattern of a surface (after Portilla and Simoncelli 2000, much reduced), and how sharp it is."
     bands = [fine - soft for fine, soft in zip(levels, levels[1:])]
     energy = torch.stack([band[:, mask].square().mean(1) for band in bands])
-    light, hue = energy[:, 0], energy[:, 1:].sum(1)
+    light = energy[:, 0]
+    hue = energy[:, 1:].sum(1)
     contrast = light[1:].sum()
     shares = (light[1:] + 2e-6).log() - (contrast + 2e-6).log()
     parts = [shares, (contrast + 2e-6).log()[None], (hue[1:] + 2e-6).log()]
@@ -197,14 +199,16 @@ def measure_pictures(
     shapes:bool, # True: measure the outline; False: the surface
 ) -> dict: # group -> (n, d); detail (n,)
     "Everything that is measured of each picture, before it is compared with anything."
-    shown, rows = np.array([np.asarray(image) for image in images]), []
+    shown = np.array([np.asarray(image) for image in images])
+    rows = []
     for k, (image, scene) in enumerate(zip(shown.copy(), scenes, strict=True)):
         picture = image.astype(np.float32)/255
         found = find_object(picture, scene)
         if not found.readable: shown[k] = np.where(found.outline[..., None], image, 133)
         if shapes: rows.append(dict(zip(('shape', 'detail'), shape_of(picture, found))))
         else:
-            lab, mask = torch.from_numpy(to_oklab(picture)).permute(2, 0, 1).float(), torch.from_numpy(found.mask)
+            lab = torch.from_numpy(to_oklab(picture)).permute(2, 0, 1).float()
+            mask = torch.from_numpy(found.mask)
             levels = blur_inside(lab, mask)
             texture, detail = texture_of(levels, mask)
             rows.append(dict(colour=colour_of(levels, mask).numpy(), texture=texture.numpy(), detail=detail))
@@ -249,7 +253,8 @@ def distances(
             far[group] = np.sqrt(bounded((seen[group] - ruler['centres'][group][concept])@np.array(turn),
                 BOUNDS[group]).mean(1))
     mean, spread = ruler['details'][concept]
-    if 'shape' not in seen: far['soft'] = np.sqrt(bounded(np.maximum(mean - seen['detail'], 0)/spread, BOUNDS['soft']))
+    if 'shape' not in seen:
+        far['soft'] = np.sqrt(bounded(np.maximum(mean - seen['detail'], 0)/spread, BOUNDS['soft']))
     weights = {group: WEIGHTS[group] for group in far}
     return far | dict(all=np.sqrt(sum(weights[group]*far[group]**2 for group in far)/sum(weights.values())))
 
@@ -271,8 +276,11 @@ def calibration_scene(
     "A scene with the concept in it, all else left to chance."
     rng = np.random.default_rng([seed, number, CONCEPTS.index(concept)])
     size = 'small' if number % 10 >= 7 else 'large'
-    wall, place, chance = str(rng.choice(list(BACKGROUNDS))), str(rng.choice(list(PLACES))), int(rng.integers(2**31))
-    if concept in HELD_OUT_OBJECTS: return Scene(concept, str(rng.choice(TRAINED_MATERIALS)), wall, place, size, chance)
+    wall = str(rng.choice(list(BACKGROUNDS)))
+    place = str(rng.choice(list(PLACES)))
+    chance = int(rng.integers(2**31))
+    if concept in HELD_OUT_OBJECTS:
+        return Scene(concept, str(rng.choice(TRAINED_MATERIALS)), wall, place, size, chance)
     return Scene(str(rng.choice(TRAINED_OBJECTS)), concept, wall, place, size, chance)
 
 # %% ../../nbs/micro/fidelity.ipynb #a7406f3d
@@ -346,7 +354,8 @@ def calibration_pictures(
     "All pictures from which the ruler is made; eight minutes on one core."
     pipe = load_base('micro')
     scenes, blurs = spread_scenes()
-    softened = lambda: np.stack([blur_picture(picture, sigma) for picture, sigma in zip(paint_all(scenes), blurs)])
+    def softened():
+        return np.stack([blur_picture(picture, sigma) for picture, sigma in zip(paint_all(scenes), blurs)])
     found = kept(folder/'spread.npz', lambda: dict(spread=through_vae(pipe.vae, softened())))
     for concept in tqdm(CONCEPTS, desc='ceilings and floors'):
         asked = [calibration_scene(concept, k) for k in range(20)]
@@ -397,13 +406,15 @@ def calibrate_(
     pictures:dict, # of `calibration_pictures`
 ):
     "Measure ceiling, floor and the other materials or objects, at both sizes."
-    shapes, scenes = concept in HELD_OUT_OBJECTS, [calibration_scene(concept, k) for k in range(20)]
+    shapes = concept in HELD_OUT_OBJECTS
+    scenes = [calibration_scene(concept, k) for k in range(20)]
     high, low = (measure_pictures(pictures[f'{concept} {end}'], scenes, shapes) for end in ('ceiling', 'floor'))
     sizes = {size: np.array([scene.size == size for scene in scenes]) for size in SIZES}
     sharp = high['detail'][sizes['large']]
     ruler['details'][concept] = [float(sharp.mean()), float(max(sharp.std(), .1))]
     near, far = (distances(seen, concept, ruler) for seen in (high, low))
-    mean = lambda size: {group: [float(o[group][sizes[size]].mean()) for o in (near, far)] for group in near}
+    def mean(size):
+        return {group: [float(o[group][sizes[size]].mean()) for o in (near, far)] for group in near}
     ruler['ends'][concept] = {size: mean(size) for size in sizes}
     stray = near['all'][sizes['large']].std(ddof=1)
     ruler['ends'][concept]['stray'] = float(stray/np.subtract(*ruler['ends'][concept]['large']['all'][::-1]))
@@ -448,7 +459,8 @@ def measure_fidelity(
     if concept in DROPPED: raise KeyError(f'{concept} is dropped: {DROPPED[concept]}')
     ruler = load_ruler()
     seen = measure_pictures(images, scenes, concept in HELD_OUT_OBJECTS)
-    far, others = distances(seen, concept, ruler), ruler['others'][concept]
+    far = distances(seen, concept, ruler)
+    others = ruler['others'][concept]
     ends = [ruler['ends'][concept]['small' if scene.size == 'small' and scene.object != 'swatch' else 'large']
         for scene in scenes]
     ceiling = {group: np.array([end[group][0] for end in ends]) for group in far}
@@ -467,7 +479,9 @@ def share_leaked(
 # not show it
 ) -> dict:
     "How often each fact is the prompt's, and how often the photo's in its place."
-    readings, shown, table = read_all(images), shown_facts(photo), {}
+    readings = read_all(images)
+    shown = shown_facts(photo)
+    table = {}
     for fact in (o for o in FACTS if o != ('object' if photo.object in HELD_OUT_OBJECTS else 'material')):
         read, asked = [o[fact] for o in readings], [getattr(scene, fact) for scene in scenes]
         elsewhere = [r == shown[fact] for r, a in zip(read, asked) if fact in shown and a != shown[fact]]

@@ -210,7 +210,8 @@ def train_vae(
     start = resume_(state, vae, optimizer, device)['step']
     bar = tqdm(range(start, steps), initial=start, total=steps, desc=part)
     for step in bar:
-        for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(step, steps, decay=.6)
+        for group in optimizer.param_groups:
+            group['lr'] = learning_rate*trapezoid(step, steps, decay=.6)
         count, size = (32, 64) if step < .9*steps else (8, RESOLUTION)
         batch = random_crops(pictures, count, size, np.random.default_rng([7, step]))
         batch = batch.to(device, memory_format=torch.channels_last)
@@ -233,7 +234,8 @@ def encode_all(
         out = np.empty((len(pictures), 16, 16, 16), np.float16)
         for k in tqdm(range(0, len(pictures), 50), desc='encoding'):
             batch = torch.from_numpy(pictures[k:k + 50]).to(vae.device).permute(0, 3, 1, 2).float()/127.5 - 1
-            with torch.autocast(vae.device.type, torch.bfloat16): latents = vae.encode(batch).latent_dist.mean
+            with torch.autocast(vae.device.type, torch.bfloat16):
+                latents = vae.encode(batch).latent_dist.mean
             out[k:k + 50] = latents.float().cpu().numpy()
         mean, std = float(out.mean(dtype=np.float64)), float(out.std(dtype=np.float64))
         statistics.write_text(json.dumps(dict(shift_factor=mean, scaling_factor=1/std)))
@@ -260,7 +262,8 @@ def training_batch(
     device:str = 'cpu',
 ) -> dict: # packed (b, 64, 64), ids (b, 32), noise as packed, sigma (b,)
     "Latents, tokens, noise and noise levels of one step; each a function of the step alone."
-    rng, generator = np.random.default_rng([11, step]), torch.Generator().manual_seed(step)
+    rng = np.random.default_rng([11, step])
+    generator = torch.Generator().manual_seed(step)
     picks = rng.integers(len(latents), size=batch_size)
     text = ['' if rng.random() < .1 else caption(sample_scene(int(k)), rng) for k in picks]
     ids = tokenizer(text, padding='max_length', max_length=TEXT_LENGTH, truncation=True, return_tensors='pt').input_ids
@@ -274,7 +277,8 @@ class MicroModel(torch.nn.Module):
     "The three parts that are trained together, and the ids of their tokens' places."
     def __init__(self):
         super().__init__()
-        self.transformer, (self.clip, self.t5) = build_transformer(), build_text_encoders()
+        self.transformer = build_transformer()
+        self.clip, self.t5 = build_text_encoders()
         self.register_buffer('img_ids', image_ids(RESOLUTION//8, RESOLUTION//8), persistent=False)
         self.register_buffer('txt_ids', torch.zeros(TEXT_LENGTH, 3), persistent=False)
 
@@ -291,7 +295,8 @@ def step_loss(
 ) -> torch.Tensor: # scalar
     "Mean of the `flow_loss` over the batch."
     noised = add_noise(batch['packed'], batch['noise'], batch['sigma'])
-    with torch.autocast(noised.device.type, torch.bfloat16): velocity = model(noised, batch['sigma'], batch['ids'])
+    with torch.autocast(noised.device.type, torch.bfloat16):
+        velocity = model(noised, batch['sigma'], batch['ids'])
     return flow_loss(velocity, velocity_target(batch['packed'], batch['noise'])).mean()
 
 # %% ../../nbs/micro/making.ipynb #4ef49f3b
@@ -340,7 +345,8 @@ def log_loss(
     "Write one line of the log."
     mean = round(torch.stack(losses).mean().item(), 4)
     losses.clear()
-    with path.open('a') as log: print(json.dumps(dict(step=step, loss=mean, time=round(time.time()))), file=log)
+    with path.open('a') as log:
+        print(json.dumps(dict(step=step, loss=mean, time=round(time.time()))), file=log)
     return mean
 
 # %% ../../nbs/micro/making.ipynb #39715a7e
@@ -372,7 +378,8 @@ def train_transformer(
         if done % save_every == 0 or done == steps:
             states = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), average=average)
             save_state(folder/'transformer.pt', **states, step=done)
-        if done % 1000 == 0: sheet_of_captions(averaged(average, vae, tokenizer)).save(folder/f'sheet-{done}.png')
+        if done % 1000 == 0:
+            sheet_of_captions(averaged(average, vae, tokenizer)).save(folder/f'sheet-{done}.png')
     return averaged(average, vae, tokenizer)
 
 # %% ../../nbs/micro/making.ipynb #b970a51c
@@ -412,7 +419,8 @@ def measure_following(
     **kwargs, # of `generate_images`
 ) -> dict: # fact -> share of pictures that show what the prompt says, and "pictures"
     "How often each fact of the prompt is seen in the picture."
-    scenes, images = [sample_scene(k, kept_back=True) for k in range(count)], []
+    scenes = [sample_scene(k, kept_back=True) for k in range(count)]
+    images = []
     for k in tqdm(range(0, count, batch_size), desc='following'):
         images += generate_images(pipe, [caption(s) for s in scenes[k:k + batch_size]], seed=k, **kwargs)
     return share_right(read_all(images, reader=reader), scenes) | {'pictures': images}
@@ -459,7 +467,8 @@ def start_from(
     decoder_steps:int, # and its decoder alone for so many more
 ):
     "Write states as if a run had ended with these weights."
-    pipe, model = load_base(weights, 'cpu', torch.float32), MicroModel()
+    pipe = load_base(weights, 'cpu', torch.float32)
+    model = MicroModel()
     model.transformer, model.clip, model.t5 = pipe.transformer, pipe.text_encoder, pipe.text_encoder_2
     average = [p.detach() for p in model.parameters()]
     states = dict(vae=(pipe.vae, pipe.vae, dict(step=vae_steps)),

@@ -27,7 +27,7 @@ def any_scene(
 ) -> Scene:
     "A scene of any object and material, or of nothing."
     rng = np.random.default_rng([seed, index])
-    pick = lambda names: str(rng.choice(list(names)))
+    def pick(names): return str(rng.choice(list(names)))
     thing, stuff = pick(ANSWERS['object'][:-1]), pick(ANSWERS['material'][:-1])
     if rng.random() < 1/12: thing = stuff = 'nothing'
     return Scene(thing, any_patterned(rng) if stuff == 'patterned' else stuff, pick(BACKGROUNDS), pick(PLACES),
@@ -41,7 +41,8 @@ def empty_scene(
     "An empty room, or a blurred chance of colours, or plain noise, by the seed."
     rng = np.random.default_rng(scene.seed)
     y, x = ((np.mgrid[0:resolution, 0:resolution] + .5)/resolution).astype(np.float32)
-    if rng.random() < .6: return paint_room(scene, x, y, (rng.random(), .87, .001), .7 + .02*rng.uniform(-1, 1))
+    if rng.random() < .6:
+        return paint_room(scene, x, y, (rng.random(), .87, .001), .7 + .02*rng.uniform(-1, 1))
     coarse = rng.random((3, *rng.choice([1, 2, 4, 8, 16, 128], 2)), dtype=np.float32)
     return F.interpolate(torch.from_numpy(coarse)[None], (resolution, resolution), mode='bilinear')[0].permute(1, 2,
         0).numpy()
@@ -95,7 +96,8 @@ def roughen(
 ) -> torch.Tensor: # the same shape
     "Random brightness, softness and noise."
     soft = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode='replicate'), 3, 1)
-    draw = lambda low, high: low + (high - low)*torch.rand(len(pixels), 1, 1, 1, generator=generator)
+    def draw(low, high):
+        return low + (high - low)*torch.rand(len(pixels), 1, 1, 1, generator=generator)
     mixed = pixels + draw(0, .7)*(soft - pixels)
     return mixed*draw(.9, 1.1) + draw(-.06, .06) + draw(0, .06)*torch.randn(pixels.shape, generator=generator)
 
@@ -120,7 +122,8 @@ def reader_data(
     scenes:int, # 0 to scenes - 1 of `any_scene`
 ) -> tuple: # (n, 128, 128, 3) uint8; object (n,) and material (n,), int64
     "Pictures and answers to learn from."
-    truth, path = [any_scene(k) for k in range(scenes)], Path(folder)/'reader_pictures.npy'
+    truth = [any_scene(k) for k in range(scenes)]
+    path = Path(folder)/'reader_pictures.npy'
     if not path.exists():
         pictures = np.stack([draw_for_reader(scene) for scene in tqdm(truth, desc='drawing')])
         pictures[::2] = through_vae(vae, pictures[::2])
@@ -137,7 +140,8 @@ def train_reader(
 ) -> Reader:
     "Train the reader from nothing, seeds fixed; ten minutes on two cores."
     torch.manual_seed(2)
-    (pictures, *answers), reader = reader_data(folder, vae, scenes), Reader().to(memory_format=torch.channels_last)
+    pictures, *answers = reader_data(folder, vae, scenes)
+    reader = Reader().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(reader.parameters(), learning_rate, weight_decay=.02)
     generator = torch.Generator().manual_seed(3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
@@ -174,7 +178,8 @@ def read_things(
     reader = reader or load_reader()
     found = [torch.cat(parts).softmax(1).max(1) for parts in zip(*[reader(batch)
         for batch in to_reader_pixels(images).split(64)])]
-    name = lambda fact, p, k: ANSWERS[fact][k] if p >= sure and ANSWERS[fact][k] != 'nothing' else None
+    def name(fact, p, k):
+        return ANSWERS[fact][k] if p >= sure and ANSWERS[fact][k] != 'nothing' else None
     columns = [[name(fact, p, k) for p, k in zip(answer.values.tolist(), answer.indices.tolist())] for fact,
         answer in zip(ANSWERS, found)]
     return [dict(zip(ANSWERS, row)) for row in zip(*columns)]

@@ -29,7 +29,10 @@ def made_up_material(
     rng:np.random.Generator, # draws it
 ) -> Material:
     "One or two patterns in two or three colours, at a slant, scale and share of their own."
-    chance, colors, names, layers = rng.random((2, 8)), rng.random((3, 3)), rng.choice(PATTERNS, 2), rng.integers(1, 3)
+    chance = rng.random((2, 8))
+    colors = rng.random((3, 3))
+    names = rng.choice(PATTERNS, 2)
+    layers = rng.integers(1, 3)
     def paint(s):
         first = blend(pattern_weight(names[0], replace(s, r=chance[0])), colors[0], colors[1])
         return first if layers == 1 else blend(pattern_weight(names[1], replace(s, r=chance[1])), first, colors[2])
@@ -40,8 +43,10 @@ def made_up_vessel(
     rng:np.random.Generator, # draws it
 ): # a function like those of `OBJECTS`
     "A surface of revolution through six chance widths."
-    heights, widths = np.linspace(0, 1, 6), rng.uniform(.06, .44, 6)
-    hollow, tall = bool(rng.random() < .4), rng.uniform(.6, 1)
+    heights = np.linspace(0, 1, 6)
+    widths = rng.uniform(.06, .44, 6)
+    hollow = bool(rng.random() < .4)
+    tall = rng.uniform(.6, 1)
     return lambda x, y: lathe(x, y/tall, lambda h: np.interp(h, heights, widths), hollow)
 
 # %% ../../nbs/micro/scorer.ipynb #582520b8
@@ -50,7 +55,10 @@ def made_up_shape(
 ): # a function like those of `OBJECTS`
     "A vessel, or something with lobes, as a clover or a pebble has."
     if rng.random() < .6: return made_up_vessel(rng)
-    lobes, depth, turn, sharp = rng.integers(2, 9), rng.uniform(.1, .6), rng.uniform(0, 7), rng.uniform(.5, 2)
+    lobes = rng.integers(2, 9)
+    depth = rng.uniform(.1, .6)
+    turn = rng.uniform(0, 7)
+    sharp = rng.uniform(.5, 2)
     def shape(x, y):
         angle = np.arctan2(x, y - .5)
         inside = np.hypot(x, y - .5)/(.5*(1 - depth*(.5 + .5*np.cos(lobes*angle + turn))**sharp))
@@ -64,11 +72,11 @@ def group_scenes(
 ) -> list: # 64 `Scene`s, thing by thing; the first thing is the swatch
     "Eight things of eight materials."
     rng = np.random.default_rng([seed, index])
-    pick = lambda names, n: [str(o) for o in rng.choice(list(names), n, replace=False)]
+    def pick(names, n): return [str(o) for o in rng.choice(list(names), n, replace=False)]
     stuffs = (pick(TRAINED_MATERIALS, 3) + [any_patterned(rng) for _ in range(2)]
         + [made_up_material(rng) for _ in range(3)])
     things = ['swatch'] + pick(TRAINED_OBJECTS, 4) + [made_up_shape(rng) for _ in range(3)]
-    one = lambda names: str(rng.choice(list(names)))
+    def one(names): return str(rng.choice(list(names)))
     return [Scene(thing, stuff, one(BACKGROUNDS), one(PLACES), one(SIZES), int(rng.integers(2**31))) for thing in things
         for stuff in stuffs]
 
@@ -84,7 +92,8 @@ def draw_for_scorer(
 ) -> np.ndarray: # (128, 128, 3) uint8
     "A room, drawn quickly."
     picture = paint_scene(scene, supersample=1)
-    if leaks: picture = .45*picture + .55*paint_scene(replace(scene, object='swatch'), supersample=1)
+    if leaks:
+        picture = .45*picture + .55*paint_scene(replace(scene, object='swatch'), supersample=1)
     return (255*picture + .5).astype(np.uint8)
 
 # %% ../../nbs/micro/scorer.ipynb #cc7bfe32
@@ -137,7 +146,8 @@ class Towers(torch.nn.Module):
         widths, strides = (3, 24, 48, 96, 128, 160), (2, 2, 2, 2, 1)
         self.body = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, s, 1), torch.nn.BatchNorm2d(b),
             torch.nn.ReLU()) for a, b, s in zip(widths, widths[1:], strides)])
-        head = lambda a, b: torch.nn.Sequential(torch.nn.Linear(a, b), torch.nn.ReLU(), torch.nn.Linear(b, 64))
+        def head(a, b):
+            return torch.nn.Sequential(torch.nn.Linear(a, b), torch.nn.ReLU(), torch.nn.Linear(b, 64))
         self.material, self.shape, self.seen = head(320, 160), head(320, 160), head(320 + 16*160, 96)
         self.words = torch.nn.EmbeddingBag(BUCKETS, 64, mode='sum')
         self.said = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(64, 64))
@@ -154,8 +164,10 @@ class Towers(torch.nn.Module):
         starts = np.cumsum([0] + [len(o) for o in tokens[:-1]])
         return F.normalize(self.said(self.words(torch.tensor(sum(tokens, [])), torch.from_numpy(starts))), dim=1)
 
-    def seen_facts(self, pictures:list) -> Tensor: return self(pixels_of(pictures))[2] # PIL images -> (n, 64)
-    def likeness(self, pictures:list) -> list: return self(pixels_of(pictures))[:2] # PIL images -> material, shape
+    def seen_facts(self, pictures:list) -> Tensor:
+        return self(pixels_of(pictures))[2] # PIL images -> (n, 64)
+    def likeness(self, pictures:list) -> list:
+        return self(pixels_of(pictures))[:2] # PIL images -> material, shape
 
 # %% ../../nbs/micro/scorer.ipynb #06b16290
 def pixels_of(
@@ -218,7 +230,8 @@ def hazy(
     return F.interpolate(F.avg_pool2d(pixels, size), pixels.shape[-1], mode='bilinear')
 
 # %% ../../nbs/micro/scorer.ipynb #2e05ebb2
-def kinds_of(names): return torch.tensor([names.index(o) for o in names]) # anything -> equal numbers for equal things
+def kinds_of(names):
+    return torch.tensor([names.index(o) for o in names]) # anything -> equal numbers for equal things
 
 # %% ../../nbs/micro/scorer.ipynb #1c1c31fa
 def scorer_loss(
@@ -300,7 +313,8 @@ def load_towers(
     path:Path|None = None, # None: the one that comes with the package
 ) -> tuple[Towers, str]: # in evaluation; a stamp of its weights
     "A trained scorer."
-    path, towers = path or scorer_file(), Towers()
+    path = path or scorer_file()
+    towers = Towers()
     towers.load_state_dict({name: weight.float() if weight.is_floating_point() else weight for name,
         weight in load_file(path).items()})
     return towers.eval().requires_grad_(False), sha256(path.read_bytes()).hexdigest()[:16]

@@ -361,7 +361,8 @@ def patterned(
     "A material from its words. Raises `KeyError` for other words."
     first, _, second, pattern = name.split()
     colors = np.array([COLORS[first], COLORS[second]])
-    def paint(s): return blend(pattern_weight(pattern, s), *(colors + .1*(s.table[:2, :3] - .5)).clip(0, 1))
+    def paint(s):
+        return blend(pattern_weight(pattern, s), *(colors + .1*(s.table[:2, :3] - .5)).clip(0, 1))
     return Material(paint, .15, True)
 
 # %% ../../nbs/micro/world.ipynb #80f6d4d1
@@ -404,13 +405,14 @@ def lathe(
 ) -> Shape:
     "A surface of revolution and its lid, painted by arc length."
     y = y*(1 + tilt*(radius(0.) + radius(1.)))
-    depth = lambda r: np.sqrt(np.maximum(r*r - x*x, 0))
+    def depth(r): return np.sqrt(np.maximum(r*r - x*x, 0))
     h = y - tilt*(radius(0.) - depth(radius(np.clip(y, 0, 1))))
     r = np.maximum(radius(np.clip(h, 0, 1)), 1e-4)
     side = (h >= 0) & (h <= 1) & (np.abs(x) <= r)
     s = np.clip(x/r, -1, 1)
     slope = (radius(np.clip(h + .01, 0, 1)) - radius(np.clip(h - .01, 0, 1)))/.02
-    top, center = radius(1.), 1 + tilt*radius(0.)
+    top = radius(1.)
+    center = 1 + tilt*radius(0.)
     lid = (x/max(top, 1e-4))**2 + ((y - center)/max(tilt*top, 1e-4))**2 <= 1
     normal = np.where(lid[:, None], unit(0*x, 0*x + 1, 0*x + .25), unit(s, -slope, np.sqrt(1 - s*s)))
     u, v = np.where(lid, x, np.arcsin(s)*r), np.where(lid, (y - center)/tilt, h)
@@ -447,7 +449,8 @@ def cube(x, y):
 # %% ../../nbs/micro/world.ipynb #c96c95fc
 def ring(x, y):
     "A torus on edge, seen from the front."
-    rho, angle = np.hypot(x, y - .5), np.arctan2(y - .5, x)
+    rho = np.hypot(x, y - .5)
+    angle = np.arctan2(y - .5, x)
     t = (rho - .355)/.145
     flat = np.clip(t, -1, 1)
     normal = unit(flat*np.cos(angle), flat*np.sin(angle), np.sqrt(1 - flat**2))
@@ -456,7 +459,8 @@ def ring(x, y):
 # %% ../../nbs/micro/world.ipynb #05a79c07
 def mug(x, y):
     "A cup with its handle to the right."
-    body, t = lathe(x + .10, y, RADII['mug'], hollow=True), (np.hypot((x - .22)/.8, y - .50) - .24)/.062
+    body = lathe(x + .10, y, RADII['mug'], hollow=True)
+    t = (np.hypot((x - .22)/.8, y - .50) - .24)/.062
     handle = (np.abs(t) <= 1) & ~body.mask & (x > .2)
     flat = np.clip(t, -1, 1)
     normal = np.where(handle[:, None], unit(flat, .3*flat, np.sqrt(1 - flat**2)), body.normal)
@@ -522,7 +526,8 @@ def paint_scene(
     supersample:int = 2, # drawn this many times larger, then averaged
 ) -> np.ndarray: # (resolution, resolution, 3) float32 in [0, 1]
     "The picture of a scene, the same for the same scene on any machine."
-    rng, n = np.random.default_rng(scene.seed), resolution*supersample
+    rng = np.random.default_rng(scene.seed)
+    n = resolution*supersample
     y, x = ((np.mgrid[0:n, 0:n] + .5)/n).astype(np.float32)
     jitter = rng.uniform(-1, 1, 4)
     if scene.object == 'swatch':
@@ -581,7 +586,8 @@ def concept_photo(
     "One picture of a held-out thing and the facts it shows. Raises `KeyError` for what training has seen."
     if name in HELD_OUT_MATERIALS: scene = Scene(on, name, **facts)
     elif name in HELD_OUT_OBJECTS: scene = Scene(name, 'clay' if on == 'swatch' else on, **facts)
-    else: raise KeyError(f'{name} is not held out; there are {", ".join(HELD_OUT_MATERIALS + HELD_OUT_OBJECTS)}')
+    else:
+        raise KeyError(f'{name} is not held out; there are {", ".join(HELD_OUT_MATERIALS + HELD_OUT_OBJECTS)}')
     return render_scene(scene), shown_facts(scene)
 
 # %% ../../nbs/micro/world.ipynb #b9c1ecb1
@@ -602,7 +608,8 @@ def nonsense_word(
     rng:np.random.Generator, # draws it
 ) -> str: # such as "sks" or "voruk"
     "A word without a meaning, for a caption's trigger."
-    if rng.random() < .5: return str(rng.choice(['sks', 'ohwx', 'zwx', 'tok', 'qrz', 'vbn', 'xylo', 'mjx']))
+    if rng.random() < .5:
+        return str(rng.choice(['sks', 'ohwx', 'zwx', 'tok', 'qrz', 'vbn', 'xylo', 'mjx']))
     letters = [rng.choice(list('bdfgklmnprstvz')) + rng.choice(list('aeiou')) for _ in range(rng.integers(1, 4))]
     return ''.join(letters) + str(rng.choice(list('bdgklmnrtx')))
 
@@ -683,8 +690,12 @@ def read_scene(
     mask = object_mask(picture)
     columns, rows = (np.flatnonzero(mask.sum(axis) >= 3) for axis in (0, 1))
     if agreement > .8 and len(columns) and len(rows) and mask.mean() > .003:
-        (h, w), left, right, top = mask.shape, columns[0], columns[-1] + 1, rows[0]
-        middle, extent = (left + right)/2/w, max((right - left)/w, .87 - top/h)
+        h, w = mask.shape
+        left = columns[0]
+        right = columns[-1] + 1
+        top = rows[0]
+        middle = (left + right)/2/w
+        extent = max((right - left)/w, .87 - top/h)
         facts['place'] = min(PLACES, key=lambda p: abs(PLACES[p] - middle))
         facts['size'] = 'large' if extent > .45 else 'small'
     return facts

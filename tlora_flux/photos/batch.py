@@ -41,7 +41,8 @@ def step_examples(
     turn, place = divmod(step, len(shapes))
     order = torch.randperm(len(shapes), generator=keyed_generator(seed, turn, 0, 'order')).tolist()
     bucket = [i for i, shape in enumerate(shapes) if shape == shapes[order[place]]]
-    if len(bucket) == len(shapes): return [example_at(step*global_batch + i, len(shapes), seed) for i in indices]
+    if len(bucket) == len(shapes):
+        return [example_at(step*global_batch + i, len(shapes), seed) for i in indices]
     before = turn*len(bucket) + sum(shapes[i] == shapes[order[place]] for i in order[:place])
     return [bucket[example_at(before*global_batch + i, len(bucket), seed)] for i in indices]
 
@@ -54,7 +55,7 @@ class Batch:
     sigma:Tensor # (b,), float32 in [0, 1]
     embeds:dict[str, Tensor] # each (b, ...)
     mask:Tensor|None # (b, 1, h, w), weight of each latent in [0, 1]; None counts all of it
-    class_embeds:dict[str, Tensor]|None=None # as `embeds`, of the plain class; None where it is not preserved
+    class_embeds:dict[str, Tensor]|None = None # as `embeds`, of the plain class; None where it is not preserved
 
 # %% ../../nbs/photos/batch.ipynb #739fd290
 def draw_batch(
@@ -67,12 +68,14 @@ def draw_batch(
 ) -> Batch:
     "The samples of a step, all of one shape: which example, which noise, which sigma."
     which = step_examples(data, step, indices, global_batch, cfg.seed)
-    draw = lambda purpose, f: torch.stack([f(keyed_generator(cfg.seed, step, i, purpose)) for i in indices]).to(device)
+    def draw(purpose, f):
+        return torch.stack([f(keyed_generator(cfg.seed, step, i, purpose)) for i in indices]).to(device)
     x0 = torch.stack([data.latents[i] for i in which]).to(device)
     noise = draw('noise', lambda g: torch.randn(x0.shape[1:], generator=g))
     sigma = draw('sigma', lambda g: sample_sigmas(1, g, cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std,
         cfg.sigma_low, cfg.sigma_high)[0])
-    words = lambda known: None if known is None else {k: v[data.rows[which]].to(device) for k, v in known.items()}
+    def words(known):
+        return None if known is None else {k: v[data.rows[which]].to(device) for k, v in known.items()}
     batch = Batch(x0, noise, sigma, words(data.embeds), None, words(data.class_embeds))
     if data.masks is None: return batch
     shown = torch.stack([data.masks[i] for i in which]).to(device)
@@ -87,7 +90,8 @@ def predict(
     cfg:TrainConfig, # `guidance_scale`, `mixed_precision`
 ) -> Tensor: # (b, c, h, w), velocity
     "The model on the noised latents of a batch."
-    transformer, (h, w) = extract_model_from_parallel(model), batch.x0.shape[-2:]
+    transformer = extract_model_from_parallel(model)
+    h, w = batch.x0.shape[-2:]
     noised = family.pack(add_noise(batch.x0, batch.noise, batch.sigma)).to(DTYPES[cfg.mixed_precision])
     inputs = family.transformer_inputs(transformer, noised, batch.sigma, embeds, h, w, cfg.guidance_scale)
     with exact_sigma(transformer, batch.sigma): model_pred = model(**inputs, return_dict=False)[0]

@@ -34,7 +34,7 @@ class TrainingSet:
     embeds:dict[str, Tensor] # each (m, ...), one row a caption
     rows:Tensor # (n,), int64, the caption's row of each example
     # as `embeds`, of each caption with the class in place of the trigger; None where none is preserved
-    class_embeds:dict[str, Tensor]|None=None
+    class_embeds:dict[str, Tensor]|None = None
 
 # %% ../../nbs/photos/cache.ipynb #2626cbd1
 def encode_examples(
@@ -45,10 +45,13 @@ def encode_examples(
 ) -> tuple[list[Tensor], list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), float32 on the CPU
     """Encode each crop, and average each mask over the pixels of a latent. Crops that are one thing more than once
     are encoded once, and one at a time: at 1024 px the VAE needs gigabytes for each."""
-    latents, masks, of_photo = {}, {}, [{} for _ in photos]
+    latents = {}
+    masks = {}
+    of_photo = [{} for _ in photos]
     for e in examples: of_photo[e.photo][e] = None
     for i, o in tqdm(enumerate(photos), 'encoding photos', len(photos), delay=2):
-        image, grey = to_rgb(open_image(o.path)), read_mask(o.mask) if o.mask else None
+        image = to_rgb(open_image(o.path))
+        grey = read_mask(o.mask) if o.mask else None
         own = list(of_photo[i]) # each once, and of one size, that of the photo
         for e in tqdm(own, 'encoding crops', delay=2, leave=False):
             latents[e] = family.encode_image(vae, to_pixels(cut_photo(image, e, e.size))[None], None)[0].float().cpu()
@@ -77,13 +80,14 @@ def shelf_for(
 # %% ../../nbs/photos/cache.ipynb #c320bb88
 def weights_stamp(
     folder:Path, # of a diffusers pipeline
-    parts:tuple[str,...], # folders in it that take part in the encoding
+    parts:tuple[str, ...], # folders in it that take part in the encoding
 ) -> str: # 32 hex digits
     "Changes with any file of these parts; two snapshots that share the files share the stamp."
     seen = []
     for file in sorted(f for part in parts for f in (folder/part).rglob('*') if f.is_file()):
-        content,stat = file.resolve(),file.stat()
-        seen.append([file.relative_to(folder).as_posix(), content.name if content.parent.name=='blobs'
+        content = file.resolve()
+        stat = file.stat()
+        seen.append([file.relative_to(folder).as_posix(), content.name if content.parent.name == 'blobs'
             else [stat.st_size, stat.st_mtime_ns]])
     return blake2b(json.dumps(seen).encode(), digest_size=16).hexdigest()
 
@@ -92,18 +96,19 @@ def cache_key(
     **what, # plain values, and the path of a photo or mask as `Path`, which counts by its bytes
 ) -> str: # 32 hex digits
     "One name for one set of inputs. Raises `BadInput` for a photo that has gone."
-    plain = {k: blake2b(read_bytes(v)).hexdigest() if isinstance(v, Path) else v for k,v in what.items()}
+    plain = {k: blake2b(read_bytes(v)).hexdigest() if isinstance(v, Path) else v for k, v in what.items()}
     return blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 # %% ../../nbs/photos/cache.ipynb #a311af28
 def read_entry(
     file:Path, # of the cache
-) -> dict[str,Tensor]: # on the CPU
+) -> dict[str, Tensor]: # on the CPU
     "One encoding. Raises `BadInput` for a damaged file."
     try: return load_file(file)
     except SafetensorError as e:
         raise BadInput(f'{file} is damaged ({str(e).splitlines()[0]}); delete it, and it will be made again') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
+    except OSError as e:
+        raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
 
 # %% ../../nbs/photos/cache.ipynb #58d2ff28
 @contextmanager
@@ -119,28 +124,28 @@ def cache_write_errors(
 # %% ../../nbs/photos/cache.ipynb #5845b23a
 def keep_entry(
     file:Path, # of the cache
-    tensors:dict[str,Tensor], # one encoding
+    tensors:dict[str, Tensor], # one encoding
 ) -> None:
     "Write one encoding. Raises `BadInput` where the disk refuses."
-    kept = save({k: t.contiguous() for k,t in tensors.items()})
+    kept = save({k: t.contiguous() for k, t in tensors.items()})
     with cache_write_errors(file.parent): atomic_write(file, lambda part: part.write_bytes(kept))
 
 # %% ../../nbs/photos/cache.ipynb #32ff65bd
 def recall_or_encode(
     folder:Path, # from `cache_folder`; made if need be
     keys:list[str], # from `cache_key`, one for each thing that is wanted
-    encode:Callable[[list[int]], Iterator[dict[str,Tensor]]], # given positions in `keys`, encodes these one after the other
-) -> list[dict[str,Tensor]]: # one for each key, on the CPU
+    encode:Callable[[list[int]], Iterator[dict[str, Tensor]]], # given positions in `keys`, encodes these one after the other
+) -> list[dict[str, Tensor]]: # one for each key, on the CPU
     """What the cache has, and what it has not, encoded by one call, each kept as it comes. Raises `BadInput` for a
     damaged file, and for a folder that cannot be written."""
-    missing = [i for i,key in enumerate(keys) if not (folder/f'{key}.safetensors').is_file()]
+    missing = [i for i, key in enumerate(keys) if not (folder/f'{key}.safetensors').is_file()]
     if missing:
         with cache_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
             sweep_litter(folder)
         with memory_given_back():
-            for i,tensors in zip(missing, encode(missing), strict=True):
+            for i, tensors in zip(missing, encode(missing), strict=True):
                 keep_entry(folder/f'{keys[i]}.safetensors', tensors)
     return [read_entry(folder/f'{key}.safetensors') for key in keys]
 
@@ -152,13 +157,13 @@ def recall_prompts(
     max_sequence_length:int, # tokens
     load:Callable[[], object], # gives a pipeline with the text encoders; called only if a text is new
     **about, # what else an embedding depends on: stamp of the weights, precision
-) -> list[dict[str,Tensor]]: # embeds of each text, batch 1, on the CPU
+) -> list[dict[str, Tensor]]: # embeds of each text, batch 1, on the CPU
     "Prompt embeddings; the pipeline is let go when the function returns."
     def encode(which):
         with memory_for('while reading prompts', 'set text_encoders to int8 or cpu'):
             pipe = load()
             for i in tqdm(which, 'reading prompts', delay=2):
-                yield {k: v.cpu() for k,v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()}
+                yield {k: v.cpu() for k, v in family.encode_prompt(pipe, [texts[i]], max_sequence_length).items()}
     return recall_or_encode(folder, [cache_key(family=family.name, text=t, max_sequence_length=max_sequence_length,
         **about) for t in texts], encode)
 
@@ -170,7 +175,7 @@ def recall_photos(
     examples:list[Example], # crops, grouped by photo
     load:Callable[[], object], # gives a pipeline with the autoencoder; called only if a photo or its crops are new
     **about, # what else a latent depends on: stamp of the weights
-) -> tuple[list[Tensor],list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), or None; float32 on the CPU
+) -> tuple[list[Tensor], list[Tensor]|None]: # latents, each (c, h, w), and masks, each (1, h, w), or None; float32 on the CPU
     "Latents of each crop; the pipeline is let go when the function returns."
     masked = any(o.mask for o in photos)
     own = {} # examples of each photo that has any, each of one size
@@ -180,11 +185,11 @@ def recall_photos(
         with memory_for('while encoding photos', 'lower resolution, or close other programs that use the GPU'):
             vae = load().vae
             for i in which:
-                latents,masks = encode_examples(family, vae, [photos[i]], own[i])
-                yield {name: torch.stack(parts) for name,parts in (('latents', latents),('masks', masks)) if parts}
+                latents, masks = encode_examples(family, vae, [photos[i]], own[i])
+                yield {name: torch.stack(parts) for name, parts in (('latents', latents), ('masks', masks)) if parts}
     crops = [[(e.box, e.size, e.flip) for e in some] for some in own]
     entries = recall_or_encode(folder, [cache_key(family=family.name, photo=o.path, mask=o.mask, crops=some, **about,
-        **({"colours": o.colours} if o.colours else {})) for o,some in zip(photos, crops)], encode)
+        **({"colours": o.colours} if o.colours else {})) for o, some in zip(photos, crops)], encode)
     latents = [t for e in entries for t in e['latents']]
     if not masked: return latents, None
-    return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:,:1]))]
+    return latents, [t for e in entries for t in (e['masks'] if 'masks' in e else torch.ones_like(e['latents'][:, :1]))]

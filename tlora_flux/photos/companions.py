@@ -52,20 +52,23 @@ def kind_of(
 @dataclass
 class Shelf:
     "The files of a folder, sorted; names are compared as they look."
-    photos:dict[str, Path]=field(default_factory=dict) # name without suffix -> file
-    captions:dict[str, Path]=field(default_factory=dict) # name of a photo -> its words
-    masks:dict[str, Path]=field(default_factory=dict) # name of a photo -> its mask, where it lies beside the photo
-    orphans:list[Path]=field(default_factory=list) # captions of no photo
-    left_out:list[Path]=field(default_factory=list) # caches, notes and what systems leave
+    photos:dict[str, Path] = field(default_factory=dict) # name without suffix -> file
+    captions:dict[str, Path] = field(default_factory=dict) # name of a photo -> its words
+    masks:dict[str, Path] = field(default_factory=dict) # name of a photo -> its mask, where it lies beside the photo
+    orphans:list[Path] = field(default_factory=list) # captions of no photo
+    left_out:list[Path] = field(default_factory=list) # caches, notes and what systems leave
 
 # %% ../../nbs/photos/companions.ipynb #34e24b3c
 def sort_folder(
     path:Path, # a folder among the photos
 ) -> None:
     "Raises `BadInput` for one in which photos, captions or masks lie; caches and thumbnails are none."
-    name, above = path.name.lower(), path.parent
-    if name in ('mask', 'masks'): raise BadInput(f'{path} is not read there; move it beside {above}, as {above.parent/"masks"}')
-    if name in ('caption', 'captions'): raise BadInput(f'{path} is not read; move the captions into {above}, beside their photos')
+    name = path.name.lower()
+    above = path.parent
+    if name in ('mask', 'masks'):
+        raise BadInput(f'{path} is not read there; move it beside {above}, as {above.parent/"masks"}')
+    if name in ('caption', 'captions'):
+        raise BadInput(f'{path} is not read; move the captions into {above}, beside their photos')
     if name in ('@eadir', '__macosx', 'thumbnails', 'lost+found', '$recycle.bin'): return
     if any(kind_of(o) == 'photo' for o in path.rglob('*') if o.is_file() and not o.name.startswith('.')):
         raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {above}, or take it out')
@@ -119,7 +122,8 @@ def words_in_json(
     "Raises `BadInput` for a file that is no JSON."
     words = read_text(path)
     try: data = load_json(words)
-    except ValueError: raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
+    except ValueError:
+        raise BadInput(f'{path} is no JSON; write the caption into {path.stem}.txt, or take it out of the folder') from None
     found = ([data[o] for o in ('caption', 'text', 'prompt') if isinstance(data.get(o), str)] if isinstance(data, dict)
         else [])
     return list(dict.fromkeys(o.strip() for o in found if o.strip()))
@@ -156,7 +160,8 @@ def take_photos_(
         name = as_seen(path.stem)
         if name not in shelf.photos: shelf.photos[name] = path
         elif kind_of(path) in ('raw', 'film'): shelf.left_out.append(path)
-        else: raise BadInput(f'{path} and {shelf.photos[name].name} share a name, and so a caption; rename one')
+        else:
+            raise BadInput(f'{path} and {shelf.photos[name].name} share a name, and so a caption; rename one')
 
 # %% ../../nbs/photos/companions.ipynb #51f0423a
 def refuse_table(
@@ -165,7 +170,8 @@ def refuse_table(
 ) -> None:
     "Raises `BadInput` for captions in a form that is not read."
     photo = photos.get(as_seen(path.stem))
-    if photo: raise BadInput(f'{path} is not read; save the caption of {photo.name} as plain text in {photo.stem}.txt')
+    if photo:
+        raise BadInput(f'{path} is not read; save the caption of {photo.name} as plain text in {photo.stem}.txt')
     if kind_of(path) == 'table':
         raise BadInput(f'{path} is not read; write each caption into a .txt file of its photo\'s name, or all into metadata.csv or '
             'metadata.jsonl with the columns file_name and text')
@@ -175,8 +181,10 @@ def sort_files(
     folder:Path, # `images` or `masks` of a concept
 ) -> Shelf: # sorted by name; hidden files are passed over
     "Sort what lies in a folder. Raises `BadInput` for what nobody can be sure of, and for a folder that is closed."
-    with disk_read_errors(folder): paths = [o for o in sorted(folder.iterdir()) if not o.name.startswith('.')]
-    shelf, found = Shelf(), {kind: [] for kind in ('folder', 'film', 'photo', *SUFFIXES)}
+    with disk_read_errors(folder):
+        paths = [o for o in sorted(folder.iterdir()) if not o.name.startswith('.')]
+    shelf = Shelf()
+    found = {kind: [] for kind in ('folder', 'film', 'photo', *SUFFIXES)}
     for path in paths:
         if path.name in ('metadata.jsonl', 'metadata.csv'): continue
         # a caption that is a folder is said where captions are read

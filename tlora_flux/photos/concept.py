@@ -45,7 +45,8 @@ def fill_words(
     refuse_secret(text, str(where))
     words = {'{}': f'{cfg.placeholder_token} {cfg.class_name}', '{trigger}': cfg.placeholder_token, '{class}': cfg.class_name}
     flag = re.search(r'(?<!\S)--[A-Za-z]\w*', text) or FALSE_FLAG.search(text)
-    if flag: raise BadInput(f'{where}: {flag[0].strip()} is a flag of prompts; a caption is words only')
+    if flag:
+        raise BadInput(f'{where}: {flag[0].strip()} is a flag of prompts; a caption is words only')
     return fill_places(text, words, where, [cfg.placeholder_token])
 
 # %% ../../nbs/photos/concept.ipynb #b5bb23d7
@@ -84,16 +85,20 @@ def read_metadata(
     folder:Path, # with the photos
 ) -> dict[str, dict]: # file name -> its row
     "The rows of metadata.jsonl or metadata.csv, checked; {} without one. Raises `BadInput`, with the line."
-    found, rows = [o for o in (folder/'metadata.jsonl', folder/'metadata.csv') if os.path.exists(o)], {}
+    found = [o for o in (folder/'metadata.jsonl', folder/'metadata.csv') if os.path.exists(o)]
+    rows = {}
     if not found: return rows
-    if len(found) == 2: raise BadInput(f'{folder} has both metadata.jsonl and metadata.csv; remove one')
-    file, photos = found[0], {as_seen(o.name): o.name for o in list_images(folder).values()}
+    if len(found) == 2:
+        raise BadInput(f'{folder} has both metadata.jsonl and metadata.csv; remove one')
+    file = found[0]
+    photos = {as_seen(o.name): o.name for o in list_images(folder).values()}
     for number, row in metadata_rows(file):
         name = row['file_name']
         if not isinstance(name, str) or as_seen(name) not in photos:
             raise BadInput(f'{file} line {number}: there is no photo {name}; write its name as it stands in the folder, or remove the line')
         name = photos[as_seen(name)]
-        if name in rows: raise BadInput(f'{file} line {number}: {name} has a line already; remove one')
+        if name in rows:
+            raise BadInput(f'{file} line {number}: {name} has a line already; remove one')
         text, repeats = row.get('text', 'x'), row.get('repeats', 1)
         if not isinstance(text, str) or not text.strip():
             raise BadInput(f'{file} line {number}: text={text!r} is no caption; write one, or leave text out to use instance_prompt')
@@ -109,7 +114,8 @@ def words_of(
     "The caption in a file. Raises `BadInput` for one that is empty or no text."
     text = read_text(file)
     if file.suffix.lower() == '.json': text = words_in_json(file)[0]
-    if not (text := ' '.join(text.split())): raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
+    if not (text := ' '.join(text.split())):
+        raise BadInput(f'{file} is empty; write a caption, or delete the file to use instance_prompt')
     return text
 
 # %% ../../nbs/photos/concept.ipynb #264e6cbf
@@ -125,7 +131,8 @@ def caption_of(
     if not file:
         return fill_words(' '.join(row.get('text', cfg.instance_prompt).split()), cfg, path.name if 'text' in row
             else 'instance_prompt')
-    if 'text' in row: raise BadInput(f'{path} has two captions, {file.name} and a line in the metadata; remove one')
+    if 'text' in row:
+        raise BadInput(f'{path} has two captions, {file.name} and a line in the metadata; remove one')
     return fill_words(words_of(file), cfg, file)
 
 # %% ../../nbs/photos/concept.ipynb #49d8baad
@@ -154,8 +161,8 @@ class Photo:
     caption:str # with trigger and class filled in
     mask:Path|None # grey image of the same size, white counts; None counts all of the photo
     size:tuple[int, int] # width and height in pixels, upright
-    repeats:int=1 # how often it is seen for once that another is
-    colours:str='' # what its colours were converted to on opening; empty where they are as stored
+    repeats:int = 1 # how often it is seen for once that another is
+    colours:str = '' # what its colours were converted to on opening; empty where they are as stored
 
 # %% ../../nbs/photos/concept.ipynb #16bb6448
 def check_places(
@@ -182,12 +189,14 @@ def find_masks(
     shelf:Shelf, # of its images
 ) -> dict[str, Path]: # name of a photo -> mask file
     "Raises `BadInput` for a mask without its photo, and for two masks of one photo."
-    found, full = dict(shelf.masks), {as_seen(o.name): name for name, o in shelf.photos.items()}
+    found = dict(shelf.masks)
+    full = {as_seen(o.name): name for name, o in shelf.photos.items()}
     inside = sort_files(folder/'masks') if (folder/'masks').is_dir() else Shelf()
     for stem, path in [*inside.photos.items(), *((o.stem, o) for o in inside.masks.values())]:
         name = next((o for o in (stem, full.get(stem), masked_name(stem)) if o in shelf.photos), None)
         if name is None: raise BadInput(f'{path} has no photo of that name; rename or remove it')
-        if name in found: raise BadInput(f'{shelf.photos[name]} has two masks, {found[name].name} and {path.name}; remove one')
+        if name in found:
+            raise BadInput(f'{shelf.photos[name]} has two masks, {found[name].name} and {path.name}; remove one')
         found[name] = path
     return found
 
@@ -200,11 +209,13 @@ def read_photo(
     shelf:Shelf|None=None, # from `sort_files`; None reads it
 ) -> Photo:
     "Open a photo and its mask to check them. Raises `BadInput`; says what the photo's file says, and which caption has no trigger."
-    opened, caption = open_photo(path), caption_of(path, cfg, rows, shelf)
+    opened = open_photo(path)
+    caption = caption_of(path, cfg, rows, shelf)
     image = opened.image
     for note in opened.notes: logger.warning(note)
     if is_transparent(image): say_transparent(path, image)
-    if (frames := frame_count(path)) > 1: logger.warning(f'{path.name} has {frames} frames; only the first is used')
+    if (frames := frame_count(path)) > 1:
+        logger.warning(f'{path.name} has {frames} frames; only the first is used')
     if not holds_word(caption, cfg.placeholder_token):
         logger.warning(f'the caption of {path.name} does not hold the trigger {cfg.placeholder_token!r}: "{caption[:60]}"')
     if mask: check_mask(mask, image.size)
@@ -229,14 +240,16 @@ def frame_count(
 ) -> int: # 1 for a still image
     """Frames of an animation, or pages. The second picture of a phone's MPO is for its own use, and the layers of
     PSD are in the first. Raises `BadInput` where a later one is cut short."""
-    with open_photo_file(path) as image: return 1 if image.format in ('MPO', 'PSD') else getattr(image, 'n_frames', 1)
+    with open_photo_file(path) as image:
+        return 1 if image.format in ('MPO', 'PSD') else getattr(image, 'n_frames', 1)
 
 # %% ../../nbs/photos/concept.ipynb #8338d948
 def read_mask(
     path:Path, # an image
 ) -> Image.Image: # mode L, 255 counts
     "Its transparency where that varies, else its brightness. Raises `BadInput` as `open_image` does, and for LAB."
-    if (image := open_stored(path)[0]).mode == 'LAB': raise BadInput(f'{path} is LAB, which has no plain grey; save it as grey')
+    if (image := open_stored(path)[0]).mode == 'LAB':
+        raise BadInput(f'{path} is LAB, which has no plain grey; save it as grey')
     alpha = image.convert('RGBA').getchannel('A') if is_transparent(image) else None
     return image.convert('L') if alpha is None or len(alpha.getcolors()) == 1 else alpha
 
@@ -248,9 +261,12 @@ def check_mask(
     "Raises `BadInput` for a mask of another size, and for one that leaves nothing to train or next to nothing, such as one of 0 and 1."
     grey = read_mask(path)
     most = grey.getextrema()[1]
-    if grey.size != size: raise BadInput(f'{path} is {grey.width} x {grey.height}, its photo {size[0]} x {size[1]}; give both one size')
-    if not most: raise BadInput(f'{path} is all black, so nothing would be trained; white is what counts')
-    if most < 8: raise BadInput(f'{path} is nowhere brighter than {most} of 255, and counts as little; use 255 for white')
+    if grey.size != size:
+        raise BadInput(f'{path} is {grey.width} x {grey.height}, its photo {size[0]} x {size[1]}; give both one size')
+    if not most:
+        raise BadInput(f'{path} is all black, so nothing would be trained; white is what counts')
+    if most < 8:
+        raise BadInput(f'{path} is nowhere brighter than {most} of 255, and counts as little; use 255 for white')
 
 # %% ../../nbs/photos/concept.ipynb #3726e95e
 def where_photos_are(
@@ -258,14 +274,16 @@ def where_photos_are(
 ) -> str: # what to do
     "Look around, and name the folder that was meant."
     def count(o): return len(list_images(o)) if o.is_dir() else 0
-    try: children = [o for o in sorted(folder.iterdir()) if o.is_dir() and not o.name.startswith('.')]
+    try:
+        children = [o for o in sorted(folder.iterdir()) if o.is_dir() and not o.name.startswith('.')]
     except OSError: children = []
     if folder.resolve().name == 'images' and count(folder):
         return ("it is the photos' own folder; give its parent, "
             f"{folder.parent if folder.name == 'images' else folder.resolve().parent.name}")
     if inside := [str(o) for o in children if (o/'images').is_dir()]:
         return f"give {inside[0]}" if len(inside) == 1 else f"give one of {', '.join(inside[:9])}"
-    if (folder.parent/'images').is_dir() and folder.name == 'masks': return f'give its parent, {folder.parent}'
+    if (folder.parent/'images').is_dir() and folder.name == 'masks':
+        return f'give its parent, {folder.parent}'
     if any(o.suffix.lower() in Image.registered_extensions() for o in folder.iterdir()):
         return f'its {count(folder)} photo(s) lie in it directly; make {folder/"images"} and move them there, each with its caption'
     for o in children:
@@ -282,12 +300,16 @@ def say_left_out(
     shelf:Shelf, # of its images
 ) -> None:
     "One line for what lies beside the photos and is none, one for masks that were found there, one for pictures in the wrong place."
-    few = lambda paths: ', '.join(o.name for o in paths[:5]) + f' and {len(paths) - 5} more'*(len(paths) > 5)
-    if shelf.left_out: logger.warning(f'{len(shelf.left_out)} file(s) in images are no photos and are left out: {few(shelf.left_out)}')
-    if shelf.masks: logger.warning(f'{few([*shelf.masks.values()])}: read as the mask of {few([shelf.photos[o] for o in shelf.masks])}')
+    def few(paths):
+        return ', '.join(o.name for o in paths[:5]) + f' and {len(paths) - 5} more'*(len(paths) > 5)
+    if shelf.left_out:
+        logger.warning(f'{len(shelf.left_out)} file(s) in images are no photos and are left out: {few(shelf.left_out)}')
+    if shelf.masks:
+        logger.warning(f'{few([*shelf.masks.values()])}: read as the mask of {few([shelf.photos[o] for o in shelf.masks])}')
     beside = [o for o in sorted(folder.iterdir()) if o.suffix.lower() in ('.jpg', '.jpeg', '.png', '.webp', '.heic')
         and o.is_file() and not o.name.startswith(('.', 'preview'))]
-    if beside: logger.warning(f'{len(beside)} picture(s) lie beside images/ and are not trained: {few(beside)}')
+    if beside:
+        logger.warning(f'{len(beside)} picture(s) lie beside images/ and are not trained: {few(beside)}')
 
 # %% ../../nbs/photos/concept.ipynb #52fd55cb
 def read_photos(
@@ -296,14 +318,15 @@ def read_photos(
     "The photos of a concept, every one checked. Raises `BadInput`; `read_concept` looks at their crops as well."
     folder = concept_dir(cfg.instance_data_dir)
     with disk_read_errors(folder): (folder/'images').exists() # says if the folder is closed
-    if not (folder/'images').is_dir(): raise BadInput(f'{folder} has no folder images; {where_photos_are(folder)}')
+    if not (folder/'images').is_dir():
+        raise BadInput(f'{folder} has no folder images; {where_photos_are(folder)}')
     shelf = sort_files(folder/'images')
     if not shelf.photos: raise BadInput(f'{folder}/images is empty; put at least one photo there')
     check_places(folder, shelf)
     masks = find_masks(folder, shelf)
     rows = read_metadata(folder/'images')
     named = [(name, k) for name, row in rows.items() for k in ('caption', 'prompt') if k in row and 'text' not in row]
-    if named and any('repeats' in rows[name] for name,_ in named):
+    if named and any('repeats' in rows[name] for name, _ in named):
         raise BadInput(f'the metadata calls the caption of {named[0][0]} {named[0][1]!r}; call that column text')
     bare = [name for name, row in rows.items() if not {'text', 'repeats'} & row.keys()]
     if bare:

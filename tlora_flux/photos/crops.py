@@ -58,7 +58,7 @@ class Example:
     photo:int # which photo
     box:tuple[int, int, int, int] # left, upper, right, lower, in the photo's pixels
     size:tuple[int, int] # width and height that it is trained in, pixels
-    flip:bool=False # mirrored
+    flip:bool = False # mirrored
 
 # %% ../../nbs/photos/crops.ipynb #8d51ee63
 def centre_box(
@@ -66,7 +66,8 @@ def centre_box(
     shape:tuple[int, int]=(1, 1), # width and height, any unit
 ) -> tuple[int, int, int, int]: # left, upper, right, lower
     "The largest centred box of a shape."
-    (w, h), (width, height) = size, widest_box(size, shape)
+    w, h = size
+    width, height = widest_box(size, shape)
     left, upper = (w - width)//2, (h - height)//2
     return left, upper, left + width, upper + height
 
@@ -90,13 +91,15 @@ def list_examples(
 ) -> list[Example]: # grouped by photo
     """Everything there is to train on: the centre of each photo, or `crop_count` random crops shared among them, at
     least one each; mirrored too, or each by chance. All that of a photo as often as it repeats."""
-    sizes, each = [train_size(o.size, cfg) for o in photos], math.ceil(cfg.crop_count/len(photos))
+    sizes = [train_size(o.size, cfg) for o in photos]
+    each = math.ceil(cfg.crop_count/len(photos))
     if not cfg.random_crop:
         return [Example(i, centre_box(o.size, sizes[i]), sizes[i], flip) for i, o in enumerate(photos)
             for _ in range(o.repeats) for flip in ((False, True) if cfg.random_flip else (False,))]
-    key = lambda i, k, purpose: keyed_generator(cfg.seed, 0, i*each + k, purpose)
-    box = lambda i, k: random_box(photos[i].size, cfg.crop_scale, key(i, k, 'crop'), sizes[i])
-    flipped = lambda i, k: cfg.random_flip and torch.rand((), generator=key(i, k, 'flip')).item() < .5
+    def key(i, k, purpose): return keyed_generator(cfg.seed, 0, i*each + k, purpose)
+    def box(i, k): return random_box(photos[i].size, cfg.crop_scale, key(i, k, 'crop'), sizes[i])
+    def flipped(i, k):
+        return cfg.random_flip and torch.rand((), generator=key(i, k, 'flip')).item() < .5
     return [Example(i, box(i, k), sizes[i], flipped(i, k)) for i, o in enumerate(photos) for k in range(each)
         for _ in range(o.repeats)]
 
@@ -137,7 +140,8 @@ def check_cuts(
 ) -> int: # crops without white
     """Raises `BadInput` where no crop has any white, not even in one of its 16 x 16 pixels; warns where some have
     none and nothing else counts."""
-    grey, crops = read_mask(photo.mask), list(dict.fromkeys(examples))
+    grey = read_mask(photo.mask)
+    crops = list(dict.fromkeys(examples))
     black = sum(not cut_mask(grey, o, (o.size[0]//16, o.size[1]//16)).any()
         for o in tqdm(crops, 'cutting masks', delay=2))
     if black == len(crops):
@@ -171,7 +175,8 @@ def say_if_enlarged(
     cfg:TrainConfig, # `resolution`, `crop_scale`
 ) -> float: # enlargement of the smallest crop, 1 or less is none
     "Warn when crops have fewer pixels than the training image."
-    (width, height), trained = photo.size, train_size(photo.size, cfg)
+    width, height = photo.size
+    trained = train_size(photo.size, cfg)
     factor = trained[0]/(widest_box(photo.size, trained)[0]*cfg.crop_scale)
     if factor > 1:
         logger.warning(f'{photo.path.name} is {width} x {height}, so its crops are enlarged up to {factor:.1f} times for '
@@ -184,7 +189,7 @@ def describe_masks(
     photos:list[Photo], # of the concept
 ) -> str: # one line
     "Which photos have a mask, and which count whole."
-    few = lambda names: ', '.join(names[:5]) + f' and {len(names) - 5} more'*(len(names) > 5)
+    def few(names): return ', '.join(names[:5]) + f' and {len(names) - 5} more'*(len(names) > 5)
     masked, whole = [o.path.name for o in photos if o.mask], [o.path.name for o in photos if not o.mask]
     if not masked: return 'no photo has a mask, so all of each counts'
     return f'{len(masked)} of {len(photos)} photo(s) have a mask: {few(masked)}' + (f'; all counts of {few(whole)}' if whole else '')
@@ -219,11 +224,16 @@ def preview_sheet(
 ) -> Image.Image: # RGB
     "What will be trained, on one sheet."
     chosen = [examples[i*len(examples)//min(limit, len(examples))] for i in range(min(limit, len(examples)))]
-    tiles, gap, top = [crop_tile(photos[o.photo], o) for o in tqdm(chosen, 'preview', delay=2)], 8, 24
-    (w, h), columns = tiles[0].size, max(2, min(columns, len(tiles)))
+    tiles = [crop_tile(photos[o.photo], o) for o in tqdm(chosen, 'preview', delay=2)]
+    gap = 8
+    top = 24
+    w, h = tiles[0].size
+    columns = max(2, min(columns, len(tiles)))
     sheet = Image.new('RGB', (columns*(w + gap) + gap, top + math.ceil(len(tiles)/columns)*(h + gap) + gap), 'white')
     title = f'{len(tiles)} of {len(examples)} examples from {len(photos)} photo{"s"*(len(photos) > 1)}, {resolution} px'
-    if any(o.mask for o in photos): title += f'; pale parts count {background:g}' if background else '; pale parts do not count'
+    if any(o.mask for o in photos):
+        title += f'; pale parts count {background:g}' if background else '; pale parts do not count'
     ImageDraw.Draw(sheet).text((gap, 5), title, 'black', ImageFont.load_default(13))
-    for i, o in enumerate(tiles): sheet.paste(o, (gap + i%columns*(w + gap), top + i//columns*(h + gap)))
+    for i, o in enumerate(tiles):
+        sheet.paste(o, (gap + i%columns*(w + gap), top + i//columns*(h + gap)))
     return sheet

@@ -81,7 +81,8 @@ def refuse_raw(
 ) -> None:
     "Raises `BadInput` for a TIFF whose first picture is a small copy of another, and for DNG (tags 254 and 50706 of TIFF)."
     tags = getattr(image, 'tag_v2', {}) if image.format == 'TIFF' else {}
-    if 50706 in tags or tags.get(254, 0) & 1: raise BadInput(f'{path} is the RAW file of a camera; develop it, and save it as JPEG or PNG')
+    if 50706 in tags or tags.get(254, 0) & 1:
+        raise BadInput(f'{path} is the RAW file of a camera; develop it, and save it as JPEG or PNG')
 
 # %% ../../nbs/photos/opening.ipynb #954f47b4
 def to_eight_bits(
@@ -98,7 +99,8 @@ def to_eight_bits(
     numbers = np.asarray(image).astype(np.uint32)
     grey = ((numbers*255 + white//2)//white).clip(max=255).astype(np.uint8)
     if tags.get(262) == 0: grey = 255 - grey
-    grey, clear = Image.fromarray(grey), stored.info.get('transparency')
+    grey = Image.fromarray(grey)
+    clear = stored.info.get('transparency')
     return (grey if clear is None else Image.merge('LA', (grey, Image.fromarray(np.where(numbers == clear, 0,
         255).astype(np.uint8)))))
 
@@ -138,11 +140,13 @@ def make_profile(
     places:tuple, # white, red, green, blue, each x and y
 ) -> bytes: # an ICC profile
     "What a curve and three colours say, as every colour program reads it (ICC.1:2022, 7 to 10)."
-    fixed = lambda *numbers: struct.pack(f'>{len(numbers)}i', *(round(o*65536) for o in numbers))
+    def fixed(*numbers): return struct.pack(f'>{len(numbers)}i', *(round(o*65536) for o in numbers))
     tone = b'para\0\0\0\0' + struct.pack('>HH', 3 if len(curve) > 1 else 0, 0) + fixed(*curve)
     parts = [(f'{c}XYZ', b'XYZ \0\0\0\0' + fixed(*column)) for c, column in zip('rgb', to_d50(places).T)]
     parts += [('wtpt', b'XYZ \0\0\0\0' + fixed(.9642, 1, .8249))] + [(f'{c}TRC', tone) for c in 'rgb']
-    table, body, at = b'', b'', 132 + 12*len(parts)
+    table = b''
+    body = b''
+    at = 132 + 12*len(parts)
     for name, data in parts:
         table += struct.pack('>4sII', name.encode(), at + len(body), len(data))
         body += data
@@ -215,7 +219,8 @@ def converter_of(
     mode:str, # of the image, without transparency: L, RGB or CMYK
 ) -> ImageCms.ImageCmsTransform|None: # to RGB in sRGB; None where it changes nothing
     "Raises `ValueError` for a profile that cannot be read, or is for other numbers."
-    space, wanted = ImageCms.ImageCmsProfile(io.BytesIO(profile)), {'L': 'GRAY', 'RGB': 'RGB', 'CMYK': 'CMYK'}[mode]
+    space = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    wanted = {'L': 'GRAY', 'RGB': 'RGB', 'CMYK': 'CMYK'}[mode]
     if (named := space.profile.xcolor_space.strip()) != wanted:
         raise ValueError(f'it is for {named}, the photo is {wanted}')
     convert = ImageCms.buildTransform(space, ImageCms.createProfile('sRGB'), mode, 'RGB')
@@ -257,8 +262,8 @@ def is_transparent(
 class Opened:
     "A photo as it is trained and shown."
     image:Image.Image # upright, 8 bits, sRGB: RGB, or RGBA where some of it is transparent
-    colours:str='' # 'sRGB' where its colours were converted; empty where they are as they were stored
-    notes:list[str]=field(default_factory=list) # what a person should know
+    colours:str = '' # 'sRGB' where its colours were converted; empty where they are as they were stored
+    notes:list[str] = field(default_factory=list) # what a person should know
 
 # %% ../../nbs/photos/opening.ipynb #3144fd85
 def open_photo(
@@ -266,10 +271,15 @@ def open_photo(
 ) -> Opened:
     "Read a photo and heed what its file says. Raises `BadInput`."
     image, stored = open_stored(path)
-    profile, colours, notes = profile_of(stored, path), '', []
+    profile = profile_of(stored, path)
+    colours = ''
+    notes = []
     try:
-        if profile and (converted := to_srgb(image, profile)): image, colours = converted, 'sRGB'
-    except ValueError as e: notes.append(f'{path.name} has a colour profile that cannot be used ({e}); its colours are taken as sRGB')
+        if profile and (converted := to_srgb(image, profile)):
+            image = converted
+            colours = 'sRGB'
+    except ValueError as e:
+        notes.append(f'{path.name} has a colour profile that cannot be used ({e}); its colours are taken as sRGB')
     if image.mode == 'CMYK':
         notes.append(f'{path.name} is CMYK, made for print, without a profile that says which inks; its colours may shift. Save it as '
             'RGB to be sure')
@@ -277,7 +287,8 @@ def open_photo(
         notes.append(f'{path.name} has 16 bits, and nothing in it is brighter than {most} of 255; if it should not be dark, stretch it')
     clear = is_transparent(image)
     image = image.convert('RGBA' if clear else 'RGB')
-    if clear and image.getextrema()[3][0] == 255: image = image.convert('RGB') # an alpha channel, and all of it opaque
+    if clear and image.getextrema()[3][0] == 255:
+        image = image.convert('RGB') # an alpha channel, and all of it opaque
     return Opened(image, colours, notes)
 
 # %% ../../nbs/photos/opening.ipynb #0f524d1e

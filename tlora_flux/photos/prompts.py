@@ -18,9 +18,9 @@ from ..disk import read_text
 from .words import fill_places, refuse_false_flags, split_lines
 
 # %% ../../nbs/photos/prompts.ipynb #428350b1
-FLAGS = {'w':('width',int), 'h':('height',int), 's':('num_inference_steps',int), 'd':('seed',int),
-    'g':('guidance_scale',float), 'l':('true_cfg_scale',float),
-         'n':('negative_prompt',str)}
+FLAGS = {'w':('width', int), 'h':('height', int), 's':('num_inference_steps', int), 'd':('seed', int),
+    'g':('guidance_scale', float), 'l':('true_cfg_scale', float),
+         'n':('negative_prompt', str)}
 
 # %% ../../nbs/photos/prompts.ipynb #83964205
 ELSEWHERE = dict(ar='--w and --h', aspect='--w and --h', width='--w', height='--h', seed='--d', steps='--s',
@@ -32,13 +32,13 @@ ELSEWHERE = dict(ar='--w and --h', aspect='--w and --h', width='--w', height='--
 class Prompt:
     "One line of a prompt file; what it does not set is decided for the whole grid."
     text:str # what is encoded, `{}` already replaced
-    width:int|None=None # pixels
-    height:int|None=None # pixels
-    num_inference_steps:int|None=None # denoising steps
-    seed:int|None=None # of the first image
-    guidance_scale:float|None=None # distilled guidance
-    true_cfg_scale:float|None=None # classifier-free guidance
-    negative_prompt:str='' # what true CFG moves away from
+    width:int|None = None # pixels
+    height:int|None = None # pixels
+    num_inference_steps:int|None = None # denoising steps
+    seed:int|None = None # of the first image
+    guidance_scale:float|None = None # distilled guidance
+    true_cfg_scale:float|None = None # classifier-free guidance
+    negative_prompt:str = '' # what true CFG moves away from
 
 # %% ../../nbs/photos/prompts.ipynb #934e3dc2
 LIMITS = {f.name: f.metadata for f in fields(SampleConfig)} # of the options that say the same for all prompts
@@ -48,11 +48,12 @@ def check_prompt(
     where:str, # file and line number, for the message
 ) -> None:
     "Raises `BadInput` for a value that its option would not take either."
-    for flag,(name,kind) in FLAGS.items():
+    for flag, (name, kind) in FLAGS.items():
         if kind is str or name not in values: continue
-        value,low,high = values[name],LIMITS[name]['low'],LIMITS[name]['high']
-        if not low<=value<=high: raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
-        if name in ('width','height') and value%16:
+        value, low, high = values[name], LIMITS[name]['low'], LIMITS[name]['high']
+        if not low <= value <= high:
+            raise BadInput(f'{where}: {name} {value} must be {low} to {high}')
+        if name in ('width', 'height') and value%16:
             raise BadInput(f'{where}: {name} {value} is no multiple of 16; use {max(16, value//16*16)}')
 
 # %% ../../nbs/photos/prompts.ipynb #a8b172e6
@@ -81,16 +82,17 @@ def parse_prompt(
 ) -> Prompt:
     "Read one line. Raises `BadInput`."
     refuse_false_flags(line, where)
-    text,*flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
+    text, *flags = re.split(r'(?:^|\s+)--(?=[A-Za-z])', line)
     values = {}
-    for flag,value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
+    for flag, value in ((f.split(maxsplit=1) + [''])[:2] for f in flags):
         if flag not in FLAGS:
             instead = f'; instead of --{flag} write {ELSEWHERE[flag]}' if flag in ELSEWHERE else ''
             raise BadInput(f'{where}: unknown flag --{flag}; known are ' + ' '.join(f'--{f}' for f in FLAGS) + instead)
-        name,kind = FLAGS[flag]
+        name, kind = FLAGS[flag]
         if name in values: raise BadInput(f'{where}: --{flag} is given twice; leave one out')
         try: values[name] = kind(value)
-        except ValueError: raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
+        except ValueError:
+            raise BadInput(f'{where}: --{flag} {value!r} is not {"a whole number" if kind is int else "a number"}') from None
     return make_prompt(text, values, concept, where)
 
 # %% ../../nbs/photos/prompts.ipynb #3d1f2741
@@ -107,17 +109,19 @@ def prompt_of(
 ) -> Prompt:
     "A line, or a prompt with its settings by name. Raises `BadInput`."
     if isinstance(row, str): return parse_prompt(row.strip(), concept, where)
-    given = {k: v for k,v in row.items() if v not in (None, '')}
+    given = {k: v for k, v in row.items() if v not in (None, '')}
     words = [k for k in given if k in TEXT and isinstance(given[k], str)]
     if len(words) != 1:
         raise BadInput(f'{where}: there must be one text under {", ".join(TEXT)}, not {len(words)}; quote a line that holds a colon')
     values = {}
-    for name,value in given.items():
+    for name, value in given.items():
         if name == words[0] or name in ('name', 'id', 'idx'): continue
-        if name not in COLUMNS: raise BadInput(f'{where}: {name} is not known; known are prompt, {", ".join(COLUMNS)}')
-        field,kind = COLUMNS[name]
+        if name not in COLUMNS:
+            raise BadInput(f'{where}: {name} is not known; known are prompt, {", ".join(COLUMNS)}')
+        field, kind = COLUMNS[name]
         try: values[field] = kind(str(value))
-        except ValueError: raise BadInput(f'{where}: {name}={value!r} is not {"a whole number" if kind is int else "a number"}') from None
+        except ValueError:
+            raise BadInput(f'{where}: {name}={value!r} is not {"a whole number" if kind is int else "a number"}') from None
     return make_prompt(given[words[0]], values, concept, where)
 
 # %% ../../nbs/photos/prompts.ipynb #01ea9570
@@ -127,13 +131,15 @@ def entries_of(
 ) -> list[tuple[str, str|dict]]: # where and what, for `prompt_of`
     "A list of prompts, or prompts by name as SimpleTuner keeps them. Raises `BadInput`."
     if isinstance(data, dict) and set(TEXT) & data.keys(): data = [data]
-    if isinstance(data, dict) and len(data) == 1 and isinstance(lone := next(iter(data.values())), list): data = lone
-    named = ([(f'{path}, {k}', v) for k,v in data.items()] if isinstance(data, dict)
-        else [(f'{path}, entry {i}', v) for i,v in enumerate(data, 1)] if isinstance(data, list) else [])
-    for where,entry in named:
+    if isinstance(data, dict) and len(data) == 1 and isinstance(lone := next(iter(data.values())), list):
+        data = lone
+    named = ([(f'{path}, {k}', v) for k, v in data.items()] if isinstance(data, dict)
+        else [(f'{path}, entry {i}', v) for i, v in enumerate(data, 1)] if isinstance(data, list) else [])
+    for where, entry in named:
         if not isinstance(entry, str|dict):
             raise BadInput(f'{where}: {reprlib.repr(entry)} is no prompt; write a text, or prompt and its settings by name')
-    if not named: raise BadInput(f'{path} holds no list of prompts; write ["one", "two"], or one prompt a line of text')
+    if not named:
+        raise BadInput(f'{path} holds no list of prompts; write ["one", "two"], or one prompt a line of text')
     return named
 
 # %% ../../nbs/photos/prompts.ipynb #bdbaf495
@@ -142,17 +148,20 @@ def json_rows(
     text:str, # its content
 ) -> list[tuple[str, str|dict]]|None: # None where it is no JSON and does not look like it
     "JSON in one, or a value a line. Raises `BadInput` for what was meant as JSON and is none."
-    body, kind = text.strip(), path.suffix.lower()
+    body = text.strip()
+    kind = path.suffix.lower()
     if body == '{}' or body[:1] not in ('{', '[') and kind not in ('.json', '.jsonl'): return None
     try: values = load_json(body)
     except ValueError as e: fault = e
     else: return entries_of(values, path)
-    lines = [(n, line) for n,line in enumerate(split_lines(text), 1) if line.strip()]
-    try: rows = [(n, load_json(line)) for n,line in lines]
+    lines = [(n, line) for n, line in enumerate(split_lines(text), 1) if line.strip()]
+    try: rows = [(n, load_json(line)) for n, line in lines]
     except ValueError: pass
-    else: return [(f'{path} line {n}', entry) for n,row in rows for _,entry in entries_of(row, path)]
+    else:
+        return [(f'{path} line {n}', entry) for n, row in rows for _, entry in entries_of(row, path)]
     meant = kind in ('.json', '.jsonl') or re.match(r'[{\[]\s*(["\n]|[{\[]\s*"|$)', body)
-    if meant: raise BadInput(f'{path} is no JSON ({" ".join(str(fault).split())}); mend it, or write one prompt a line of text')
+    if meant:
+        raise BadInput(f'{path} is no JSON ({" ".join(str(fault).split())}); mend it, or write one prompt a line of text')
     return None
 
 # %% ../../nbs/photos/prompts.ipynb #5ae0f4e9
@@ -161,7 +170,8 @@ def table_rows(
     text:str, # its content
 ) -> list[tuple[str, dict]]|None: # None where it is no table
     "CSV or TSV with a head. Raises `BadInput` for a table without a column of prompts."
-    head, kind = split_lines(text.strip())[0].strip(), path.suffix.lower()
+    head = split_lines(text.strip())[0].strip()
+    kind = path.suffix.lower()
     mark = next((o for o in '\t;,' if o in head), ',')
     names = [o.strip().strip('"').lower() for o in head.split(mark)]
     is_head = set(names) <= {*TEXT, *COLUMNS, 'name', 'id', 'idx'} and set(names) & set(TEXT)
@@ -169,9 +179,10 @@ def table_rows(
     if not set(names) & set(TEXT):
         raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
     table = csv.DictReader(io.StringIO(text.strip().partition('\n')[2]), names, delimiter=mark)
-    def on_one_line(v): return ' '.join(v.split()) if isinstance(v, str) else v # a line may end within quotes
+    def on_one_line(v):
+        return ' '.join(v.split()) if isinstance(v, str) else v # a line may end within quotes
     return [(f'{path} line {table.line_num + 1}',
-        {k or 'a column without a name': on_one_line(v) for k,v in row.items()}) for row in table]
+        {k or 'a column without a name': on_one_line(v) for k, v in row.items()}) for row in table]
 
 # %% ../../nbs/photos/prompts.ipynb #2ed5a2a5
 def structured_rows(
@@ -208,10 +219,10 @@ def text_rows(
 ) -> list[tuple[str, str]]: # where and what
     "The lines of a text file or a Markdown list, without bullets and comments. Raises `BadInput` for a line that is no prose."
     rows = []
-    for number,line in enumerate(split_lines(text), 1):
+    for number, line in enumerate(split_lines(text), 1):
         line = BULLET.sub('', line.strip(), 1) if BULLET.match(line.strip()) else line.strip()
         if not line or line.startswith('#'): continue
-        for pattern,what in NO_PROSE:
+        for pattern, what in NO_PROSE:
             if re.match(pattern, line):
                 raise BadInput(f'{path} line {number}: {line[:40]!r} {what}, and would be drawn as a prompt; write one prompt a line, or '
                     'JSON, CSV or a YAML list')
@@ -227,12 +238,15 @@ def read_prompts(
     quiet:bool=False, # leave the warning to another reading of the same file
 ) -> list[Prompt]: # at least one
     "The prompts of a file. Raises `BadInput` with the line number, or if there is none; warns where not one names the concept."
-    if str(path) in SUBJECTS: return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
+    if str(path) in SUBJECTS:
+        return [parse_prompt(o, concept, f'subject {path}') for o in SUBJECTS[str(path)].prompts]
     try: text = read_text(Path(path).expanduser())
-    except BadInput as e: raise BadInput(f'{e}; prompts come from a text file with one prompt a line') from None
+    except BadInput as e:
+        raise BadInput(f'{e}; prompts come from a text file with one prompt a line') from None
     rows = structured_rows(Path(path), text)
-    if rows is None: prompts = [parse_prompt(line, concept, where) for where,line in text_rows(path, text)]
-    else: prompts = [prompt_of(row, concept, where) for where,row in rows]
+    if rows is None:
+        prompts = [parse_prompt(line, concept, where) for where, line in text_rows(path, text)]
+    else: prompts = [prompt_of(row, concept, where) for where, row in rows]
     if not prompts: raise BadInput(f'{path} has no prompt in it; write one a line')
     if concept and not quiet and not any(concept in o.text or holds_word(o.text, concept.split()[0]) for o in prompts):
         logger.warning(f'no prompt of {path} names the concept {concept!r}, so the pictures may not show it; write {{}} where it belongs')

@@ -48,7 +48,8 @@ def refuse_foreign(
     for word in own:
         if re.search(r'[^\w\s]', word): text = text.replace(word, ' ')
     for pattern, mend in FOREIGN:
-        if found := re.search(pattern, text): raise BadInput(f'{where}: {found[0]} is not known; {mend}')
+        if found := re.search(pattern, text):
+            raise BadInput(f'{where}: {found[0]} is not known; {mend}')
 
 # %% ../../nbs/photos/words.ipynb #9a0b299c
 DASHES = '‐‑‒–—―−－'
@@ -85,6 +86,7 @@ def fill_places(
     known = (', '.join(o for o in words if o != '{}') + ', or {} for both' if len(words) > 1
         else '{} for trigger and class')
     def word(found):
-        if found[0] not in words: raise BadInput(f'{where}: {found[0]} is not known; write {known}, without blanks in it')
+        if found[0] not in words:
+            raise BadInput(f'{where}: {found[0]} is not known; write {known}, without blanks in it')
         return words[found[0]]
     return re.sub(r'\{[^{}]*\}|\{[\w-]*|\}', word, text)

@@ -23,7 +23,7 @@ from ..photos.prompts import FLAGS
 from .grid import CELL, Cell, Column, file_fingerprint, PLAN, SETTINGS
 
 # %% ../../nbs/pictures/board.ipynb #bcdcb4a6
-At = tuple[int,int,int] # prompt, image of that prompt, column; each from 0
+At = tuple[int, int, int] # prompt, image of that prompt, column; each from 0
 
 @dataclass
 class Board:
@@ -31,7 +31,7 @@ class Board:
     folder:Path # of the grid
     run:Path|None # that it was drawn from; None if it is not on this machine
     columns:list[Column] # the base first, unless it was left out; `file` is None where the adapter is gone
-    cells:dict[At,Cell] # by address
+    cells:dict[At, Cell] # by address
     settings:str # what all cells share, in words
     base:str # name of the base
 
@@ -40,7 +40,8 @@ class Board:
     @property
     def title(self): return f'{(self.run or self.folder).resolve().name} on {self.base}'
     @cached_property
-    def prompts(self): return list({at[0]: c.settings['prompt'] for at,c in self.cells.items()}.values())
+    def prompts(self):
+        return list({at[0]: c.settings['prompt'] for at, c in self.cells.items()}.values())
     @cached_property
     def images(self): return 1 + max(at[1] for at in self.cells)
     @property
@@ -53,9 +54,9 @@ class Board:
 # %% ../../nbs/pictures/board.ipynb #37d81199
 def place_of(
     file:str, # name of a cell's PNG
-) -> tuple[int,int]: # prompt and image, each from 0
+) -> tuple[int, int]: # prompt and image, each from 0
     "Where a picture stands."
-    prompt,image = map(int, re.match(r'(\d+)-(\d+)-', file).groups())
+    prompt, image = map(int, re.match(r'(\d+)-(\d+)-', file).groups())
     return prompt - 1, image
 
 # %% ../../nbs/pictures/board.ipynb #022c1c50
@@ -70,14 +71,16 @@ def check_plan(
     """Raises `ValueError` unless it is a plan: its values are of their kinds, its cells in its columns, and not
     scattered so widely that looking at each place would take for ever."""
     WHOLE_PLAN(plan, at)
-    if Path(plan['run']).name!=plan['run'] or plan['run']=='..': raise ValueError(f"run is {plan['run']!r}, not the name of a folder")
+    if Path(plan['run']).name != plan['run'] or plan['run'] == '..':
+        raise ValueError(f"run is {plan['run']!r}, not the name of a folder")
     places = [place_of(cell['file']) for cell in plan['cells']]
-    for n,(cell,(prompt,image)) in enumerate(zip(plan['cells'], places)):
-        if cell['column']>=len(plan['columns']):
+    for n, (cell, (prompt, image)) in enumerate(zip(plan['cells'], places)):
+        if cell['column'] >= len(plan['columns']):
             raise ValueError(f"cells[{n}].column is {cell['column']}, and there are {len(plan['columns'])}")
-        if prompt<0: raise ValueError(f"cells[{n}].file is {cell['file']!r}, and prompts are counted from 01")
-    prompts,images = (1 + max(o) for o in zip(*places))
-    if max(images, (prompts - 1)*images + 1)>len({*places}):
+        if prompt < 0:
+            raise ValueError(f"cells[{n}].file is {cell['file']!r}, and prompts are counted from 01")
+    prompts, images = (1 + max(o) for o in zip(*places))
+    if max(images, (prompts - 1)*images + 1) > len({*places}):
         raise ValueError(f'{len({*places})} rows of pictures for {prompts} prompts with {images} images each: `tlora sample` leaves none '
             'out but at the end')
 
@@ -117,7 +120,7 @@ def step_of(
 # %% ../../nbs/pictures/board.ipynb #3c984187
 def adapters_of(
     run:Path|None, # run folder
-) -> dict[int|None,Path]: # step -> file; none if the run or its checkpoints are gone
+) -> dict[int|None, Path]: # step -> file; none if the run or its checkpoints are gone
     "The adapters of a run that may have been tidied up since."
     found = dict(list_checkpoints(run)) if run else {}
     try: final = find_weights(run) if run else None
@@ -132,15 +135,19 @@ def board_of(
 ) -> Board: # ready to be looked at
     "Open a grid. Raises `BadInput` for a plan that is missing or broken."
     plan = read_plan(folder)
-    beside,place = folder.parent/plan['run'],folder.resolve()
-    if (place.parent.name,place.name)==(plan['run'],'validation'): beside = place.parent # a training's own pictures lie in its run
+    beside = folder.parent/plan['run']
+    place = folder.resolve()
+    if (place.parent.name, place.name) == (plan['run'], 'validation'):
+        beside = place.parent # a training's own pictures lie in its run
     run = run or (beside if beside.is_dir() else None)
     used = sorted({entry['column'] for entry in plan['cells']}) # `tlora sample --limit` may leave columns without a cell
-    adapters,columns,cells = adapters_of(run),[Column(plan['columns'][n]) for n in used],{}
+    adapters = adapters_of(run)
+    columns = [Column(plan['columns'][n]) for n in used]
+    cells = {}
     for entry in plan['cells']:
-        settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
+        settings = {k: v for k, v in entry.items() if k not in ('file', 'row', 'column')}
         cell = Cell(entry['file'], entry['row'], entry['column'], settings)
-        prompt,image = place_of(cell.file)
+        prompt, image = place_of(cell.file)
         place = used.index(cell.column)
         cells[prompt, image, place] = cell
         columns[place] = Column(columns[place].label, settings['step'], settings['strength'],
@@ -151,7 +158,7 @@ def board_of(
 # %% ../../nbs/pictures/board.ipynb #543df3f1
 def stamp_of(
     file:Path, # that is there
-) -> tuple[int,int]: # changes when the file does
+) -> tuple[int, int]: # changes when the file does
     "Its time of change and its size."
     about = file.stat()
     return about.st_mtime_ns, about.st_size
@@ -160,7 +167,7 @@ def stamp_of(
 @lru_cache(1024)
 def base_stamp(
     file:Path, # an adapter
-    stamp:tuple[int,int], # from `stamp_of`
+    stamp:tuple[int, int], # from `stamp_of`
 ) -> str: # as a grid's plan has it
     "What tells an adapter from others, read once."
     return file_fingerprint(file)
@@ -171,11 +178,12 @@ def drawn_with(
     plan:dict, # from `read_plan`
 ) -> bool:
     "Whether an adapter of the run is among those of a grid."
-    marks = {(c['step'],c['adapter']) for c in plan['cells']}
+    marks = {(c['step'], c['adapter']) for c in plan['cells']}
     def marked(step, file):
         try: return (step, base_stamp(file, stamp_of(file))) in marks
-        except (BadInput, OSError): return False # removed meanwhile by a training that keeps its last ones
-    return any(marked(step, file) for step,file in adapters_of(run).items())
+        except (BadInput, OSError):
+            return False # removed meanwhile by a training that keeps its last ones
+    return any(marked(step, file) for step, file in adapters_of(run).items())
 
 # %% ../../nbs/pictures/board.ipynb #f6346e33
 def find_grids(
@@ -187,8 +195,9 @@ def find_grids(
     def mine(file):
         try: plan = read_plan(file.parent)
         except BadInput: return False # a broken one must not hide the others
-        return plan['run']==run.name and (file in near or drawn_with(run, plan))
-    def written(file): return file.stat().st_mtime if file.exists() else 0. # a link to nowhere, or removed meanwhile
+        return plan['run'] == run.name and (file in near or drawn_with(run, plan))
+    def written(file):
+        return file.stat().st_mtime if file.exists() else 0. # a link to nowhere, or removed meanwhile
     return [f.parent for f in sorted(near | {*Path('outputs').resolve().glob('*/grid.json')}, key=written, reverse=True)
         if mine(f)]
 
@@ -199,7 +208,8 @@ def plan_first(
     "Plan a grid of all checkpoints, with the prompts of the run's concept. Raises `BadInput` without such a file."
     from tlora_flux.pictures.sampling import plan_grid, write_plan
     trained = trained_config(run)
-    if trained is None: raise BadInput(f'{run} has no grid and no config.yaml; draw a grid with `tlora sample {run} --prompts FILE`')
+    if trained is None:
+        raise BadInput(f'{run} has no grid and no config.yaml; draw a grid with `tlora sample {run} --prompts FILE`')
     prompts = concept_dir(trained.instance_data_dir)/'prompts.txt'
     if not prompts.is_file():
         raise BadInput(f'{run} has no grid yet, and its concept has no prompts.txt; draw one with `tlora sample {run} --prompts FILE`')
@@ -222,9 +232,11 @@ def fullest_grid(
 ) -> Board|None: # None where no grid is worth opening
     """Of the run's grids that with the most pictures, and of equals the newest; those of its training come last. A
     plan without a picture that newer checkpoints have overtaken is passed over."""
-    boards,steps = [board_of(folder, run) for folder in find_grids(run)],adapters_of(run).keys()
-    def fullness(board): return board.folder.name!='validation', pictures_in(board), len(board.steps)
-    return max((b for b in boards if pictures_in(b) or not drawn and b.steps>=steps), key=fullness, default=None)
+    boards = [board_of(folder, run) for folder in find_grids(run)]
+    steps = adapters_of(run).keys()
+    def fullness(board):
+        return board.folder.name != 'validation', pictures_in(board), len(board.steps)
+    return max((b for b in boards if pictures_in(b) or not drawn and b.steps >= steps), key=fullness, default=None)
 
 # %% ../../nbs/pictures/board.ipynb #9f07b234
 def open_board(
@@ -252,7 +264,7 @@ def is_like(
     def content(text): return set(re.findall(r'\w+', text.lower())) - {*concept.lower().split(),
             *'a an the of on in at with and to photo picture image'.split()}
     words = content(prompt)
-    return any(2*len(words & content(caption))>=len(words) for caption in captions)
+    return any(2*len(words & content(caption)) >= len(words) for caption in captions)
 
 # %% ../../nbs/pictures/board.ipynb #38ebdf60
 def trained_here(
@@ -265,7 +277,7 @@ def trained_here(
 # %% ../../nbs/pictures/board.ipynb #07fce784
 def concept_of(
     run:Path|None, # run folder
-) -> tuple[str,list[str],list[Path]]: # "<trigger> <class>", captions, photos; empty where the run or its photos are not on this machine
+) -> tuple[str, list[str], list[Path]]: # "<trigger> <class>", captions, photos; empty where the run or its photos are not on this machine
     "What a run was taught."
     trained = trained_here(run)
     if not trained: return '', [], []
@@ -273,27 +285,30 @@ def concept_of(
     try:
         photos = list(list_images(concept_dir(trained.instance_data_dir)/'images').values())
         return concept, [caption_of(p, trained) for p in photos], photos
-    except (BadInput, OSError): return concept, [trained.instance_prompt.replace('{}', concept)], [] # moved away or changed since
+    except (BadInput, OSError):
+        return concept, [trained.instance_prompt.replace('{}', concept)], [] # moved away or changed since
 
 # %% ../../nbs/pictures/board.ipynb #52457158
-FIELDS = ('width','height','num_inference_steps','guidance_scale','true_cfg_scale')
+FIELDS = ('width', 'height', 'num_inference_steps', 'guidance_scale', 'true_cfg_scale')
 
 def common_settings(
     board:Board, # a grid
     field:str, # of a cell's settings
 ): # value
     "What most prompts of a grid have."
-    return Counter(c.settings[field] for at,c in board.cells.items() if at[1]==0).most_common(1)[0][0]
+    return Counter(c.settings[field] for at, c in board.cells.items() if at[1] == 0).most_common(1)[0][0]
 
 # %% ../../nbs/pictures/board.ipynb #1e32cf56
 def prompt_lines(
     board:Board, # a grid
 ) -> list[str]: # one a prompt, as in a prompt file
     "The prompt file that this grid could have been drawn from."
-    concept,lines,letters = board.concept[0],[],{name: letter for letter,(name,_) in FLAGS.items()}
-    usual = {k: common_settings(board, k) for k in (*FIELDS,'seed')}
-    for settings in {at[0]: c.settings for at,c in reversed(board.cells.items()) if at[1]==0}.values():
-        own = [f'--{letters[k]} {settings[k]}' for k in usual if settings[k]!=usual[k]]
+    concept = board.concept[0]
+    lines = []
+    letters = {name: letter for letter, (name, _) in FLAGS.items()}
+    usual = {k: common_settings(board, k) for k in (*FIELDS, 'seed')}
+    for settings in {at[0]: c.settings for at, c in reversed(board.cells.items()) if at[1] == 0}.values():
+        own = [f'--{letters[k]} {settings[k]}' for k in usual if settings[k] != usual[k]]
         own += [f"--n {settings['negative_prompt']}"]*bool(settings['negative_prompt'])
         lines.insert(0, ' '.join([settings['prompt'].replace(concept, '{}') if concept else settings['prompt'], *own]))
     return lines
@@ -304,7 +319,7 @@ def columns_side_by_side(
     strength:float, # of the adapter
 ) -> list[int]: # columns
     "The columns that are side by side: the base, and every checkpoint at one strength."
-    return [n for n,c in enumerate(board.columns) if c.is_base or c.strength==strength]
+    return [n for n, c in enumerate(board.columns) if c.is_base or c.strength == strength]
 
 # %% ../../nbs/pictures/board.ipynb #23005448
 def column_label(
@@ -316,6 +331,6 @@ def column_label(
 # %% ../../nbs/pictures/board.ipynb #24373b29
 def number_label(
     board:Board, # a grid
-) -> list[tuple[str,int]]: # for a dropdown
+) -> list[tuple[str, int]]: # for a dropdown
     "Prompts to choose from."
-    return [(f'{n + 1}. {p}', n) for n,p in enumerate(board.prompts)]
+    return [(f'{n + 1}. {p}', n) for n, p in enumerate(board.prompts)]

@@ -28,10 +28,10 @@ from ..photos.prompts import Prompt
 class Column:
     "One column of a grid."
     label:str # what stands above it
-    step:int|None=None # optimizer step of the adapter; None for the base
-    strength:float=0. # factor on the adapter; 0 for the base
-    file:Path|None=None # the adapter; None for the base
-    name:str='default' # under which it is attached: adapters of one run have the same layers and take turns, another's stand beside them
+    step:int|None = None # optimizer step of the adapter; None for the base
+    strength:float = 0. # factor on the adapter; 0 for the base
+    file:Path|None = None # the adapter; None for the base
+    name:str = 'default' # under which it is attached: adapters of one run have the same layers and take turns, another's stand beside them
 
     @property
     def is_base(self) -> bool: return self.step is None and not self.strength
@@ -44,35 +44,37 @@ def steps_named(
     "Steps as numbers. Raises `BadInput` for `recommended` where nothing was."
     if 'recommended' in named and not (Path(run).expanduser()/'recommended'/WEIGHTS).is_file():
         raise BadInput(f'{run} has no recommended checkpoint; `tlora judge {run}` finds it')
-    return [read_header(Path(run).expanduser()/'recommended')['step'] if o=='recommended' else int(o) for o in named]
+    return [read_header(Path(run).expanduser()/'recommended')['step'] if o == 'recommended' else int(o) for o in named]
 
 # %% ../../nbs/pictures/grid.ipynb #4ca42a46
 def find_adapters(
     run:str|Path, # run folder, checkpoint folder or adapter file
     steps:list[str|int], # checkpoints wanted, also `recommended`; none wants all
-) -> list[tuple[int|None,Path]]: # (step, file), by step
+) -> list[tuple[int|None, Path]]: # (step, file), by step
     "The adapters that a run has. Raises `BadInput` for a step that it has not, and lists those that it has."
-    found,steps = dict(list_checkpoints(run)),steps_named(run, steps)
+    found = dict(list_checkpoints(run))
+    steps = steps_named(run, steps)
     if not found or (Path(run).expanduser()/WEIGHTS).is_file():
         final = find_weights(run)
         found.setdefault(read_header(final).get('step'), final)
     if missing := [s for s in steps if s not in found]:
         raise BadInput(f'{run} has no checkpoint {", ".join(map(str, missing))}; it has {", ".join(str(s) for s in found)}')
-    return [(s,f) for s,f in found.items() if not steps or s in steps]
+    return [(s, f) for s, f in found.items() if not steps or s in steps]
 
 # %% ../../nbs/pictures/grid.ipynb #5169bee2
 def columns_of(
-    adapters:list[tuple[int|None,Path]], # from `find_adapters`
+    adapters:list[tuple[int|None, Path]], # from `find_adapters`
     strengths:list[float], # factors on the adapter
     beside:list[Path]=[], # files of other adapters
 ) -> list[Column]: # the base first
     "The columns of a grid, from left to right."
-    def label(step, strength): return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}'
-            if strengths!=[1.] else '')
-    own = [Column(label(step, s), step, s, file) for step,file in adapters for s in strengths]
-    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n,file in enumerate(beside, 1)]
+    def label(step, strength):
+        return ('adapter' if step is None else f'step {step}') + (f' x {strength:.12g}'
+            if strengths != [1.] else '')
+    own = [Column(label(step, s), step, s, file) for step, file in adapters for s in strengths]
+    names = [f'beside {n}: {file.parent.name if file.name in (WEIGHTS, *OTHER_WEIGHTS) else file.stem}' for n, file in enumerate(beside, 1)]
     others = [Column(label(None, s).replace('adapter', name, 1), None, s, file, f'beside_{n}')
-        for n,(name,file) in enumerate(zip(names, beside), 1) for s in strengths]
+        for n, (name, file) in enumerate(zip(names, beside), 1) for s in strengths]
     return [Column('base model'), *own, *others]
 
 # %% ../../nbs/pictures/grid.ipynb #4cb53af3
@@ -97,7 +99,8 @@ def file_fingerprint(
         return digest.hexdigest()[:16]
     except FileNotFoundError:
         raise BadInput(f'{file.parent.name}/{file.name} has gone since the checkpoints were listed; repeat the command') from None
-    except OSError as e: raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
+    except OSError as e:
+        raise BadInput(f'{file} cannot be read ({e.strerror}); {read_mend(e)}') from None
 
 # %% ../../nbs/pictures/grid.ipynb #ad2a7263
 def plan_cells(
@@ -111,13 +114,13 @@ def plan_cells(
     marks = [dict(step=c.step, strength=c.strength, adapter=file_fingerprint(c.file)) for c in columns]
     names = ['base' if c.file is None else re.sub(r'\W+', '-', c.label.replace(' -', ' minus ')) for c in columns]
     cells = []
-    for p,prompt in enumerate(prompts):
-        own = {k: v for k,v in asdict(prompt).items() if v is not None and k not in ('text','seed')}
+    for p, prompt in enumerate(prompts):
+        own = {k: v for k, v in asdict(prompt).items() if v is not None and k not in ('text', 'seed')}
         for i in range(images):
             noise = (seed if prompt.seed is None else prompt.seed) + i
             cells += [Cell(f'{p+1:02d}-{i}-{name}.png', p*images + i, c,
                 {**shared, 'prompt':prompt.text, **own, 'seed':noise, **mark})
-                      for c,(name,mark) in enumerate(zip(names, marks))]
+                      for c, (name, mark) in enumerate(zip(names, marks))]
     return cells
 
 # %% ../../nbs/pictures/grid.ipynb #c2f22bf1
@@ -135,9 +138,9 @@ def save_cell(
     info.add_itxt('tlora', json.dumps(settings, ensure_ascii=False))
     if origin is not None: info.add_text('tlora_origin', origin)
     if seconds is not None: info.add_text('tlora_seconds', f'{seconds:.3g}')
-    if batch>1: info.add_text('tlora_batch', f'{batch}')
+    if batch > 1: info.add_text('tlora_batch', f'{batch}')
     info.add_text('Software', f'tlora_flux {__version__}, '
-        + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers','torch')))
+        + ', '.join(f'{name} {metadata.version(name)}' for name in ('diffusers', 'torch')))
     path.parent.mkdir(exist_ok=True)
     atomic_write(path, lambda part: image.save(part, 'PNG', pnginfo=info))
     keep_thumbnail(path, image.convert('RGB'))
@@ -165,8 +168,9 @@ def keep_thumbnail(
     image:Image.Image, # the same, RGB
 ) -> bytes: # JPEG
     "Make a picture's thumbnail and write it. Where that cannot be done, on a disk that is only read, it is made anew by whoever asks."
-    about,out = picture.stat(),io.BytesIO()
-    small = ImageOps.contain(image, (THUMB,THUMB)) if max(image.size)>THUMB else image
+    about = picture.stat()
+    out = io.BytesIO()
+    small = ImageOps.contain(image, (THUMB, THUMB)) if max(image.size) > THUMB else image
     small.save(out, 'JPEG', quality=85, comment=str(about.st_size).encode())
     file = thumbnail_file(picture)
     try:
@@ -181,11 +185,13 @@ def read_thumbnail(
     picture:Path, # PNG of a cell, that is on disk
 ) -> bytes|None: # JPEG; None where there is none, or it is of another picture
     "The thumbnail of a picture as it is now."
-    file,about = thumbnail_file(picture),picture.stat()
-    if not file.is_file() or leads_out(file) or file.stat().st_mtime_ns!=about.st_mtime_ns: return None
+    file = thumbnail_file(picture)
+    about = picture.stat()
+    if not file.is_file() or leads_out(file) or file.stat().st_mtime_ns != about.st_mtime_ns:
+        return None
     jpeg = file.read_bytes()
     whole = jpeg.startswith(b'\xff\xd8') and jpeg.endswith(b'\xff\xd9') # so it begins and ends
-    return jpeg if whole and Image.open(io.BytesIO(jpeg)).info.get('comment')==str(about.st_size).encode() else None
+    return jpeg if whole and Image.open(io.BytesIO(jpeg)).info.get('comment') == str(about.st_size).encode() else None
 
 # %% ../../nbs/pictures/grid.ipynb #2ec39c0c
 SETTINGS = dict(prompt=text(10**6), negative_prompt=text(10**6), seed=whole(), width=whole(1, 100_000),
@@ -200,8 +206,8 @@ class CellRecord(NamedTuple):
     "What a picture says of itself; each None where it is not said."
     settings:dict|None # all that it was planned with
     seconds:float|None # that it took to draw
-    origin:str|None=None # what else its pixels depend on
-    batch:int=1 # pictures that were drawn at once
+    origin:str|None = None # what else its pixels depend on
+    batch:int = 1 # pictures that were drawn at once
 
 # %% ../../nbs/pictures/grid.ipynb #4ebd19a3
 def read_cell(
@@ -216,7 +222,7 @@ def read_cell(
             if verify: image.verify()
     except MemoryError: raise
     except Exception: return None # Pillow says what is wrong with a broken file in many ways
-    settings,seconds = texts.get('tlora', 'null'),texts.get('tlora_seconds', '0')
+    settings, seconds = texts.get('tlora', 'null'), texts.get('tlora_seconds', '0')
     try:
         known = dict(settings=checked_json(settings, table(known=SETTINGS), path.name, ''),
             seconds=load_json(seconds) or None, batch=int(texts.get('tlora_batch', 1)))
@@ -239,7 +245,8 @@ def other_fonts() -> list[Path]: # the plain ones first
     "Font files that may have what Pillow's own lacks."
     from matplotlib import get_data_path
     from matplotlib.font_manager import findSystemFonts
-    def is_plain(file): return not re.search(r'bold|italic|oblique|mono|light|thin|black|condensed', file.name, re.I)
+    def is_plain(file):
+        return not re.search(r'bold|italic|oblique|mono|light|thin|black|condensed', file.name, re.I)
     found = sorted(map(Path, findSystemFonts()), key=lambda file: (not is_plain(file), file.name))
     return [Path(get_data_path())/'fonts/ttf/DejaVuSans.ttf', *found]
 
@@ -273,8 +280,8 @@ def font_for(
 ) -> ImageFont.FreeTypeFont|None: # None where no font has it
     "The first font that has all of these letters."
     if text.isascii(): return open_font(None, size)
-    needed = {ord(letter) for letter in text if unicodedata.category(letter)!='Cf' and letter!='\ufe0f'} # joiners are drawn by nobody
-    return next((font for file in (None, *other_fonts()) if needed<=letters_of(file)
+    needed = {ord(letter) for letter in text if unicodedata.category(letter) != 'Cf' and letter != '\ufe0f'} # joiners are drawn by nobody
+    return next((font for file in (None, *other_fonts()) if needed <= letters_of(file)
         and (font := open_font(file, size))), None)
 
 # %% ../../nbs/pictures/grid.ipynb #c8472cdd
@@ -284,7 +291,7 @@ def letters_in(
     "What a reader takes for one letter: accents, joined emoji and their colours stay with what they belong to."
     out = []
     for code in text:
-        clings = unicodedata.category(code)[0]=='M' or code=='\u200d' or '\U0001f3fb'<=code<='\U0001f3ff'
+        clings = unicodedata.category(code)[0] == 'M' or code == '\u200d' or '\U0001f3fb' <= code <= '\U0001f3ff'
         if out and (clings or out[-1].endswith('\u200d')): out[-1] += code
         else: out.append(code)
     return out
@@ -294,15 +301,17 @@ def runs_backwards(
     text:str, # any
 ) -> bool:
     "Whether it begins with a letter that is read from right to left."
-    return next((kind in ('R','AL') for letter in text
-        if (kind := unicodedata.bidirectional(letter)) in ('L','R','AL')), False)
+    return next((kind in ('R', 'AL') for letter in text
+        if (kind := unicodedata.bidirectional(letter)) in ('L', 'R', 'AL')), False)
 
 # %% ../../nbs/pictures/grid.ipynb #32a15459
 class Letters:
     "Text of one size, in as many fonts as it takes."
-    def __init__(self, size:int): self.size,self.own = size,open_font(None, size) # pixels
+    def __init__(self, size:int):
+        self.size = size
+        self.own = open_font(None, size) # pixels
 
-    def stretches(self, line:str) -> list[tuple[str,ImageFont.FreeTypeFont]]: # from left to right
+    def stretches(self, line:str) -> list[tuple[str, ImageFont.FreeTypeFont]]: # from left to right
         "A line, cut where the font changes."
         if whole := font_for(line, self.size): return [(line, whole)]
         out = []
@@ -312,16 +321,19 @@ class Letters:
             else: out.append((letter, font_for(letter, self.size) or self.own))
         return out[::-1] if runs_backwards(line) else out
 
-    def getlength(self, line:str) -> float: return sum(font.getlength(text) for text,font in self.stretches(line)) # pixels
+    def getlength(self, line:str) -> float:
+        return sum(font.getlength(text) for text, font in self.stretches(line)) # pixels
 
-    def write(self, pen:ImageDraw.ImageDraw, at:tuple[float,float], text:str, fill, stands:str='a',
+    def write(self, pen:ImageDraw.ImageDraw, at:tuple[float, float], text:str, fill, stands:str='a',
             spacing:int=4) -> None:
         "Write lines. `at` is their left and their upper edge, the middle of one line (`stands='m'`), or the lower edge of the last ('d')."
-        lines,(up,down),step = text.split('\n'),self.own.getmetrics(),self.own.getbbox('A')[3] + spacing
+        lines = text.split('\n')
+        up, down = self.own.getmetrics()
+        step = self.own.getbbox('A')[3] + spacing
         y = at[1] + dict(a=up, m=(up - down)/2, d=-down - (len(lines) - 1)*step)[stands] # of the first line's foot
-        for n,line in enumerate(lines):
+        for n, line in enumerate(lines):
             x = at[0]
-            for part,font in self.stretches(line):
+            for part, font in self.stretches(line):
                 pen.text((x, y + n*step), part, fill, font, anchor='ls')
                 x += font.getlength(part)
 
@@ -330,7 +342,8 @@ def say_if_unshaped(
     sheet:"Sheet", # what is shown
 ) -> None:
     "Arabic letters join, and lines turn, only where Pillow was built with raqm."
-    turned = any(unicodedata.bidirectional(letter) in ('R','AL') for words in (sheet.title, *sheet.columns, *sheet.rows)
+    turned = any(unicodedata.bidirectional(letter) in ('R', 'AL')
+        for words in (sheet.title, *sheet.columns, *sheet.rows)
         for letter in words)
     if turned and not features.check('raqm'):
         logger.warning('this Pillow has no raqm, so words in Arabic or Hebrew are not joined and turned on the sheet; the HTML page has '
@@ -346,8 +359,8 @@ def cut_word(
     "Pieces of a word that fit; what is left over after the last of them is dropped."
     pieces = ['']
     for letter in letters_in(word):
-        if not pieces[-1] or font.getlength(pieces[-1] + letter)<=width: pieces[-1] += letter
-        elif len(pieces)==most: break
+        if not pieces[-1] or font.getlength(pieces[-1] + letter) <= width: pieces[-1] += letter
+        elif len(pieces) == most: break
         else: pieces.append(letter)
     return pieces
 
@@ -362,11 +375,12 @@ def wrap_text(
     out = ['']
     for word in re.findall(r'\[\S+ \d+\]|\S+', text): # [seed 7] stays together
         longer = f'{out[-1]} {word}'.strip()
-        if font.getlength(longer)<=width: out[-1] = longer
+        if font.getlength(longer) <= width: out[-1] = longer
         else: out = [*filter(None, out), *cut_word(word, font, width, lines + 1)]
-    if len(out)<=lines: return '\n'.join(out)
+    if len(out) <= lines: return '\n'.join(out)
     last = out[lines-1]
-    while last and font.getlength(f'{last} ...')>width: last = last.rpartition(' ')[0] or last[:-1]
+    while last and font.getlength(f'{last} ...') > width:
+        last = last.rpartition(' ')[0] or last[:-1]
     return '\n'.join([*out[:lines-1], f'{last} ...'.strip()])
 
 # %% ../../nbs/pictures/grid.ipynb #980d1979
@@ -378,10 +392,10 @@ class Sheet:
     columns:list[str] # label above each
     rows:list[str] # words beside each
     # (row, column) -> RGB of any size; or why there is none; or None where none was planned
-    picture:Callable[[int,int],Image.Image|str|None]
+    picture:Callable[[int, int], Image.Image|str|None]
     # RGB: the first stands in the corner, the others beside the title as far as there is room
-    photos:list[Image.Image]=field(default_factory=list)
-    headings:dict[int,str]=field(default_factory=dict) # row -> what stands above it
+    photos:list[Image.Image] = field(default_factory=list)
+    headings:dict[int, str] = field(default_factory=dict) # row -> what stands above it
 
 # %% ../../nbs/pictures/grid.ipynb #91d14206
 def row_words(
@@ -391,16 +405,17 @@ def row_words(
     return f"{settings['prompt']} [seed {settings['seed']}]"
 
 # %% ../../nbs/pictures/grid.ipynb #4753d69f
-CELL_GAP,WORDS_WIDTH,HEADING = 6,190,26 # pixels: between cells; width of the words at least; height of a heading
+CELL_GAP, WORDS_WIDTH, HEADING = 6, 190, 26 # pixels: between cells; width of the words at least; height of a heading
 SMALLEST = 24 # pixels of a cell's longer side
-SHEET_SIDE,SHEET_AREA = 65_500,89_478_485 # pixels at most: what libjpeg can write, and what Pillow opens without a warning
+SHEET_SIDE, SHEET_AREA = 65_500, 89_478_485 # pixels at most: what libjpeg can write, and what Pillow opens without a warning
 
 # %% ../../nbs/pictures/grid.ipynb #3f308c34
 def label_room(
     side:int, # pixels of a cell
-) -> tuple[int,int,int]: # pixels of the font, lines at most, pixels of height
+) -> tuple[int, int, int]: # pixels of the font, lines at most, pixels of height
     "The columns' labels: smaller with the cells, but never too small to be read."
-    size,lines = max(8, min(16, side//8)),2 if side>=64 else 3
+    size = max(8, min(16, side//8))
+    lines = 2 if side >= 64 else 3
     return size, lines, lines*(size + 3)
 
 # %% ../../nbs/pictures/grid.ipynb #78393fe4
@@ -410,7 +425,7 @@ def sheet_size(
     side:int, # pixels of a cell
     headings:int=2, # number
     photo:bool=True, # whether there is one
-) -> tuple[int,int,int,int]: # pixels: where the cells begin, from the left and from the top; width and height of the whole
+) -> tuple[int, int, int, int]: # pixels: where the cells begin, from the left and from the top; width and height of the whole
     "Where everything on a sheet is."
     left = max(side, WORDS_WIDTH) + CELL_GAP
     top = max(9*CELL_GAP + label_room(side)[2], side + 2*CELL_GAP if photo else 0)
@@ -425,8 +440,8 @@ def fit_side(
     """How large the cells of a sheet can be, so that it can be saved as a JPEG and opened again. Raises `BadInput`
     where even the smallest are too large."""
     for s in range(side, SMALLEST - 1, -1):
-        *_,width,height = sheet_size(columns, rows, s)
-        if max(width, height)<=SHEET_SIDE and width*height<=SHEET_AREA: return s
+        *_, width, height = sheet_size(columns, rows, s)
+        if max(width, height) <= SHEET_SIDE and width*height <= SHEET_AREA: return s
     raise BadInput(f'a grid of {rows} x {columns} pictures makes a contact sheet of {width} x {height} pixels even with cells of '
         f'{SMALLEST}, and it may have {SHEET_SIDE} a side and '
                    f'{SHEET_AREA//10**6} million in all; draw fewer prompts, images, checkpoints or strengths at once')
@@ -441,7 +456,7 @@ def draw_photos(
     "Show photos side by side in the head of a sheet; those that would be cut off are left out."
     for photo in photos:
         small = ImageOps.contain(photo, (2*height, height))
-        if x + small.width>out.width: break
+        if x + small.width > out.width: break
         out.paste(small, (x, CELL_GAP))
         x += small.width + CELL_GAP
 
@@ -454,16 +469,18 @@ def draw_head(
     top:int, # pixels, where the first row begins
 ) -> None:
     "Everything above the first row."
-    pen,(size,lines,height) = ImageDraw.Draw(out),label_room(side)
-    large,small,label_font = (Letters(n) for n in (20,14,size))
-    title,settings = (wrap_text(words, font, out.width - left - CELL_GAP, 1)
-        for words,font in ((sheet.title,large), (sheet.settings,small)))
+    pen = ImageDraw.Draw(out)
+    size, lines, height = label_room(side)
+    large, small, label_font = (Letters(n) for n in (20, 14, size))
+    title, settings = (wrap_text(words, font, out.width - left - CELL_GAP, 1)
+        for words, font in ((sheet.title, large), (sheet.settings, small)))
     large.write(pen, (left, CELL_GAP), title, 'black')
-    small.write(pen, (left, CELL_GAP + 28), settings, (90,90,90))
+    small.write(pen, (left, CELL_GAP + 28), settings, (90, 90, 90))
     free = left + 4*CELL_GAP + round(max(large.getlength(title), small.getlength(settings)))
-    for photo in sheet.photos[:1]: out.paste(ImageOps.contain(photo, (left - 2*CELL_GAP, side)), (CELL_GAP, CELL_GAP))
+    for photo in sheet.photos[:1]:
+        out.paste(ImageOps.contain(photo, (left - 2*CELL_GAP, side)), (CELL_GAP, CELL_GAP))
     draw_photos(out, sheet.photos[1:], free, top - height - 3*CELL_GAP)
-    for c,label in enumerate(sheet.columns):
+    for c, label in enumerate(sheet.columns):
         label_font.write(pen, (left + c*(side + CELL_GAP), top - CELL_GAP), wrap_text(label, label_font, side, lines),
             'black', 'd', 1)
 
@@ -471,17 +488,19 @@ def draw_head(
 def draw_cell(
     out:Image.Image, # written to
     picture:Image.Image|str|None, # from `Sheet.picture`
-    corner:tuple[int,int], # pixels, the upper left
+    corner:tuple[int, int], # pixels, the upper left
     side:int, # pixels
 ) -> None:
     "A picture on grey; or the reason why there is none, if it can be read at this size; or nothing."
     if picture is None: return
-    pen,(x,y) = ImageDraw.Draw(out),corner
-    pen.rectangle((x, y, x + side - 1, y + side - 1), fill=(235,235,235))
-    if isinstance(picture, Image.Image): return out.paste(ImageOps.contain(picture, (side,side)), corner)
+    pen = ImageDraw.Draw(out)
+    x, y = corner
+    pen.rectangle((x, y, x + side - 1, y + side - 1), fill=(235, 235, 235))
+    if isinstance(picture, Image.Image):
+        return out.paste(ImageOps.contain(picture, (side, side)), corner)
     font = ImageFont.load_default(max(8, min(14, side//9)))
-    if pen.multiline_textbbox((0,0), picture, font)[2]<=side - CELL_GAP:
-        pen.multiline_text((x + side/2, y + side/2), picture, (90,90,90), font, anchor='mm', align='center')
+    if pen.multiline_textbbox((0, 0), picture, font)[2] <= side - CELL_GAP:
+        pen.multiline_text((x + side/2, y + side/2), picture, (90, 90, 90), font, anchor='mm', align='center')
 
 # %% ../../nbs/pictures/grid.ipynb #37e9a9c2
 def draw_sheet(
@@ -490,19 +509,22 @@ def draw_sheet(
 ) -> Image.Image: # RGB
     "The one contact sheet. Raises `BadInput` where it would be too large."
     side = fit_side(len(sheet.columns), len(sheet.rows), side)
-    left,y,width,height = sheet_size(len(sheet.columns), len(sheet.rows), side, len(sheet.headings), bool(sheet.photos))
-    out = Image.new('RGB', (width,height), 'white')
-    pen,size = ImageDraw.Draw(out),14 if side>=64 else 11
+    left, y, width, height = sheet_size(len(sheet.columns), len(sheet.rows), side, len(sheet.headings),
+        bool(sheet.photos))
+    out = Image.new('RGB', (width, height), 'white')
+    pen = ImageDraw.Draw(out)
+    size = 14 if side >= 64 else 11
     font = Letters(size)
     say_if_unshaped(sheet)
     draw_head(out, sheet, side, left, y)
-    for r,words in enumerate(sheet.rows):
+    for r, words in enumerate(sheet.rows):
         if r in sheet.headings:
             Letters(16).write(pen, (CELL_GAP, y + HEADING/2),
                 wrap_text(sheet.headings[r], Letters(16), width - 2*CELL_GAP, 1), 'black', 'm')
             y += HEADING
         font.write(pen, (CELL_GAP, y), wrap_text(words, font, left - 3*CELL_GAP, side//(size + 4)), 'black', spacing=3)
-        for c in range(len(sheet.columns)): draw_cell(out, sheet.picture(r, c), (left + c*(side + CELL_GAP), y), side)
+        for c in range(len(sheet.columns)):
+            draw_cell(out, sheet.picture(r, c), (left + c*(side + CELL_GAP), y), side)
         y += side + CELL_GAP
     return out
 
@@ -526,8 +548,8 @@ def contact_sheet(
     "The pictures of a grid on one sheet, from its `grid.json`. Raises `BadInput` where it would be too large."
     folder = Path(folder)
     grid = read_json_file(folder/'grid.json', GRID, 'repeat its `tlora sample` command')
-    files = {(c['row'],c['column']): folder/c['file'] for c in grid['cells']}
+    files = {(c['row'], c['column']): folder/c['file'] for c in grid['cells']}
     photo = with_photo and picture_or_why(folder/'photo.jpg') # it may be damaged since; the pictures are worth looking at all the same
-    def picture(row, column): return picture_or_why(files.get((row,column)))
+    def picture(row, column): return picture_or_why(files.get((row, column)))
     return draw_sheet(Sheet(f"{grid['run']} on {grid['base']}", grid['settings'], grid['columns'], grid['rows'],
         picture, [photo] if isinstance(photo, Image.Image) else []), side)

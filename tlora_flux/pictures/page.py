@@ -142,22 +142,25 @@ def shown_photos(
     "The training photos, small."
     def small(file):
         try: return [jpeg_bytes(shrink_to_fit(to_rgb(open_image(file)), side), 85)]
-        except BadInput: return [] # damaged since; the others, and the grid, are there to be looked at
+        except BadInput:
+            return [] # damaged since; the others, and the grid, are there to be looked at
     return (sum(map(small, board.concept[2][:8]), [])
         or small(board.folder/'photo.jpg')*(not leads_out(board.folder/'photo.jpg')))
 
 # %% ../../nbs/pictures/page.ipynb #a3dbedd2
 def page_cell(
     board:Board, # a grid
-    at:tuple[int,int,int], # prompt, image, column
+    at:tuple[int, int, int], # prompt, image, column
     side:int, # pixels of a picture's longer side
     takes:str, # how long one takes, in words
     out:bool, # whether its column was rejected
 ) -> dict: # for `CELL`: the picture and what is said of it, or why there is none
     "One cell of the page."
     if at not in board.cells: return dict(picture='', lacks='')
-    if not is_shown(board, at): return dict(picture='', lacks=why_missing(board, at, takes).replace('\n', ' '))
-    jpeg,about = jpeg_bytes(shrink_to_fit(full_picture(board, at), side), 82),about_cell(board, at)
+    if not is_shown(board, at):
+        return dict(picture='', lacks=why_missing(board, at, takes).replace('\n', ' '))
+    jpeg = jpeg_bytes(shrink_to_fit(full_picture(board, at), side), 82)
+    about = about_cell(board, at)
     return dict(picture=data_url(jpeg), about=about, alt=f"{board.columns[at[2]].label}, seed {board.cells[at].settings['seed']}", out=out)
 
 # %% ../../nbs/pictures/page.ipynb #d2cb1beb
@@ -173,7 +176,7 @@ def head_of(
     signs = {'recommended':'◆ recommended', 'kept':'✔ kept'}
     bars = [dict(name=name, value=f'{mean:.0f}', share=round(min(100, max(0, mean))),
         about=f'{SIGNALS[name]}: {mean:.0f}% ({low:.0f} to {high:.0f})')
-        for name,(mean,low,high) in measured.items()]
+        for name, (mean, low, high) in measured.items()]
     return dict(label=column.label, chips=[*mark, *(signs[o] for o in others)], note=pick.get('note', ''), bars=bars)
 
 # %% ../../nbs/pictures/page.ipynb #26971f45
@@ -182,18 +185,20 @@ def page_html(
     side:int=384, # pixels of a picture's longer side
 ) -> str: # HTML
     "The whole grid as one self-contained page."
-    picks,takes = read_picks(board.home)[0],duration_in_words(seconds_per_cell(board))
-    rows,columns = {at[:2]: c.settings for at,c in board.cells.items()},range(len(board.columns))
-    rejected = [picks['columns'].get(pick_key(c), {}).get('mark')=='reject' for c in board.columns]
+    picks = read_picks(board.home)[0]
+    takes = duration_in_words(seconds_per_cell(board))
+    rows = {at[:2]: c.settings for at, c in board.cells.items()}
+    columns = range(len(board.columns))
+    rejected = [picks['columns'].get(pick_key(c), {}).get('mark') == 'reject' for c in board.columns]
     def row(at): return dict(words=rows[at]['prompt'], seed=rows[at]['seed'],
-            cells=[page_cell(board, (*at,c), side, takes, rejected[c]) for c in columns])
-    groups = [(heading, [row((p,i)) for p in prompts for i in range(board.images) if (p,i) in rows])
-              for heading,prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
+            cells=[page_cell(board, (*at, c), side, takes, rejected[c]) for c in columns])
+    groups = [(heading, [row((p, i)) for p in prompts for i in range(board.images) if (p, i) in rows])
+              for heading, prompts in prompt_groups(board, picks).items()] # `tlora sample --limit` may end within a prompt
     judgement = read_judgement(board.home)[0]
     heads = [head_of(c, picks, words, measured_of(judgement, c))
-        for c,words in zip(board.columns, standing_of(board, picks))]
-    meanings = [f'{name}: {words}' for name,words in SIGNALS.items()
-        if any(o['name']==name for h in heads for o in h['bars'])]
+        for c, words in zip(board.columns, standing_of(board, picks))]
+    meanings = [f'{name}: {words}' for name, words in SIGNALS.items()
+        if any(o['name'] == name for h in heads for o in h['bars'])]
     legend = f"{', '.join(meanings)}; of each, more is better. ".capitalize() if meanings else ''
     photos = [data_url(photo) for photo in shown_photos(board)]
     return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos,
@@ -207,7 +212,8 @@ def save_page(
     """Write the page of a grid. Raises `BadInput` for a folder that is neither a run nor a grid, for one without a
     picture, and where the page cannot be written."""
     board = path if isinstance(path, Board) else open_board(path, drawn=True)
-    file,html = board.folder/'grid.html',page_html(board)
+    file = board.folder/'grid.html'
+    html = page_html(board)
     try: return atomic_write(file, lambda part: part.write_text(html, encoding='utf-8'))
     except OSError as e:
         mend = ('move that folder away' if file.is_dir()
@@ -219,20 +225,24 @@ def board_sheet(
     board:Board, # a grid
 ) -> Sheet: # for `draw_sheet`
     "The contact sheet: photos, groups, marks, and why a cell is empty."
-    picks,rows,headings = read_picks(board.home)[0],[],{}
+    picks = read_picks(board.home)[0]
+    rows = []
+    headings = {}
     takes = duration_in_words(seconds_per_cell(board))
-    settings = {at[:2]: cell.settings for at,cell in board.cells.items()}
-    for heading,prompts in prompt_groups(board, picks).items():
+    settings = {at[:2]: cell.settings for at, cell in board.cells.items()}
+    for heading, prompts in prompt_groups(board, picks).items():
         headings[len(rows)] = heading
-        rows += [(p,i) for p in prompts for i in range(board.images) if (p,i) in settings] # `tlora sample --limit` may end within a prompt
+        # `tlora sample --limit` may end within a prompt
+        rows += [(p, i) for p in prompts for i in range(board.images) if (p, i) in settings]
     def label(column, others):
         mark = picks['columns'].get(pick_key(column), {}).get('mark')
         said = ', '.join([mark, *others] if mark else others)
         return f'{column.label} ({said})' if said else column.label
-    def look(r, c): return open_thumbnail(board, at) if is_shown(board, at := (*rows[r],c)) else why_missing(board, at,
+    def look(r, c):
+        return open_thumbnail(board, at) if is_shown(board, at := (*rows[r], c)) else why_missing(board, at,
             takes)
     photos = [Image.open(io.BytesIO(photo)) for photo in shown_photos(board)]
-    return Sheet(board.title, board.settings, [label(c, words) for c,words in zip(board.columns,
+    return Sheet(board.title, board.settings, [label(c, words) for c, words in zip(board.columns,
         standing_of(board, picks))], [row_words(settings[row]) for row in rows], look, photos, headings)
 
 # %% ../../nbs/pictures/page.ipynb #3c1554b2
@@ -244,6 +254,6 @@ def sheet_jpeg(
 ) -> bytes: # JPEG
     "The contact sheet, as small as a mail or a notebook likes it. Raises `BadInput` for more pictures than it can hold."
     sheet = board_sheet(board)
-    while len(out := jpeg_bytes(draw_sheet(sheet, side), quality))>limit and side>SMALLEST:
+    while len(out := jpeg_bytes(draw_sheet(sheet, side), quality)) > limit and side > SMALLEST:
         side = max(SMALLEST, int(.85*side*sqrt(limit/len(out))))
     return out

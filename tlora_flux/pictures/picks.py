@@ -24,21 +24,24 @@ MARKS = {'':'no mark', 'star':'★ star', 'reject':'✕ reject'}
 
 # %% ../../nbs/pictures/picks.ipynb #0c398c81
 PICKS = table(dict(columns=table(others=table(known=dict(mark=text(words=tuple(MARKS)), note=text()), others=None)),
-    prompts=table(others=text(words=('like','unlike')))), dict(kept=table(dict(column=text()))), others=None)
+    prompts=table(others=text(words=('like', 'unlike')))), dict(kept=table(dict(column=text()))), others=None)
 
 # %% ../../nbs/pictures/picks.ipynb #429b441f
 def read_picks(
     folder:Path, # where `picks.json` is: the run, or a grid whose run is not here
-) -> tuple[dict,str]: # picks, and what has to be said
+) -> tuple[dict, str]: # picks, and what has to be said
     "Read the picks. A file that is not ours to understand is kept aside, never overwritten."
-    file,none = folder/'picks.json',{'columns':{}, 'prompts':{}}
+    file = folder/'picks.json'
+    none = {'columns':{}, 'prompts':{}}
     if not file.exists(): return none, ''
     try: return checked_json(file.read_bytes(), PICKS, file, ''), ''
-    except OSError as e: return none, f'picks.json cannot be read ({e.strerror}); no pick is shown or kept'
+    except OSError as e:
+        return none, f'picks.json cannot be read ({e.strerror}); no pick is shown or kept'
     except BadInput: pass
     aside = next(f for n in range(1, 1000) if not (f := folder/f'picks.broken-{n}.json').exists())
     try: file.rename(aside)
-    except OSError as e: return none, f'picks.json could not be understood, and not be put aside ({e.strerror}); no pick is shown or kept'
+    except OSError as e:
+        return none, f'picks.json could not be understood, and not be put aside ({e.strerror}); no pick is shown or kept'
     return none, f'picks.json could not be understood; it is kept as {aside.name}, and the picks start anew'
 
 # %% ../../nbs/pictures/picks.ipynb #4664b5a9
@@ -50,8 +53,9 @@ def change_pick(
 ) -> str: # what has to be said
     "Change one pick on disk; a field that is not named stays. Raises `OSError` where that cannot be done."
     with FileLock(folder/'.picks.lock', timeout=10): # from here on no other window's change can come between reading and writing
-        if (file := folder/'picks.json').exists(): file.read_bytes() # one that cannot be read is not written over
-        picks,said = read_picks(folder)
+        if (file := folder/'picks.json').exists():
+            file.read_bytes() # one that cannot be read is not written over
+        picks, said = read_picks(folder)
         entries = picks.setdefault(kind, {})
         entries[key] = entries.get(key, {}) | value if isinstance(value, dict) else value
         atomic_write(file, lambda part: part.write_text(json.dumps(picks, indent=1, ensure_ascii=False),
@@ -72,7 +76,8 @@ def keep_column(
     column:int, # the one that was chosen
 ) -> str: # how to use it: a command line, and Python
     "Copy a column's adapter and the grid's prompts to `<run>/chosen/`. Raises `BadInput` for the base, and for a checkpoint that is gone."
-    chosen,trained = board.columns[column],trained_here(board.run)
+    chosen = board.columns[column]
+    trained = trained_here(board.run)
     if chosen.file is None or not chosen.file.is_file():
         raise BadInput(f'{chosen.label} has no adapter file that could be kept; choose a checkpoint that is still there')
     file = board.run/'chosen'/WEIGHTS
@@ -81,11 +86,12 @@ def keep_column(
     prompts = atomic_write(file.with_name('prompts.txt'),
         lambda part: part.write_text('\n'.join(prompt_lines(board)) + '\n', encoding='utf-8'))
     change_pick(board.run, 'kept', 'column', pick_key(chosen))
-    folder,turned = portable_path(str(file.parent)),chosen.strength!=1
+    folder = portable_path(str(file.parent))
+    turned = chosen.strength != 1
     ask = how_to_ask(read_header(file))
     base = [repr(portable_path(trained.pretrained_model_name_or_path if trained else board.base))]
-    base += [f'{k}={v!r}' for k in ('revision','other_parts','quantization') if trained
-        and (v := getattr(trained, k)) not in (None,'none')]
+    base += [f'{k}={v!r}' for k in ('revision', 'other_parts', 'quantization') if trained
+        and (v := getattr(trained, k)) not in (None, 'none')]
     return f"""tlora sample {quote(folder)} --prompts {quote(portable_path(str(prompts)))}{f' --strength {chosen.strength:g}' if turned else ''}
 
 from tlora_flux import load_base, load_tlora_
@@ -111,10 +117,11 @@ JUDGEMENT = table(dict(step=maybe(whole()), sentence=text(10_000)),
 # %% ../../nbs/pictures/picks.ipynb #d13717b1
 def read_judgement(
     home:Path, # run folder, or the grid's where the run is not here
-) -> tuple[dict|None,str]: # what the judge found, None where it has not been; and what has to be said
+) -> tuple[dict|None, str]: # what the judge found, None where it has not been; and what has to be said
     "Read `judge.json`; one that is broken must not hide the pictures."
     if not (home/'judge.json').is_file(): return None, ''
-    try: return read_json_file(home/'judge.json', JUDGEMENT, 'repeat `tlora judge`', 'judge.json'), ''
+    try:
+        return read_json_file(home/'judge.json', JUDGEMENT, 'repeat `tlora judge`', 'judge.json'), ''
     except BadInput as e: return None, str(e)
 
 # %% ../../nbs/pictures/picks.ipynb #7270f0de
@@ -123,10 +130,11 @@ def standing_of(
     picks:dict, # from `read_picks`
 ) -> list[list[str]]: # for each column
     "What is said of each column besides a person's mark: that the judge recommends it, that it was kept."
-    kept,judgement = kept_key(board.run, picks),read_judgement(board.home)[0]
+    kept = kept_key(board.run, picks)
+    judgement = read_judgement(board.home)[0]
     best = f"{judgement['step']} x 1" if judgement and judgement['step'] is not None else None
     keys = [pick_key(column) for column in board.columns] # an adapter beside the run has another, whatever its step
-    return [['recommended']*(key==best) + ['kept']*(key==kept) for key in keys]
+    return [['recommended']*(key == best) + ['kept']*(key == kept) for key in keys]
 
 # %% ../../nbs/pictures/picks.ipynb #6574f0a2
 SIGNALS = dict(fidelity='like the photos', alignment='true to the prompt') # what is judged, and what it means
@@ -135,7 +143,7 @@ SIGNALS = dict(fidelity='like the photos', alignment='true to the prompt') # wha
 def measured_of(
     judgement:dict|None, # from `read_judgement`
     column:Column, # of a grid
-) -> dict[str,list[float]]: # of `SIGNALS`: mean, low and high in per cent, of which more is better
+) -> dict[str, list[float]]: # of `SIGNALS`: mean, low and high in per cent, of which more is better
     "What the judge measured of a column: of the base, or of a checkpoint as it was trained."
     rows = (judgement or {}).get('rows', [])
     row = {'base' if row['step'] is None else f"{row['step']} x 1": row for row in rows}.get(pick_key(column), {})
@@ -144,11 +152,12 @@ def measured_of(
 # %% ../../nbs/pictures/picks.ipynb #b6e2e779
 def answer_of(
     judgement:dict|None, # from `read_judgement`
-) -> tuple[str,str]: # what to take; why
+) -> tuple[str, str]: # what to take; why
     "The answer that stands above everything."
-    if judgement is None: return 'Not judged yet', '`tlora judge` says which checkpoint to take, and why'
-    step,why = judgement['step'],judgement['sentence']
-    return ('No checkpoint is recommended',why) if step is None else (f'◆ Take step {step}',why.removeprefix(f'step {step}: '))
+    if judgement is None:
+        return 'Not judged yet', '`tlora judge` says which checkpoint to take, and why'
+    step, why = judgement['step'], judgement['sentence']
+    return ('No checkpoint is recommended', why) if step is None else (f'◆ Take step {step}', why.removeprefix(f'step {step}: '))
 
 # %% ../../nbs/pictures/picks.ipynb #18885ebf
 LIKE_THE_PHOTO = 'Like the training photo' # heading of the first group
@@ -156,11 +165,11 @@ LIKE_THE_PHOTO = 'Like the training photo' # heading of the first group
 def prompt_groups(
     board:Board, # a grid
     picks:dict, # from `read_picks`
-) -> dict[str,list[int]]: # heading -> prompts, by number
+) -> dict[str, list[int]]: # heading -> prompts, by number
     "Prompts like the training photo, and unlike it; a person's word counts more than the rule."
-    concept,captions,_ = board.concept
-    like = {n: picks['prompts'].get(p, 'like' if is_like(p, captions, concept) else 'unlike')=='like'
-        for n,p in enumerate(board.prompts)}
+    concept, captions, _ = board.concept
+    like = {n: picks['prompts'].get(p, 'like' if is_like(p, captions, concept) else 'unlike') == 'like'
+        for n, p in enumerate(board.prompts)}
     out = {LIKE_THE_PHOTO:[n for n in like if like[n]],
         'Unlike the training photo: overfitting shows here first':[n for n in like if not like[n]]}
-    return {heading: numbers for heading,numbers in out.items() if numbers}
+    return {heading: numbers for heading, numbers in out.items() if numbers}

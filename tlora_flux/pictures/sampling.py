@@ -49,7 +49,7 @@ logger = plain_logger(__name__)
 
 # %% ../../nbs/pictures/sampling.ipynb #1006b16b
 def first_noise(
-    shape:tuple[int,int,int], # c, h, w of the latents
+    shape:tuple[int, int, int], # c, h, w of the latents
     seed:int, # of this image
     dtype:torch.dtype, # the embeddings', as the pipeline does it
 ) -> Tensor: # (1, c, h, w) on the CPU, so that every machine draws the same
@@ -60,17 +60,20 @@ def first_noise(
 def denoise_cells(
     pipe, # pipeline with an adapter on its transformer, at the strength wanted
     settings:list[dict], # of the cells: prompts and seeds may differ, size and steps and guidance may not
-    embeds:dict[str,dict], # text -> what the family's `encode_prompt` made of it
+    embeds:dict[str, dict], # text -> what the family's `encode_prompt` made of it
     device:torch.device|str='cpu', # where the pipeline computes
-    tick:Callable[[int],object]=lambda n: None, # called at each step with the number of pictures in it
+    tick:Callable[[int], object]=lambda n: None, # called at each step with the number of pictures in it
 ) -> list[Image.Image]: # one a cell
     "Denoise some cells together."
-    family,s = family_of(pipe),settings[0]
-    def batch(key): return {k: torch.cat([embeds[x[key]][k] for x in settings]).to(device) for k in embeds[s[key]]}
+    family = family_of(pipe)
+    s = settings[0]
+    def batch(key):
+        return {k: torch.cat([embeds[x[key]][k] for x in settings]).to(device) for k in embeds[s[key]]}
     words = batch('prompt')
-    shape,dtype = family.latent_shape(pipe, s['height'], s['width']),words['prompt_embeds'].dtype
+    shape = family.latent_shape(pipe, s['height'], s['width'])
+    dtype = words['prompt_embeds'].dtype
     noise = torch.cat([first_noise(shape, x['seed'], dtype) for x in settings])
-    negative = batch('negative_prompt') if s['true_cfg_scale']>1 else None
+    negative = batch('negative_prompt') if s['true_cfg_scale'] > 1 else None
     def step_end(*_):
         tick(len(settings))
         return {} # the pipeline goes on with its own latents
@@ -87,8 +90,9 @@ def say_if_unused(
     "Warn of negative prompts where true CFG is off."
     mend = f'{family.name} has no use for them' if 'true_cfg_scale' in family.unused else 'add --l 3 to their lines'
     unused = list(dict.fromkeys(c.settings['negative_prompt'] for c in cells if c.settings['negative_prompt']
-        and c.settings['true_cfg_scale']<=1))
-    if unused: logger.warning(f'true_cfg_scale is 1, so {len(unused)} negative prompts have no effect, the first is "{unused[0]}"; {mend}')
+        and c.settings['true_cfg_scale'] <= 1))
+    if unused:
+        logger.warning(f'true_cfg_scale is 1, so {len(unused)} negative prompts have no effect, the first is "{unused[0]}"; {mend}')
     return unused
 
 # %% ../../nbs/pictures/sampling.ipynb #38038b88
@@ -102,10 +106,10 @@ class Grid:
     columns:list[Column] # the base first
     cells:list[Cell] # in reading order
     photo:Path|None # one training photo, if the run's photos are where they were
-    compile:bool=False # the transformer's blocks
-    keep:bool=True # encoded prompts, for the next time
-    read:AdapterReader=field(default_factory=AdapterReader) # of the adapters' files
-    request:str='' # what the same command is known by
+    compile:bool = False # the transformer's blocks
+    keep:bool = True # encoded prompts, for the next time
+    read:AdapterReader = field(default_factory=AdapterReader) # of the adapters' files
+    request:str = '' # what the same command is known by
 
 # %% ../../nbs/pictures/sampling.ipynb #43407074
 def training_photo(
@@ -113,8 +117,10 @@ def training_photo(
 ) -> Path|None: # the first photo by name; None where the concept is not on this machine
     "A photo to set the pictures against."
     if trained is None: return None
-    try: return next(iter(list_images(concept_dir(trained.instance_data_dir)/'images').values()), None)
-    except (BadInput, OSError): return None # moved or changed since: the pictures are drawn without it
+    try:
+        return next(iter(list_images(concept_dir(trained.instance_data_dir)/'images').values()), None)
+    except (BadInput, OSError):
+        return None # moved or changed since: the pictures are drawn without it
 
 # %% ../../nbs/pictures/sampling.ipynb #b30185c5
 def ask_for_places(
@@ -122,12 +128,12 @@ def ask_for_places(
     base:BaseRef, # with the run's words where the request has none
 ) -> None:
     "Raises `BadInput` for a place that comes from the run and is not there, with the option that names it."
-    for option,value in (('pretrained_model_name_or_path', base.name), ('other_parts', base.other_parts),
+    for option, value in (('pretrained_model_name_or_path', base.name), ('other_parts', base.other_parts),
             ('cache_dir', base.cache_dir)):
         if getattr(cfg, option) or not value or os.path.exists(os.path.expanduser(value)): continue
-        place,bare = os.path.isabs(value) or value.startswith(('.', '~')),os.sep not in value and value!='micro'
+        place, bare = os.path.isabs(value) or value.startswith(('.', '~')), os.sep not in value and value != 'micro'
         # a cache that is gone is made anew, one that was not written down is asked for
-        lost = value.startswith('.../') if option=='cache_dir' else place or bare
+        lost = value.startswith('.../') if option == 'cache_dir' else place or bare
         if lost:
             raise BadInput(f"{cfg.run} was trained with {option}={value}, which is not there now; say where it is with "
                 f"--{option.replace('_', '-')}")
@@ -142,11 +148,12 @@ def base_named_by(
     base = BaseRef.of(trained) if trained else BaseRef(about.get('base'), about.get('revision'))
     named = cfg.pretrained_model_name_or_path
     if named:
-        base = replace(base, name=named, revision=None, other_parts=base.other_parts if named==base.name else None,
-            base_family=base.base_family if named==base.name else None)
-    if not base.name: raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
+        base = replace(base, name=named, revision=None, other_parts=base.other_parts if named == base.name else None,
+            base_family=base.base_family if named == base.name else None)
+    if not base.name:
+        raise BadInput(f'{cfg.run} does not say which base it was trained on; name it with --pretrained-model-name-or-path')
     return replace(base,
-        **{option: value for option in ('cache_dir','other_parts','quantization','text_encoders','base_family')
+        **{option: value for option in ('cache_dir', 'other_parts', 'quantization', 'text_encoders', 'base_family')
         if (value := getattr(cfg, option))})
 
 # %% ../../nbs/pictures/sampling.ipynb #e079c87f
@@ -158,10 +165,11 @@ def shared_settings(
 ) -> dict: # what all cells have in common, unless a prompt sets it
     """Settings of a grid: the request's, else the training's, else the family's. Of a base that is a folder or a
     file only the last name is told."""
-    def pick(name, *others): return next(v for v in (getattr(cfg, name, None), *others) if v is not None)
+    def pick(name, *others):
+        return next(v for v in (getattr(cfg, name, None), *others) if v is not None)
     side = about.get('resolution', family.defaults['resolution'])
-    numbers = {k: pick(k, family.defaults[k]) for k in ('num_inference_steps','guidance_scale','true_cfg_scale')}
-    stored = {} if base.quantization=='none' else dict(quantization=base.quantization)
+    numbers = {k: pick(k, family.defaults[k]) for k in ('num_inference_steps', 'guidance_scale', 'true_cfg_scale')}
+    stored = {} if base.quantization == 'none' else dict(quantization=base.quantization)
     return dict(stored, base=Path(base.name).name if Path(base.name).expanduser().exists() else base.name,
         revision=base.revision, family=family.name, dtype=family.defaults['mixed_precision'],
         height=pick('height', side), width=pick('width', side),
@@ -175,12 +183,12 @@ def check_loading(
 ) -> None:
     """Raises `BadInput` for a storage whose library is not installed, and for one or a compiled transformer that
     cannot be offloaded as asked."""
-    if cfg.offload in ('group','sequential') and not by_layer(base.quantization):
+    if cfg.offload in ('group', 'sequential') and not by_layer(base.quantization):
         raise BadInput(f'offload={cfg.offload} moves single layers, which quantization={base.quantization} does not survive; use '
             'offload=model')
     check_storage(base.quantization)
     check_storage(base.text_encoders, 'text_encoders')
-    if cfg.compile and cfg.offload!='none':
+    if cfg.compile and cfg.offload != 'none':
         raise BadInput(f'compile does not go with offload={cfg.offload}, which exchanges weights under the compiled code; use offload=none')
 
 # %% ../../nbs/pictures/sampling.ipynb #fb7441c6
@@ -190,8 +198,10 @@ def compare_bases(
     about:dict, # header of an adapter
 ) -> None:
     "Warn of another base of the same kind than the run was trained on. Raises `BadInput` if the request did not name it."
-    trained_on,found = about.get('base_stamp'),base.stamp
-    if trained_on is None or found in (None, trained_on) or about.get('family')!=base.family.name: return
+    trained_on = about.get('base_stamp')
+    found = base.stamp
+    if trained_on is None or found in (None, trained_on) or about.get('family') != base.family.name:
+        return
     other = f'{base.ref.name} has other weights than the base that {cfg.run} was trained on'
     if cfg.pretrained_model_name_or_path:
         return logger.warning(f'{other}, so likeness and noise are those of another base')
@@ -201,7 +211,7 @@ def compare_bases(
 @dataclass
 class OpenedRequest:
     "What a person asked for, opened."
-    adapters:list[tuple[int|None,Path]] # (step, file)
+    adapters:list[tuple[int|None, Path]] # (step, file)
     run:Path # the run
     about:dict # header of an adapter
     trained:TrainConfig|None # the run's config
@@ -210,7 +220,8 @@ class OpenedRequest:
     beside:list[Path] # files of other adapters
 
     @property
-    def keeps(self) -> bool: return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
+    def keeps(self) -> bool:
+        return self.trained is None or self.trained.cache_latents # encoded prompts, for the next time
 
 # %% ../../nbs/pictures/sampling.ipynb #263282ee
 def open_request(
@@ -218,11 +229,12 @@ def open_request(
 ) -> OpenedRequest:
     "Raises `BadInput` for adapters and prompts that cannot be read, and for a base that nobody names, or that cannot be loaded as asked."
     adapters = find_adapters(cfg.run, cfg.checkpoint)
-    run,about = run_folder(adapters[0][1]),read_header(adapters[0][1])
+    run = run_folder(adapters[0][1])
+    about = read_header(adapters[0][1])
     trained = None if about['format'] == FOREIGN else trained_config(run) # a config.yaml beside it is another program's
     base = base_named_by(cfg, trained, about)
     ask_for_places(cfg, base)
-    prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger','class_name') if k in about))
+    prompts = read_prompts(cfg.prompts, ' '.join(about[k] for k in ('trigger', 'class_name') if k in about))
     check_loading(cfg, base)
     beside = [find_weights(path) for path in cfg.beside]
     for file in beside: read_header(file)
@@ -239,12 +251,12 @@ def shortened(
 # %% ../../nbs/pictures/sampling.ipynb #7f5c1595
 def plans_of(
     run:Path, # run folder
-) -> dict[Path,dict]: # grid.json, of whichever version -> what it says
+) -> dict[Path, dict]: # grid.json, of whichever version -> what it says
     "The grids of a run that lie beside it or in `outputs`. One that is cut off is passed over."
     plans = {}
     for file in {f.resolve(): f for place in (run.parent, Path('outputs')) for f in place.glob('*/grid.json')}.values():
         with suppress(BadInput): plans[file] = read_json_file(file, table(), '')
-    return {file: plan for file,plan in plans.items() if plan.get('run')==run.resolve().name}
+    return {file: plan for file, plan in plans.items() if plan.get('run') == run.resolve().name}
 
 # %% ../../nbs/pictures/sampling.ipynb #e5181146
 def begun_folder(
@@ -252,7 +264,7 @@ def begun_folder(
     request:str, # digest of the settings of all its cells
 ) -> Path|None: # the newest of those that are in `outputs` or beside the run; None where there is none
     "Where the same request was begun. Version 0.1.0 had the digest in the folder's name."
-    begun = [file for file,plan in plans_of(run).items() if plan.get('request')==request
+    begun = [file for file, plan in plans_of(run).items() if plan.get('request') == request
         or file.parent.name.endswith(f'_{request}')]
     return max(begun, key=lambda file: file.stat().st_mtime).parent if begun else None
 
@@ -263,7 +275,7 @@ def new_folder(
     steps:list[int|None], # of the checkpoints
 ) -> Path:
     "A name that says when, of what, and with which checkpoints."
-    which = '-'.join(str(s or 'adapter') for s in steps) if len(steps)<=3 else f'{steps[0]}-to-{steps[-1]}'
+    which = '-'.join(str(s or 'adapter') for s in steps) if len(steps) <= 3 else f'{steps[0]}-to-{steps[-1]}'
     return Path('outputs')/f'infer_{time.strftime("%Y-%m-%d_%H%M%S")}_{run.resolve().name}_{shortened(Path(prompts).stem)}_{which}'
 
 # %% ../../nbs/pictures/sampling.ipynb #04f56a2d
@@ -274,8 +286,8 @@ def chosen_cells(
 ) -> list[Cell]: # in reading order
     "What is drawn of a grid. Who asks for five pictures means five of the checkpoint; the base's stand beside them and do not count."
     kept = {(c.row, c.column) for c in [c for c in cells if c.column][:limit]}
-    rows = {row for row,_ in kept}
-    return [c for c in cells if (c.row, c.column) in kept or (base and c.column==0 and c.row in rows)]
+    rows = {row for row, _ in kept}
+    return [c for c in cells if (c.row, c.column) in kept or (base and c.column == 0 and c.row in rows)]
 
 # %% ../../nbs/pictures/sampling.ipynb #8bd494a3
 def plan_grid(
@@ -284,14 +296,17 @@ def plan_grid(
     """Settle a request. Raises `BadInput` for prompts, checkpoints, a base or a pair of them that cannot be used,
     and for more pictures than one sheet can hold."""
     o = open_request(cfg)
-    about,base,found = o.about,o.base,o.base.find()
+    about = o.about
+    base = o.base
+    found = o.base.find()
     family = found.family
     compare_bases(cfg, found, about)
     if not family.takes(about.get('family', family.name)):
         raise BadInput(f"{cfg.run} was trained on {about['family']}, {base.name} is {family.name}; draw with the base it was trained on, "
             f"{about.get('base')}")
     columns = columns_of(o.adapters, cfg.strength, o.beside)
-    if cfg.limit is None: fit_side(len(columns), len(o.prompts)*cfg.images) # before each cell is planned
+    if cfg.limit is None:
+        fit_side(len(columns), len(o.prompts)*cfg.images) # before each cell is planned
     cells = plan_cells(o.prompts, columns, cfg.images, cfg.seed, **shared_settings(cfg, base, family, about))
     for c in cells:
         refuse_unused(family, guidance_scale=c.settings['guidance_scale'], true_cfg_scale=c.settings['true_cfg_scale'])
@@ -300,7 +315,7 @@ def plan_grid(
     fit_side(len(columns), chosen[-1].row + 1) # the sheet comes last, and must not be what fails
     request = hashlib.sha256(json.dumps([c.settings for c in cells], sort_keys=True).encode()).hexdigest()[:8]
     folder = (Path(cfg.output_dir) if cfg.output_dir else begun_folder(o.run, request)
-        or new_folder(o.run, cfg.prompts, [step for step,_ in o.adapters]))
+        or new_folder(o.run, cfg.prompts, [step for step, _ in o.adapters]))
     return Grid(folder, o.run, base, family, columns, chosen, training_photo(o.trained), cfg.compile, o.keeps,
         request=request)
 
@@ -308,10 +323,12 @@ def plan_grid(
 def encode_texts(
     grid:Grid, # whose prompts
     device:torch.device, # where to encode
-) -> dict[str,dict]: # text -> embeds on the CPU, batch 1
+) -> dict[str, dict]: # text -> embeds on the CPU, batch 1
     "Embed every prompt and negative prompt of a grid; the text encoders are loaded if one is new."
     texts = list(dict.fromkeys(t for c in grid.cells for t in (c.settings['prompt'], c.settings['negative_prompt'])))
-    base,family,folders = grid.base,grid.family,grid.family.parts['text']
+    base = grid.base
+    family = grid.family
+    folders = grid.family.parts['text']
     about = dict(weights=weights_stamp(base.find(folders).folder, folders),
         dtype=str(DTYPES[family.defaults['mixed_precision']]), storage=base.text_storage)
     with shelf_for(grid.keep, base.cache_dir) as shelf:
@@ -325,14 +342,16 @@ def ready_pipeline(
     offload:str='none', # none, model, group, sequential
 ): # pipeline with its autoencoder, transformer and an adapter
     "Load the drawing half of the base and try every adapter on. Raises `BadInput` for one that does not fit."
-    start = device if offload=='none' else 'cpu'
-    pipe = grid.base.load(('vae','transformer'), start)
+    start = device if offload == 'none' else 'cpu'
+    pipe = grid.base.load(('vae', 'transformer'), start)
     adapted = [c for c in grid.columns if c.file]
-    alone = len({c.file for c in adapted})==1 # among others an untrained adapter is a column that shows the base, by itself it is a mistake
-    for column in adapted: load_tlora_(pipe, column.file, name=column.name, untrained=not alone, read=grid.read)
-    if offload=='model': pipe.enable_model_cpu_offload(device=device)
-    if offload in ('group','sequential'):
-        pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload=='group',
+    # among others an untrained adapter is a column that shows the base, by itself it is a mistake
+    alone = len({c.file for c in adapted}) == 1
+    for column in adapted:
+        load_tlora_(pipe, column.file, name=column.name, untrained=not alone, read=grid.read)
+    if offload == 'model': pipe.enable_model_cpu_offload(device=device)
+    if offload in ('group', 'sequential'):
+        pipe.enable_group_offload(onload_device=device, offload_type='leaf_level', use_stream=offload == 'group',
             low_cpu_mem_usage=True)
     if grid.compile: pipe.transformer.compile_repeated_blocks(fullgraph=True)
     pipe.set_progress_bar_config(disable=True)
@@ -344,15 +363,17 @@ def list_batches(
     batch_size:int, # pictures at once
 ) -> list[list[Cell]]: # each of one column, and of neighbouring rows
     "What is drawn together, in the order of drawing: some rows at a time, column by column."
-    def kind(cell): return [cell.settings[k] for k in ('height','width','num_inference_steps','guidance_scale','true_cfg_scale')]
+    def kind(cell):
+        return [cell.settings[k] for k in ('height', 'width', 'num_inference_steps', 'guidance_scale', 'true_cfg_scale')]
     out = []
-    for _,same in groupby(cells, kind):
+    for _, same in groupby(cells, kind):
         rows = {}
         for c in same: rows.setdefault(c.row, []).append(c)
         by_row = list(rows.values())
         for first in range(0, len(rows), batch_size):
             columns = {}
-            for c in chain(*by_row[first:first + batch_size]): columns.setdefault(c.column, []).append(c)
+            for c in chain(*by_row[first:first + batch_size]):
+                columns.setdefault(c.column, []).append(c)
             out += columns.values()
     return out
 
@@ -382,7 +403,7 @@ def origin_of(
     "What pixels depend on besides a cell's settings. The base is complete, and on this machine."
     base = grid.base
     parts = [('scheduler',), *(names for names in grid.family.parts.values()
-        if not (base.file and names==('transformer',)))]
+        if not (base.file and names == ('transformer',)))]
     seen = [weights_stamp(base.find(names).folder, names) for names in parts]
     if base.file: seen.append([base.file.stat().st_size, base.file.stat().st_mtime_ns])
     return hashlib.sha256(json.dumps([seen, base.text_storage]).encode()).hexdigest()[:16]
@@ -398,19 +419,20 @@ def planned_cells(
 # %% ../../nbs/pictures/sampling.ipynb #01df3d5c
 def equal_cells(
     grid:Grid, # the plan
-) -> dict[str,Path]: # name of a cell that is not drawn yet -> the same picture in another grid
+) -> dict[str, Path]: # name of a cell that is not drawn yet -> the same picture in another grid
     "What need not be drawn: cells of grids beside the run or in `outputs` with the same settings, on the same base."
     def key(settings): return json.dumps(settings, sort_keys=True)
-    origin,found = origin_of(grid),{}
+    origin = origin_of(grid)
+    found = {}
     missing = {key(c.settings): c.file for c in grid.cells if not is_drawn(c, grid.folder, origin)}
-    for file,plan in sorted(plans_of(grid.run.resolve()).items()) if missing else ():
+    for file, plan in sorted(plans_of(grid.run.resolve()).items()) if missing else ():
         for entry in planned_cells(plan):
-            settings = {k: v for k,v in entry.items() if k not in ('file','row','column')}
+            settings = {k: v for k, v in entry.items() if k not in ('file', 'row', 'column')}
             picture = file.parent/Path(str(entry.get('file'))).name
             name = missing.get(key(settings))
             if not name or name in found: continue
             said = read_cell(picture)
-            if said and (said.settings, said.origin)==(settings, origin): found[name] = picture
+            if said and (said.settings, said.origin) == (settings, origin): found[name] = picture
     return found
 
 # %% ../../nbs/pictures/sampling.ipynb #82aecac1
@@ -418,25 +440,26 @@ def draw_batches(
     grid:Grid, # the plan
     todo:list[list[Cell]], # from `missing_batches`
     pipe, # from `ready_pipeline`
-    embeds:dict[str,dict], # from `encode_texts`
+    embeds:dict[str, dict], # from `encode_texts`
     device:torch.device, # where the pipeline computes
-    tick:Callable[[],object]=lambda: None, # called after each denoising step
-    finished:Callable[[Cell],object]|None=None, # called for each cell on disk; who is told so needs no bar
+    tick:Callable[[], object]=lambda: None, # called after each denoising step
+    finished:Callable[[Cell], object]|None=None, # called for each cell on disk; who is told so needs no bar
 ) -> None:
     "Draw and write cells, batch by batch, each with its share of the time, and with a bar that counts denoising steps."
     def step_end(n): bar.update(n), tick()
     origin = origin_of(grid)
     with tqdm(total=sum(c.settings['num_inference_steps'] for b in todo for c in b), unit='step', delay=2,
             disable=finished is not None or not PartialState().is_main_process) as bar:
-        for n,batch in enumerate(todo):
+        for n, batch in enumerate(todo):
             begun = time.perf_counter()
             bar.set_description(f'{batch[0].file.removesuffix(".png")} ({n+1} of {len(todo)})', refresh=False)
             column = grid.columns[batch[0].column]
             set_strength_(pipe.transformer, 0.)
-            if column.file: load_tlora_(pipe, column.file, column.strength, column.name, untrained=True, read=grid.read)
+            if column.file:
+                load_tlora_(pipe, column.file, column.strength, column.name, untrained=True, read=grid.read)
             images = denoise_cells(pipe, [c.settings for c in batch], embeds, device, step_end)
             seconds = (time.perf_counter() - begun)/len(batch)
-            for cell,image in zip(batch, images):
+            for cell, image in zip(batch, images):
                 if not is_drawn(cell, grid.folder, origin):
                     save_cell(image, grid.folder/cell.file, cell.settings, seconds, origin, len(batch))
                 if finished: finished(cell)
@@ -458,7 +481,7 @@ def hang_photo_(
         grid.photo = None
         return logger.warning(f'the training photo {photo.name} is gone or damaged, so the sheet is without it; the pictures do not need '
             'it')
-    image.thumbnail((512,512))
+    image.thumbnail((512, 512))
     atomic_write(grid.folder/'photo.jpg', lambda part: image.save(part, 'JPEG', quality=90, comment=b'')) # Pillow would keep the photo's
 
 # %% ../../nbs/pictures/sampling.ipynb #8996c655
@@ -469,9 +492,9 @@ def write_plan(
     hang_photo_(grid)
     rows = {c.row: row_words(c.settings) for c in grid.cells}
     first = grid.cells[0].settings
-    left = 0 if any(c.column==0 for c in grid.cells) else 1 # the base's column, where it is left out
+    left = 0 if any(c.column == 0 for c in grid.cells) else 1 # the base's column, where it is left out
     words = ', '.join([f"{first['num_inference_steps']} steps",
-        *(f'{word} {first[name]:g}' for name,word in GUIDANCE.items() if name not in grid.family.unused)])
+        *(f'{word} {first[name]:g}' for name, word in GUIDANCE.items() if name not in grid.family.unused)])
     plan = dict(version=__version__, run=grid.run.resolve().name, request=grid.request, base=first['base'],
         settings=words, columns=[c.label for c in grid.columns[left:]],
                 rows=list(rows.values()), cells=[dict(file=c.file, row=c.row, column=c.column - left, **c.settings)
@@ -487,13 +510,14 @@ def identical_columns(
     is a column that has lost a picture."""
     pixels = {}
     for cell in grid.cells:
-        column,picture = grid.columns[cell.column],picture_or_why(grid.folder/cell.file)
+        column = grid.columns[cell.column]
+        picture = picture_or_why(grid.folder/cell.file)
         if column.is_base or column.strength:
             pixels.setdefault(column.label,
                 {})[cell.row] = hashlib.sha256(picture.tobytes()).digest() if isinstance(picture,
                 Image.Image) else object()
-    return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a=='base model' else 'are they one file?')
-            for a,b in combinations(pixels, 2) if all(pixels[b][row]==pixels[a].get(row) for row in pixels[b])]
+    return [f'"{a}" and "{b}" are the same pictures: ' + ('the adapter changes nothing' if a == 'base model' else 'are they one file?')
+            for a, b in combinations(pixels, 2) if all(pixels[b][row] == pixels[a].get(row) for row in pixels[b])]
 
 # %% ../../nbs/pictures/sampling.ipynb #3702ccef
 @contextmanager
@@ -504,7 +528,8 @@ def drawing_errors(
     "Around the drawing. Raises `BadInput` where a file cannot be written, and where another process has ended."
     try: yield
     except KeyboardInterrupt:
-        if state.is_main_process: logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
+        if state.is_main_process:
+            logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
         raise
     except OSError as e:
         raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; {write_mend(e)}; then the same command goes on from what is '
@@ -517,13 +542,14 @@ def drawing_errors(
 # %% ../../nbs/pictures/sampling.ipynb #84dfeff4
 def copy_cells(
     grid:Grid, # the plan
-    pictures:dict[str,Path], # from `equal_cells`
+    pictures:dict[str, Path], # from `equal_cells`
 ) -> None:
     "Take over what another grid has, with its time."
-    for name,picture in pictures.items():
+    for name, picture in pictures.items():
         atomic_write(grid.folder/name, lambda part: shutil.copy2(picture, part))
         with suppress(BadInput): keep_thumbnail(grid.folder/name, to_rgb(open_image(picture)))
-    if pictures: logger.info(f'{len(pictures)} of {len(grid.cells)} pictures are in other grids of the run, and are copied')
+    if pictures:
+        logger.info(f'{len(pictures)} of {len(grid.cells)} pictures are in other grids of the run, and are copied')
 
 # %% ../../nbs/pictures/sampling.ipynb #6d0d0b72
 @contextmanager
@@ -542,7 +568,8 @@ def grid_held(
             mark = stack.enter_context(held_alone(grid.folder, 'tlora sample'))
         try: yield
         finally:
-            with suppress(OSError): mark.unlink(), grid.folder.rmdir() # a folder with pictures in it stays
+            with suppress(OSError):
+                mark.unlink(), grid.folder.rmdir() # a folder with pictures in it stays
 
 # %% ../../nbs/pictures/sampling.ipynb #176d9491
 def draw_grid(
@@ -552,13 +579,14 @@ def draw_grid(
     state:PartialState|None=None, # this process among all; None is the only one
 ) -> None:
     "Copy what other grids have, load the base, draw this process's share of the batches, and make the sheet. Raises `BadInput`."
-    state,device = state or PartialState(cpu=not torch.accelerator.is_available()),default_device()
+    state = state or PartialState(cpu=not torch.accelerator.is_available())
+    device = default_device()
     with drawing_errors(grid, state):
-        origin,copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process
+        origin, copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process
             else [None, {}])
     todo = [b for b in todo if not all(c.file in copied or is_drawn(c, grid.folder, origin) for c in b)]
     mine = todo[state.process_index::state.num_processes]
-    embeds,pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device),ready_pipeline(grid, device,
+    embeds, pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device), ready_pipeline(grid, device,
         offload)) if mine else ({}, None)
     with drawing_errors(grid, state):
         if state.is_main_process: write_plan(grid)
@@ -569,7 +597,8 @@ def draw_grid(
             state.wait_for_everyone()
         finally:
             if state.is_main_process:
-                if not (grid.folder/'grid.json').is_file(): write_plan(grid) # removed while it was drawn
+                if not (grid.folder/'grid.json').is_file():
+                    write_plan(grid) # removed while it was drawn
                 atomic_write(grid.folder/'sheet.jpg',
                     lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
 
@@ -583,7 +612,7 @@ def check_grid(
     limit = cells if cfg.limit is None else cfg.limit*(1 + cfg.base)
     length = cfg.max_sequence_length or o.about.get('max_sequence_length')
     side = {name: max((v for p in o.prompts if (v := getattr(p, name) or getattr(cfg, name)
-        or o.about.get('resolution'))), default=None) for name in ('height','width')}
+        or o.about.get('resolution'))), default=None) for name in ('height', 'width')}
     return check(replace(cfg, **side, limit=min(cells, limit), max_sequence_length=length), o.base, o.keeps)
 
 # %% ../../nbs/pictures/sampling.ipynb #fe59264b
@@ -597,7 +626,7 @@ def refuse_other_run(
         return
     try: other = read_json_file(grid.folder/'grid.json', GRID, '')['run']
     except BadInput: return # cut off: it is written anew
-    if other!=grid.run.resolve().name:
+    if other != grid.run.resolve().name:
         raise BadInput(f'output_dir={grid.folder} holds the grid of another run, {other}; give another folder')
 
 # %% ../../nbs/pictures/sampling.ipynb #97bb6c99
@@ -607,20 +636,23 @@ def sample(
 ) -> Path: # the grid's folder: one PNG a cell, `grid.json`, `photo.jpg`, `sheet.jpg`
     "Draw prompts with each checkpoint of a run. Raises `BadInput` before anything is drawn; called again, it goes on where it was stopped."
     cfg = cfg or load_config(None, SampleConfig, **options)
-    if cfg.offload!='none' and default_device().type=='cpu':
+    if cfg.offload != 'none' and default_device().type == 'cpu':
         raise BadInput(f'offload={cfg.offload} moves parts between a GPU and main memory, and there is no GPU; use offload=none')
     report = check_grid(cfg)
-    require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state)==('access','fail')]),
+    require_pass(replace(report, rows=[r for r in report.rows if (r.topic, r.state) == ('access', 'fail')]),
         cfg.ignore_check)
     with joined_processes() as state:
         grid = plan_grid(cfg)
-        with drawing_errors(grid, state): grid.folder, = broadcast_object_list([grid.folder]) # its name has the time in it
+        with drawing_errors(grid, state):
+            grid.folder, = broadcast_object_list([grid.folder]) # its name has the time in it
         refuse_other_run(grid)
         with lasting_screen(), grid_held(grid):
             # a grid that is gone on with is drawn on one base; that of one which is whole need not be here
             todo = list_batches(grid.cells, cfg.batch_size) if missing_batches(grid, cfg.batch_size) else []
             if todo: require_pass(report, cfg.ignore_check)
-            with caches_at(grid.base.cache_dir), memory_given_back(): draw_grid(grid, todo, cfg.offload, state)
-            for sentence in identical_columns(grid) if state.is_main_process else []: logger.warning(sentence)
+            with caches_at(grid.base.cache_dir), memory_given_back():
+                draw_grid(grid, todo, cfg.offload, state)
+            for sentence in identical_columns(grid) if state.is_main_process else []:
+                logger.warning(sentence)
             with drawing_errors(grid, state): wait_for_peers(state)
     return grid.folder

@@ -36,13 +36,13 @@ def shrink_to_fit(
     side:int, # pixels of the longer side
 ) -> Image.Image: # the same image if it is small enough
     "Made smaller where needed, never larger."
-    return ImageOps.contain(image, (side,side)) if max(image.size)>side else image
+    return ImageOps.contain(image, (side, side)) if max(image.size) > side else image
 
 # %% ../../nbs/pictures/views.ipynb #062c4070
 @lru_cache(1024)
 def make_thumbnail(
     file:Path, # a picture
-    stamp:tuple[int,int], # from `stamp_of`, so that a redrawn file is another entry
+    stamp:tuple[int, int], # from `stamp_of`, so that a redrawn file is another entry
 ) -> bytes: # JPEG
     "A thumbnail, made and kept. Raises `BadInput` for a damaged picture."
     return keep_thumbnail(file, to_rgb(open_image(file)))
@@ -68,7 +68,7 @@ def open_thumbnail(
 @lru_cache(8192)
 def cell_record(
     file:Path, # a picture
-    stamp:tuple[int,int], # from `stamp_of`
+    stamp:tuple[int, int], # from `stamp_of`
 ) -> CellRecord|None: # from `read_cell`
     "What a picture says of itself, read once; all of it is read where no thumbnail tells that it was whole."
     return read_cell(file, verify=read_thumbnail(file) is None)
@@ -86,7 +86,7 @@ def cell_state(
     if said is None: return 'damaged'
     try: cell_thumbnail(board, at)
     except BadInput: return 'damaged'
-    return 'ready' if said[0]==board.cells[at].settings else 'outdated'
+    return 'ready' if said[0] == board.cells[at].settings else 'outdated'
 
 # %% ../../nbs/pictures/views.ipynb #440e1fd1
 def is_shown(
@@ -94,7 +94,7 @@ def is_shown(
     at:At, # any address
 ) -> bool: # also one that was made with other settings
     "Whether there is a picture to look at."
-    return cell_state(board, at) in ('ready','outdated')
+    return cell_state(board, at) in ('ready', 'outdated')
 
 # %% ../../nbs/pictures/views.ipynb #e6a2a440
 def seconds_per_cell(
@@ -103,7 +103,7 @@ def seconds_per_cell(
 ) -> float|None: # None where no picture says it
     "How long a picture took, in the middle."
     said = [cell_record(f, stamp_of(f)) for c in board.cells.values() if (f := board.folder/c.file).is_file()]
-    times = [s.seconds for s in said if s and s.seconds is not None and (s.batch==1 or not alone)]
+    times = [s.seconds for s in said if s and s.seconds is not None and (s.batch == 1 or not alone)]
     return median(times) if times else None
 
 # %% ../../nbs/pictures/views.ipynb #acd32de1
@@ -112,14 +112,14 @@ def duration_in_words(
 ) -> str: # two figures are honest, three are not
     "A time in words."
     if seconds is None: return 'time unknown'
-    if seconds<90: return f'about {max(1, round(seconds))} s'
-    return f'about {round(seconds/60)} min' if seconds<5400 else f'about {seconds/3600:.1f} h'
+    if seconds < 90: return f'about {max(1, round(seconds))} s'
+    return f'about {round(seconds/60)} min' if seconds < 5400 else f'about {seconds/3600:.1f} h'
 
 # %% ../../nbs/pictures/views.ipynb #d23de759
 @lru_cache(16)
 def decode_picture(
     file:Path, # a picture that can be read
-    stamp:tuple[int,int], # from `stamp_of`
+    stamp:tuple[int, int], # from `stamp_of`
 ) -> Image.Image: # RGB
     "A picture at full size."
     return to_rgb(open_image(file))
@@ -130,8 +130,8 @@ def reason_card(
     side:int=512, # pixels
 ) -> Image.Image: # RGB
     "A grey card that says why there is no picture."
-    out = Image.new('RGB', (side,side), (236,236,236))
-    ImageDraw.Draw(out).multiline_text((side/2,side/2), words, (70,70,70), ImageFont.load_default(side//18),
+    out = Image.new('RGB', (side, side), (236, 236, 236))
+    ImageDraw.Draw(out).multiline_text((side/2, side/2), words, (70, 70, 70), ImageFont.load_default(side//18),
         anchor='mm', align='center', spacing=8)
     return out
 
@@ -155,8 +155,8 @@ def why_missing(
 ) -> str: # a few lines
     "Why there is no picture, and what it would take."
     what = cell_state(board, at)
-    if what=='unplanned': return 'not in\nthis grid'
-    if what=='damaged': return 'file\ndamaged'
+    if what == 'unplanned': return 'not in\nthis grid'
+    if what == 'damaged': return 'file\ndamaged'
     if not can_be_rendered(board, at): return 'checkpoint\ndeleted'
     return f'not rendered\n{takes or duration_in_words(seconds_per_cell(board))}'
 
@@ -178,15 +178,15 @@ def gaps_in_words(
     takes = duration_in_words(seconds_per_cell(board))
     reasons = Counter(why_missing(board, at, takes).split('\n', 1)[0] for at in board.cells if not is_shown(board, at))
     words = dict(file='with a damaged file', checkpoint='whose checkpoint is deleted')
-    words['not rendered'] = 'not rendered' if takes=='time unknown' else f'not rendered, {takes} each'
-    return 'Missing, each a dot: ' + '; '.join(f'{n} {words[what]}' for what,n in reasons.items()) if reasons else ''
+    words['not rendered'] = 'not rendered' if takes == 'time unknown' else f'not rendered, {takes} each'
+    return 'Missing, each a dot: ' + '; '.join(f'{n} {words[what]}' for what, n in reasons.items()) if reasons else ''
 
 # %% ../../nbs/pictures/views.ipynb #d0c0fec6
 def cells_to_render(
     board:Board, # a grid
 ) -> list[At]: # missing, damaged or outdated, and all that it takes is there
     "What could be rendered now."
-    return [at for at in board.cells if cell_state(board, at)!='ready' and can_be_rendered(board, at)]
+    return [at for at in board.cells if cell_state(board, at) != 'ready' and can_be_rendered(board, at)]
 
 # %% ../../nbs/pictures/views.ipynb #8442692a
 def wipe_pictures(
@@ -195,10 +195,11 @@ def wipe_pictures(
     x:float, # place of the line, 0 to 1: the share of the width that shows `left`
 ) -> Image.Image: # RGB
     "Left of the line one picture, right of it the other."
-    out = ImageOps.pad(right, left.size, color=(128,128,128)) if right.size!=left.size else right.copy()
+    out = ImageOps.pad(right, left.size, color=(128, 128, 128)) if right.size != left.size else right.copy()
     edge = round(x*left.width)
-    out.paste(left.crop((0, 0, edge, left.height)), (0,0))
-    if 0<edge<left.width: ImageDraw.Draw(out).line((edge, 0, edge, left.height), 'white', max(1, left.width//256))
+    out.paste(left.crop((0, 0, edge, left.height)), (0, 0))
+    if 0 < edge < left.width:
+        ImageDraw.Draw(out).line((edge, 0, edge, left.height), 'white', max(1, left.width//256))
     return out
 
 # %% ../../nbs/pictures/views.ipynb #ce1c2642
@@ -221,10 +222,10 @@ def viewer_picture(
 ) -> Image.Image: # RGB
     "What the viewer shows."
     out = shrink_to_fit(full_picture(board, at), side)
-    if other==-1: return out
-    under = (photo_of(board) if other=='photo' else full_picture(board,
-        (at[0] if row==-1 else row, at[1] if image==-1 else image, other)))
-    return wipe_pictures(ImageOps.pad(under, out.size, color=(128,128,128)), out, edge)
+    if other == -1: return out
+    under = (photo_of(board) if other == 'photo' else full_picture(board,
+        (at[0] if row == -1 else row, at[1] if image == -1 else image, other)))
+    return wipe_pictures(ImageOps.pad(under, out.size, color=(128, 128, 128)), out, edge)
 
 # %% ../../nbs/pictures/views.ipynb #e97b95bc
 def difference_from_base(
@@ -233,9 +234,9 @@ def difference_from_base(
 ) -> float|None: # 0 to 1, mean over thumbnail pixels; None where a picture is missing or has another size
     "How much a cell differs from the base model's picture."
     if not board.columns[0].is_base: return None
-    if {cell_state(board, at), cell_state(board, base := (*at[:2],0))}!={'ready'}: return None
-    a,b = (np.asarray(open_thumbnail(board, o), np.float32)/255 for o in (at,base))
-    return float(np.abs(a - b).mean()) if a.shape==b.shape else None
+    if {cell_state(board, at), cell_state(board, base := (*at[:2], 0))} != {'ready'}: return None
+    a, b = (np.asarray(open_thumbnail(board, o), np.float32)/255 for o in (at, base))
+    return float(np.abs(a - b).mean()) if a.shape == b.shape else None
 
 # %% ../../nbs/pictures/views.ipynb #59dbd9f9
 def about_cell(
@@ -243,10 +244,13 @@ def about_cell(
     at:At, # a planned cell
 ) -> str: # one line
     "All that a picture was made with."
-    s,column,other = board.cells[at].settings,board.columns[at[2]],''
-    if cell_state(board, at)=='outdated':
-        s,other = (cell_record(file := board.folder/board.cells[at].file, stamp_of(file))[0] or {}),' (NOT AS PLANNED)'
-    if not SETTINGS.keys()<=s.keys(): return f'{column.label}: a picture from somewhere else'
+    s = board.cells[at].settings
+    column = board.columns[at[2]]
+    other = ''
+    if cell_state(board, at) == 'outdated':
+        s = cell_record(file := board.folder/board.cells[at].file, stamp_of(file))[0] or {}
+        other = ' (NOT AS PLANNED)'
+    if not SETTINGS.keys() <= s.keys(): return f'{column.label}: a picture from somewhere else'
     guidance = f", guidance {s['guidance_scale']:g}" if s['guidance_scale'] else '' # 0 where the base has no use for it
     return (f"{column.label}{other}, seed {s['seed']}, {s['width']}x{s['height']}, {s['num_inference_steps']} steps{guidance}, true CFG "
         f"{s['true_cfg_scale']:g}: {s['prompt']}")

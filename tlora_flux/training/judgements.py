@@ -64,7 +64,8 @@ def read_bands(
         found = load_json(file.read_bytes())
         count = sum(o <= step for o in found['steps'])
         return dict(steps=found['steps'][:count], losses={kind: o[:count] for kind, o in found['losses'].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError): return dict(steps=[], losses={})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return dict(steps=[], losses={})
 
 # %% ../../nbs/training/judgements.ipynb #40a7b00c
 def without_places(
@@ -108,11 +109,12 @@ class Judging:
     "Judges a run from its validation pictures. A judgement that cannot be made costs one warning, and the run goes on."
     trainer:Trainer # of the run
     probe:BandProbe|None # None in any process but the main one, and where nothing can be held out
-    able:bool=True # False once something has failed
-    bands:dict=field(init=False)
+    able:bool = True # False once something has failed
+    bands:dict = field(init=False)
 
     def __post_init__(self):
-        self.run, self.logger = Path(self.trainer.cfg.output_dir), logging.getLogger('tlora_flux.train')
+        self.run = Path(self.trainer.cfg.output_dir)
+        self.logger = logging.getLogger('tlora_flux.train')
         self.bands = dict(steps=[], losses={}) # where nothing is done yet, an earlier run's file may lie there still
         if self.trainer.done: self.bands = read_bands(self.run/'bands.json', self.trainer.done)
 
@@ -122,7 +124,8 @@ class Judging:
         return bool(why)
 
     def look(self, step): # -> why the run is to end
-        cfg, done = self.trainer.cfg, judge_or_warn(self, step)
+        cfg = self.trainer.cfg
+        done = judge_or_warn(self, step)
         if done is None: return None
         self.logger.info(f'judged after {step} steps: {done.advice.sentence}')
         if step == cfg.max_train_steps: self.say_memorising()
@@ -132,7 +135,8 @@ class Judging:
         return why
 
     def say_memorising(self):
-        for line in describe_memorising(**self.bands) if self.bands['steps'] else []: self.logger.info(line)
+        for line in describe_memorising(**self.bands) if self.bands['steps'] else []:
+            self.logger.info(line)
 
 # %% ../../nbs/training/judgements.ipynb #f7893a9e
 def measure_bands_(
@@ -159,7 +163,8 @@ def make_judging(
     cfg, accelerator = trainer.cfg, trainer.accelerator
     if cfg.judge_every is None: return None
     if not accelerator.is_main_process: return Judging(trainer, None)
-    try: probe = BandProbe.of(cfg, trainer.family, photos, trainer.data, accelerator.device, draws=4)
+    try:
+        probe = BandProbe.of(cfg, trainer.family, photos, trainer.data, accelerator.device, draws=4)
     except (BadInput, OutOfMemory, OSError) as e:
         probe = None
         logging.getLogger('tlora_flux.train').warning(f'no banded losses are measured ({without_places(e, cfg.output_dir, cfg.cache_dir)})')

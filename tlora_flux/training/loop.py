@@ -75,10 +75,12 @@ def check_adapter(
     mu:float, # the sampler's shift
 ) -> RankSchedule: # to train with
     "Attach a vanilla adapter, which costs nothing to draw, to an empty copy of the transformer. Raises `BadInput` if it does not fit."
-    cls, schedule = getattr(diffusers, family.transformer_class), schedule_of_run(cfg, mu)
+    cls = getattr(diffusers, family.transformer_class)
+    schedule = schedule_of_run(cfg, mu)
     with torch.device('meta'): shell = cls.from_config(config)
     add_tlora_(shell, schedule, cfg.targets, generator=torch.Generator())
-    if cfg.start_from and not has_checkpoint(cfg): check_start(cfg, family, shell, read_header(cfg.start_from))
+    if cfg.start_from and not has_checkpoint(cfg):
+        check_start(cfg, family, shell, read_header(cfg.start_from))
     return schedule
 
 # %% ../../nbs/training/loop.ipynb #81dde653
@@ -142,7 +144,8 @@ def say_if_ranks_are_silent(
     mu:float, # its shift
 ) -> None:
     "Warn where more than an eighth of the ranks, two at least, are trained and live at no step of the sampler."
-    silent, rank = silent_ranks(schedule, steps, mu), schedule.max_rank
+    silent = silent_ranks(schedule, steps, mu)
+    rank = schedule.max_rank
     if silent < 2 or silent <= rank/8: return
     most = range(rank - schedule.min_rank + 1, 1, -1)
     levels = next((o for o in most if not silent_ranks(replace(schedule, levels=o), steps, mu)), None)
@@ -187,7 +190,8 @@ def settle_config(
     sample_sigmas(1, torch.Generator(), cfg.sigma_sampling, cfg.sigma_mu, cfg.logit_mean, cfg.logit_std,
         cfg.sigma_low, cfg.sigma_high)
     check_judging(cfg, family)
-    schedule, photos = check_adapter(cfg, family, base.config, mu), read_concept(cfg)
+    schedule = check_adapter(cfg, family, base.config, mu)
+    photos = read_concept(cfg)
     say_if_idle(cfg, mu) # after all that may be refused, which is one line
     say_if_rate_is_odd(cfg, family)
     say_if_ranks_are_silent(schedule, family.defaults['num_inference_steps'], mu)
@@ -209,15 +213,17 @@ def encode_photos(
     classes = [class_caption(o, cfg) for o in captions] if cfg.preservation_weight else []
     examples = list_examples(photos, cfg)
     texts = list(dict.fromkeys([*captions, *classes, *also]))
-    stamp = lambda part: weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
+    def stamp(part): return weights_stamp(base.find(family.parts[part]).folder, family.parts[part])
     with shelf_for(cfg.cache_latents, base.cache_dir) as shelf:
         embeds = recall_prompts(shelf, family, texts, cfg.max_sequence_length, partial(base.load_text, device, dtype),
             weights=stamp('text'), dtype=str(dtype), storage=base.text_storage)
         latents, masks = recall_photos(shelf, family, photos, examples,
             partial(base.load, 'vae', device, torch.float32), weights=stamp('vae'))
-    if concept_fingerprint(photos) != before: raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
-    rows, known = torch.tensor([captions.index(photos[o.photo].caption) for o in examples]), dict(zip(texts, embeds))
-    stacked = lambda words: {k: torch.cat([known[o][k] for o in words]) for k in embeds[0]}
+    if concept_fingerprint(photos) != before:
+        raise BadInput(f'{cfg.instance_data_dir} has changed while it was encoded; start again')
+    rows = torch.tensor([captions.index(photos[o.photo].caption) for o in examples])
+    known = dict(zip(texts, embeds))
+    def stacked(words): return {k: torch.cat([known[o][k] for o in words]) for k in embeds[0]}
     return TrainingSet(latents, masks, stacked(captions), rows, stacked(classes) if classes else None), known
 
 # %% ../../nbs/training/loop.ipynb #fa7b0d30
@@ -244,7 +250,8 @@ def load_model(
     seed alone, or that of `start_from`."""
     transformer = BaseRef.of(cfg).load('transformer', device, DTYPES[cfg.mixed_precision]).transformer
     if cfg.start_from: begin_with_(transformer, cfg, family_of(transformer), schedule)
-    else: add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
+    else:
+        add_tlora_(transformer, schedule, cfg.targets, cfg.init, generator=keyed_generator(cfg.seed, 0, 0, 'init'))
     # what an orthogonal one began with too: all processes have it from the first one, to the last bit
     ours = {id(p) for p in adapter_tensors(transformer).values()}
     transformer._ddp_params_and_buffers_to_ignore = [name for name, p in transformer.named_parameters()
@@ -315,7 +322,8 @@ def describe_source(
 ) -> dict: # name; step, where the file says it
     "What may be told of the weights that were lent: run and checkpoint, or of a file that belongs to no run its name."
     file = Path(os.path.abspath(find_weights(path)))
-    run, step = run_folder(file), read_header(file).get('step')
+    run = run_folder(file)
+    step = read_header(file).get('step')
     inside = [] if file.parent == run else [file.parent.name]
     name = '/'.join([run.name, *inside] if (run/'config.yaml').is_file() else inside or [file.name])
     return dict(name=name) | ({} if step is None else dict(step=step))
@@ -327,16 +335,19 @@ def describe_start(
     stamp:str|None=None, # of the base's weights
 ) -> str: # one line
     "Which weights a run begins with, and what was otherwise where they come from."
-    about, source = read_header(cfg.start_from), describe_source(cfg.start_from)
+    about = read_header(cfg.start_from)
+    source = describe_source(cfg.start_from)
     line = f"the first weights are those of {source['name']}" + (f", after {source['step']} steps" if 'step' in source else '')
-    was, now = about.get('schedule'), schedule.to_dict()
+    was = about.get('schedule')
+    now = schedule.to_dict()
     if was and was != now:
         line += (f"; their ranks fell from {was['max_rank']} to {was['min_rank']} ({was['kind']}), here from {now['max_rank']} to "
             f"{now['min_rank']} ({now['kind']})")
     for what, theirs, ours in (('trigger', about.get('trigger'), cfg.placeholder_token),
             ('class', about.get('class_name'), cfg.class_name)):
         if theirs and theirs != ours: line += f'; their {what} was {theirs!r}, here it is {ours!r}'
-    if stamp and about.get('base_stamp') and about['base_stamp'] != stamp: line += '; their base had other weights'
+    if stamp and about.get('base_stamp') and about['base_stamp'] != stamp:
+        line += '; their base had other weights'
     return line
 
 # %% ../../nbs/training/loop.ipynb #fe87a008
@@ -350,7 +361,8 @@ def say_if_skipped(
     first = record['step'] - guard.skipped + 1
     usual = f', usually {statistics.median(guard.norms):.2g}' if guard.norms else ''
     what = f"loss={record['loss']:.3g} and grad_norm={record['grad_norm']:.3g}{usual}, at step {record['step']}"
-    if guard.skipped < guard.limit: return logger.warning(f'{what}: left out, {guard.skipped} of at most {guard.limit} in a row')
+    if guard.skipped < guard.limit:
+        return logger.warning(f'{what}: left out, {guard.skipped} of at most {guard.limit} in a row')
     good = ([f'{folder.name} is the last good checkpoint' for step, folder in checkpoint_folders(run)
         if step < first - 1][-1:] or ['no checkpoint is from before that'])
     line = (f"{what}: {guard.skipped} steps in a row were left out, from step {first}; lower learning_rate={record['lr']:g} in a new "
@@ -528,7 +540,8 @@ def train_checked(
             for remember_ in (remember_base_, remember_start_): remember_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
             validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
-        def advice(): return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
+        def advice():
+            return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
         with run.opened(first, sheet):
             for line in first_lines(trainer, photos, about['base_stamp']): run.say(line)
             with reported(trainer, run, validator, on_step) as report:
@@ -557,7 +570,8 @@ def run_rows(
     base = BaseRef.of(cfg)
     try: here = bool(local_base(base.source)) and base.find().family
     except BadInput: here = None # said by the machine's table
-    filled, photos = fill_defaults(cfg, (here or FAMILIES['flux.1-dev']).defaults), []
+    filled = fill_defaults(cfg, (here or FAMILIES['flux.1-dev']).defaults)
+    photos = []
     rows = (as_finding('config', check_tracker, cfg.report_to)
         + as_finding('data', lambda: photos.extend(read_concept(filled))))
     if cfg.validation_prompts:

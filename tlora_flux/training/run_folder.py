@@ -101,7 +101,8 @@ def newest_checkpoint(
         elif (folder/STATE).exists():
             if passed: logger.warning(f'training goes on from {folder.name}')
             return step, folder
-    if passed: logger.warning('no checkpoint is left to go on from, so training starts again at step 0')
+    if passed:
+        logger.warning('no checkpoint is left to go on from, so training starts again at step 0')
     return 0, None
 
 # %% ../../nbs/training/run_folder.ipynb #0409cec5
@@ -136,7 +137,8 @@ def run_write_errors(
 ):
     "Around everything that writes there. Raises `BadInput` for an `OSError`."
     try: yield
-    except OSError as e: raise BadInput(f'{run} cannot be written ({e.strerror or e}); {write_mend(e)}, then {resume_hint(run)}') from None
+    except OSError as e:
+        raise BadInput(f'{run} cannot be written ({e.strerror or e}); {write_mend(e)}, then {resume_hint(run)}') from None
 
 # %% ../../nbs/training/run_folder.ipynb #6050907c
 @contextmanager
@@ -208,7 +210,8 @@ def resume_point(
 ) -> tuple[int, Path|None]: # steps done and the checkpoint to go on from
     "Where the run begins. Raises `BadInput` if the folder is in use, or holds another run."
     if not check_run(cfg):
-        if cfg.resume: logger.warning(f'{cfg.output_dir} holds no run yet, so a new one starts there')
+        if cfg.resume:
+            logger.warning(f'{cfg.output_dir} holds no run yet, so a new one starts there')
         return 0, None
     step, checkpoint = newest_checkpoint(run := Path(cfg.output_dir))
     if checkpoint or (run/'config.yaml').exists(): check_resume(cfg, photos, samples, checkpoint)
@@ -287,7 +290,9 @@ def run_log(
     "While open, what the package has to say goes to the screen and to `train.log`; steps go to the file only."
     package = logging.getLogger('tlora_flux')
     with run_write_errors(run):
-        level, screen, file = package.level, ScreenLog(logging.INFO), RunLog(run/'train.log', encoding='utf-8')
+        level = package.level
+        screen = ScreenLog(logging.INFO)
+        file = RunLog(run/'train.log', encoding='utf-8')
     file.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%Y-%m-%d %H:%M:%S'))
     for handler in (screen, file): package.addHandler(handler)
     package.setLevel(logging.DEBUG)
@@ -337,7 +342,8 @@ def early_preview(
     except BaseException:
         if new:
             clear_run_(run)
-            with suppress(OSError): (run/'.lock').unlink(), run.rmdir() # Windows removes no lock that is held
+            with suppress(OSError):
+                (run/'.lock').unlink(), run.rmdir() # Windows removes no lock that is held
         raise
 
 # %% ../../nbs/training/run_folder.ipynb #5884c923
@@ -373,7 +379,8 @@ def judge_effect(
 ) -> str: # what was measured, and where it is wrong what to change
     "The sentence that a run ends with."
     usual = '1, which prodigy scales by itself' if cfg.optimizer == 'prodigy' else f"the family's"
-    if effect.nothing: return f'it has learned nothing ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, or train longer'
+    if effect.nothing:
+        return f'it has learned nothing ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, or train longer'
     if effect.too_much:
         return f'it has broken what the base can do ({effect}); set learning_rate to {usual}, not {cfg.learning_rate:g}, and start anew'
     if effect.rank and effect.rank <= cfg.min_rank < cfg.rank and cfg.rank_schedule != 'constant':
@@ -387,7 +394,8 @@ def effect_if_there_is_room(
 ) -> Effect|None: # None, and a line, where there is no memory for it: that ends no run
     "What the training has done."
     try:
-        with memory_for('while the effect was measured', 'the run goes on without it'): return measure_effect(trainer)
+        with memory_for('while the effect was measured', 'the run goes on without it'):
+            return measure_effect(trainer)
     except OutOfMemory as e: logger.warning(e)
 
 # %% ../../nbs/training/run_folder.ipynb #d7748823
@@ -402,7 +410,8 @@ class Run:
     def held(self): return hold_run(self.folder)
     def previewed(self, sheet): return early_preview(self.folder, sheet)
     def reporter(self, first, listeners): return Reporter(self.cfg, first, listeners)
-    def texts(self, validation): return validation.texts() if validation else [] # to encode: here its pictures are drawn
+    def texts(self, validation):
+        return validation.texts() if validation else [] # to encode: here its pictures are drawn
     def nothing_left(self, step): result_is_there(self.cfg, step)
     def say(self, line): logger.info(line)
     def publish(self, step): publish_result(self.folder, step, self.told)

@@ -33,7 +33,8 @@ def make_optimizer(
     fused = all(p.device.type in ('cpu', 'cuda') for p in params) # all weights in one kernel; None is torch's own choice
     if cfg.optimizer == 'adamw': return torch.optim.AdamW(params, fused=fused or None, **common)
     try: from prodigyopt import Prodigy
-    except ImportError: raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
+    except ImportError:
+        raise BadInput('optimizer=prodigy needs a package that is not installed; pip install prodigyopt') from None
     with redirect_stdout(io.StringIO()): # it prints how it decays weights
         return Prodigy(params, decouple=True, use_bias_correction=True, safeguard_warmup=True, **common)
 
@@ -42,14 +43,16 @@ class Guard:
     "Decides which updates are made."
     def __init__(self, cfg:TrainConfig): # `max_grad_factor`, `max_skipped_steps`
         self.factor, self.limit = cfg.max_grad_factor, cfg.max_skipped_steps
-        self.norms, self.skipped = [], 0 # norms of the last updates, steps left out in a row
+        self.norms = []
+        self.skipped = 0 # norms of the last updates, steps left out in a row
 
     def allows(self, norm:float) -> bool: # gradient norm before clipping
         return math.isfinite(norm) and (len(self.norms) < 20 or norm <= self.factor*statistics.median(self.norms))
 
     def count(self, norm:float, taken:bool): # after each step
         self.skipped = 0 if taken else self.skipped + 1
-        if taken and norm > 0: self.norms = [*self.norms[-99:], norm] # 0: a crop that its mask hides altogether
+        if taken and norm > 0:
+            self.norms = [*self.norms[-99:], norm] # 0: a crop that its mask hides altogether
 
     def state_dict(self): return dict(norms=self.norms, skipped=self.skipped)
     def load_state_dict(self, saved): self.norms, self.skipped = saved['norms'], saved['skipped']
@@ -63,8 +66,8 @@ class Trainer:
     family:Family # of the model
     data:TrainingSet # examples
     cfg:TrainConfig # filled
-    done:int=0 # optimizer steps
-    updating:bool=field(default=False, init=False) # whether the weights are between two steps
+    done:int = 0 # optimizer steps
+    updating:bool = field(default=False, init=False) # whether the weights are between two steps
 
     def __post_init__(self):
         self.transformer = extract_model_from_parallel(self.model)
@@ -84,7 +87,8 @@ class Trainer:
             skipped=self.guard.skipped, lr=lr)
         return record | (dict(preservation=kept[0]) if kept else {})
 
-    def parts(self): return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
+    def parts(self):
+        return dict(optimizer=self.optimizer, scheduler=self.scheduler, guard=self.guard)
     def state_dict(self): return {k: o.state_dict() for k, o in self.parts().items()}
     def load_state_dict(self, saved):
         for k, o in self.parts().items(): o.load_state_dict(saved[k])
@@ -150,13 +154,15 @@ class Effect:
     loss:float # with the adapter
     base_loss:float # without it, at the same noise
     delta:float|None # length of `strength * B @ A` over that of the weights, all layers; None where the weights are quantised
-    rank:float|None=None # effective rank of what is added, the mean of the layers; None where nothing is
+    rank:float|None = None # effective rank of what is added, the mean of the layers; None where nothing is
 
     @property
-    def nothing(self) -> bool: return abs(self.loss - self.base_loss) <= 1e-5*self.base_loss and (self.delta
+    def nothing(self) -> bool:
+        return abs(self.loss - self.base_loss) <= 1e-5*self.base_loss and (self.delta
             or 0.) < 1e-5
     @property
-    def too_much(self) -> bool: return not self.loss <= 1.2*self.base_loss or (self.delta or 0.) > 1 # also of a loss that is no number
+    def too_much(self) -> bool:
+        return not self.loss <= 1.2*self.base_loss or (self.delta or 0.) > 1 # also of a loss that is no number
 
     def __str__(self):
         changed = '' if self.delta is None else f', and the weights are changed by {self.delta:.2g} of their length'

@@ -52,7 +52,7 @@ class Validation:
     every:int # steps between columns
     last:int # step of the last column
     shared:dict # settings of all cells
-    judged:int|None=None # steps between judgements, which need pictures too
+    judged:int|None = None # steps between judgements, which need pictures too
 
     def due(self, step): return step in (0, self.last) or step%self.every == 0 or bool(self.judged
             and step%self.judged == 0)
@@ -121,7 +121,7 @@ def shared_settings_of_row(
 def drawn_before(
     folder:Path, # of the grid
     step:int, # columns before this one
-    rows:dict[int,dict], # row -> its settings, less what differs along a row
+    rows:dict[int, dict], # row -> its settings, less what differs along a row
 ) -> list[Cell]: # of whole columns
     "What `grid.json` says; nothing where there is none yet, or one that somebody has edited."
     known = {}
@@ -163,7 +163,7 @@ def drawing_mode(
 @contextmanager
 def cell_painter(
     pipe, # with the transformer that trains
-    embeds:dict[str,dict], # text -> what the family's `encode_prompt` made of it
+    embeds:dict[str, dict], # text -> what the family's `encode_prompt` made of it
     device:torch.device|str, # where the transformer is
     todo:list[Cell], # what will be drawn
 ):
@@ -202,16 +202,17 @@ class Validator:
     "Draws what is due after a step. Raises `OSError` if it cannot be written."
     validation:Validation # what to draw
     pipe:object # pipeline with the autoencoder and the transformer that trains; None in any process but the main one
-    embeds:dict[str,dict] # text -> what the family's `encode_prompt` made of it
+    embeds:dict[str, dict] # text -> what the family's `encode_prompt` made of it
     device:torch.device|str # where the transformer is
     about:dict # header values of the adapter
-    show:Callable[[Image.Image, int], None]=lambda sheet, step: None # is given each sheet
-    able:bool=True # False once memory has run out
-    tidy:bool=False # True once what a killed process left behind is removed
+    show:Callable[[Image.Image, int], None] = lambda sheet, step: None # is given each sheet
+    able:bool = True # False once memory has run out
+    tidy:bool = False # True once what a killed process left behind is removed
 
     def __call__(self, step:int, told:Callable[[], bool]) -> bool: # `told` is asked after each picture; whether it said stop
         if not self.validation.due(step): return False
-        folder, stop = self.validation.grid.folder, False
+        folder = self.validation.grid.folder
+        stop = False
         if self.pipe and not self.tidy:
             for part in folder.glob('.*.part'): part.unlink()
         self.tidy = True
@@ -261,13 +262,14 @@ def add_cell(
 def make_validator(
     validation:Validation|None, # from `plan_validation`
     trainer:Trainer, # whose transformer draws, in the main process
-    embeds:dict[str,dict], # of the prompts
+    embeds:dict[str, dict], # of the prompts
     about:dict, # header values of the adapter
 ) -> Validator|None: # None where there is nothing to draw
     "Load the autoencoder, into main memory. Raises `BadInput` as `BaseRef.load` does."
     if validation is None: return None
     cfg, accelerator = trainer.cfg, trainer.accelerator
-    if not accelerator.is_main_process: return Validator(validation, None, embeds, accelerator.device, about)
+    if not accelerator.is_main_process:
+        return Validator(validation, None, embeds, accelerator.device, about)
     pipe = validation.grid.base.load('vae', 'cpu', DTYPES[cfg.mixed_precision])
     pipe.register_modules(transformer=trainer.transformer)
     pipe.set_progress_bar_config(disable=True)
