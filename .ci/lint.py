@@ -14,7 +14,9 @@ from pathlib import Path
 import house
 
 root = Path(__file__).resolve().parent.parent
-notebook_limit, output_limit, total_limit, export_lines = 250_000, 60_000, 5_000_000, 30
+notebook_limit, output_limit, total_limit = 250_000, 60_000, 5_000_000
+export_lines = 30  # of code: what documents it does not count
+suite_width = 100  # of a line that has a condition and what it leads to
 exports_in_a_row = 3  # definitions before a cell that shows or tests
 logic_width, message_width = 120, 140  # of a line; the second where most of it is text, or with the comment at its end
 widget = 'application/vnd.jupyter.widget-view+json'
@@ -61,6 +63,55 @@ def parse_cell(source):
     return re.findall(r'^#\|\s*(\w+)', source, re.M), body
 
 
+definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+
+
+def docstring_lines(body):
+    "How many lines of a cell are docstrings."
+    texts = [o.body[0] for top in body for o in ast.walk(top) if isinstance(o, definitions) and ast.get_docstring(o)]
+    return sum(o.end_lineno - o.lineno + 1 for o in texts)
+
+
+def undocumented(body):
+    "Names of the public definitions of a cell, and of the public methods in them, that have no docstring."
+    classes = [o for o in body if isinstance(o, ast.ClassDef)]
+    named = [o for o in body if isinstance(o, definitions)] + [o for top in classes for o in top.body if isinstance(o, ast.FunctionDef)]
+    return [o.name for o in named if not o.name.startswith('_') and not ast.get_docstring(o)]
+
+
+def kind_of_value(node):
+    "By which values that stand in one tuple are of one kind: calls of one function, names, fields, numbers."
+    if isinstance(node, ast.UnaryOp): return kind_of_value(node.operand)
+    if not isinstance(node, ast.Call): return type(node).__name__
+    return 'call', node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+
+
+def crowded(statement, lines):
+    "What one statement does that should be two, or should have a name; or nothing."
+    if isinstance(statement, ast.Assign):
+        to, value = statement.targets[0], statement.value
+        if isinstance(value, ast.Lambda) and isinstance(to, ast.Name): return 'names a lambda'
+        if not isinstance(to, ast.Tuple) or not isinstance(value, ast.Tuple): return None
+        swaps = {ast.unparse(o) for o in to.elts} & {ast.unparse(o) for o in value.elts}
+        reads = {o.id for o in ast.walk(value) if isinstance(o, ast.Name)} & {o.id for o in ast.walk(to) if isinstance(o, ast.Name)}
+        kinds = {kind_of_value(o) for o in value.elts}
+        if len(kinds) > 1 and not (swaps or reads): return 'packs values that have nothing to do with each other'
+    for field in ('body', 'orelse', 'finalbody'):
+        inner = getattr(statement, field, None)
+        if not isinstance(inner, list) or not inner or not isinstance(inner[0], ast.stmt): continue
+        line = lines[inner[0].lineno - 1]
+        if len(line) > suite_width and line.encode()[:inner[0].col_offset].strip(): return f'has more than {suite_width} letters of condition and suite'
+    return None
+
+
+def crowded_lines(source):
+    "The lines of a cell that hold more than one thought."
+    lines = source.splitlines()
+    if any(re.match(r'\s*[%!]', line) for line in lines): return
+    for node in ast.walk(ast.parse(source)):
+        if fault := crowded(node, lines): yield f'line {node.lineno} {fault}: {lines[node.lineno - 1].strip()[:60]}'
+
+
 def code_faults(source):
     "Faults of one code cell."
     directives, body = parse_cell(source)
@@ -68,10 +119,14 @@ def code_faults(source):
     imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
     if any(imports) and not all(imports): yield 'mixes imports and code'
     yield from long_lines(source)
+    yield from crowded_lines(source)
+    if {'export', 'exports'} & set(directives):
+        for name in undocumented(body): yield f'exports {name} without a docstring'
     if {'export', 'exports', 'exporti'} & set(directives) and not all(imports):
-        public = [o.name for o in body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not o.name.startswith('_')]
+        public = [o.name for o in body if isinstance(o, definitions) and not o.name.startswith('_')]
         if len(public) > 1: yield f"exports {len(public)} definitions: {', '.join(public)}"
-        if len(lines) > export_lines: yield f'exports {len(lines)} lines, at most {export_lines}'
+        code = len(lines) - docstring_lines(body)
+        if code > export_lines: yield f'exports {code} lines, at most {export_lines}'
 
 
 def kind_of(source):
@@ -79,7 +134,7 @@ def kind_of(source):
     directives, body = parse_cell(source)
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return ''
     if {'export', 'exports', 'exporti'} & set(directives):
-        return 'definition' if any(isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for o in body) else ''
+        return 'definition' if any(isinstance(o, definitions) for o in body) else ''
     return '' if 'hide' in directives and not re.search(r'\bassert|\btest_\w+\(|\brefus(al|ed\w*)\(', source) else 'end'
 
 
