@@ -39,12 +39,17 @@ def text_in(line):
     return [m.span() for m in re.finditer(r"""[fFrRbB]{0,2}("([^"\\\n]|\\.)*"|'([^'\\\n]|\\.)*')""", line)]
 
 
-def is_too_long(line):
-    "Whether a line of code is wider than a reader's eye takes in."
+def code_of(line):
+    "A line without the comment at its end."
     spans = text_in(line)
     comments = [m.start() for m in re.finditer('#', line) if not any(a <= m.start() < b for a, b in spans)]
-    code = line[:comments[0]].rstrip() if comments else line
-    words = sum(b - a for a, b in spans if a < len(code))
+    return line[:comments[0]].rstrip() if comments else line
+
+
+def is_too_long(line):
+    "Whether a line of code is wider than a reader's eye takes in."
+    code = code_of(line)
+    words = sum(b - a for a, b in text_in(line) if a < len(code))
     return len(line) > message_width or len(code) > (message_width if words > len(code.strip())/2 else logic_width)
 
 
@@ -100,7 +105,7 @@ def crowded(statement, lines):
         inner = getattr(statement, field, None)
         if not isinstance(inner, list) or not inner or not isinstance(inner[0], ast.stmt): continue
         line = lines[inner[0].lineno - 1]
-        if len(line) > suite_width and line.encode()[:inner[0].col_offset].strip(): return f'has more than {suite_width} letters of condition and suite'
+        if len(code_of(line)) > suite_width and line.encode()[:inner[0].col_offset].strip(): return f'has more than {suite_width} letters of condition and suite'
     return None
 
 

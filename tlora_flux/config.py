@@ -456,6 +456,7 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
         super().__post_init__()
 
     def cross_check(self):
+        "What no option can know by itself. Raises `BadInput` where two of them do not go together."
         super().cross_check()
         check_rank_options(self)
         if self.init.startswith('weight_') and self.quantization in ('int8', 'nf4'):
@@ -538,6 +539,7 @@ class PlaceFields(LoadFields):
 class SampleConfig(PlaceFields, PictureFields, GridFields):
     "Every option of a sampled grid."
     def cross_check(self):
+        "Raises `BadInput` for sequential offload that nobody confirmed, and for sides that are no multiple of 16."
         if self.offload == 'sequential' and not self.allow_sequential_offload:
             raise BadInput('offload=sequential moves every layer at every step, ten times slower, and reads them from disk where memory '
                 'is short; '
@@ -566,6 +568,7 @@ class ExportConfig(Config):
     cache_dir:str|None = option(None, "Folder for downloads; None is the Hub's own.", path=True)
 
     def cross_check(self):
+        "Raises `BadInput` for sides that are no multiple of 16, and for levels where nothing is cut into levels."
         for name, side in (('height', self.height), ('width', self.width)):
             if side and side % 16:
                 raise BadInput(f'{name}={side} is no multiple of 16; use {side//16*16}')

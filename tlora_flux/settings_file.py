@@ -78,33 +78,51 @@ def yaml_mend(
         return 'this looks like TOML; write one `key: value` a line'
     return next((mend for part, mend in YAML_MENDS if part in problem), 'write one `key: value` a line')
 
-# %% ../nbs/settings_file.ipynb #808e7a69
-LARGEST, HALF_A_LETTER = 2**20, re.compile(r'[\ud800-\udc7f\udd00-\udfff]') # bytes of a config; other surrogates are bytes of a file's name
+# %% ../nbs/settings_file.ipynb #808e7a6a
+LARGEST = 2**20 # bytes of a config
+HALF_A_LETTER = re.compile(r'[\ud800-\udc7f\udd00-\udfff]') # other surrogates are bytes of a file's name
 
-def read_yaml(
-    path:str|Path, # a YAML file of `key: value` lines
-) -> dict: # as written, unchecked; {} for an empty file
-    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
-    text = ''
+def read_config_text(
+    path:str|Path, # a YAML file
+) -> str: # all of it
+    "The text of a config file. Raises `BadInput` with the mend that fits if it cannot be read, is no text, or is too large."
     try:
         with open(path, 'rb') as file: content = file.read(LARGEST + 1)
-        text = content.decode('utf-8-sig') if len(content) <= LARGEST else ''
-        values = yaml.load(text, CoreLoader)
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder (Is a directory); give "
             f"{Path(path)/'config.yaml' if (Path(path)/'config.yaml').is_file() else 'the path of a .yaml file in it'}") from None
     except FileNotFoundError:
         raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
-    except OSError as e: raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
-    except UnicodeDecodeError: raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
-    except ValueError:
-        raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None
-    except RecursionError: raise BadInput(f'{path} has brackets in brackets, too deep to read; write one `key: value` a line') from None
-    except yaml.YAMLError as e:
-        mark, problem = getattr(e, 'problem_mark', None), getattr(e, 'problem', None) or 'unreadable character'
-        raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; {yaml_mend(problem, text)}") from None
+    except OSError as e:
+        raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
     if len(content) > LARGEST:
         raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
+    try: return content.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        raise BadInput(f'{path} is not UTF-8 text; save it as UTF-8') from None
+
+# %% ../nbs/settings_file.ipynb #808e7a6b
+def parse_yaml(
+    path:str|Path, # where the text stands
+    text:str, # lines of `key: value`
+) -> object: # what it says, of any type
+    "The values of a YAML text. Raises `BadInput`, with the line for a syntax error."
+    try: return yaml.load(text, CoreLoader)
+    except ValueError:
+        raise BadInput(f'{path} holds a whole number of more than {sys.get_int_max_str_digits()} digits; write a shorter one') from None
+    except RecursionError:
+        raise BadInput(f'{path} has brackets in brackets, too deep to read; write one `key: value` a line') from None
+    except yaml.YAMLError as e:
+        mark = getattr(e, 'problem_mark', None)
+        problem = getattr(e, 'problem', None) or 'unreadable character'
+        raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; {yaml_mend(problem, text)}") from None
+
+# %% ../nbs/settings_file.ipynb #808e7a69
+def read_yaml(
+    path:str|Path, # a YAML file of `key: value` lines
+) -> dict: # as written, unchecked; {} for an empty file
+    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
+    values = parse_yaml(path, read_config_text(path))
     if values is None: return {}
     if not isinstance(values, dict): raise BadInput(f'{path} is not a list of `key: value` lines')
     for key, value in values.items():

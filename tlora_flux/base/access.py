@@ -184,10 +184,12 @@ class BackgroundCall(threading.Thread):
         self.start()
 
     def run(self):
+        "What the thread does: the value or the error is kept for `wait`."
         try: self.value = self.call()
         except Exception as e: self.error = e
 
     def wait(self):
+        "The value of the call. Raises what it raised, or `TimeoutError` where it takes longer than its limit."
         # an import may have held Python for longer than the limit; the answer is then here, but was not taken
         self.join(max(.5, self.began + self.limit - time.monotonic()))
         if self.is_alive(): raise TimeoutError(f'no answer in {self.limit:g} seconds')

@@ -71,7 +71,8 @@ Embeds = dict[str, Tensor] # what text encoders make of prompts, by the name of 
 # %% ../../nbs/base/families.ipynb #5c1e77a4
 class Family(Facts, ABC):
     "One kind of base model: facts, and methods with one signature in all families, so that no caller needs to ask which family it has."
-    def takes(self, name:str) -> bool: # whether adapters trained on the family of that name work here
+    def takes(self, name:str) -> bool:
+        "Whether adapters trained on the family of that name work here."
         return name in (self.name, *self.adapters_from)
     @abstractmethod
     def matches(self, config:dict) -> bool:
@@ -114,10 +115,10 @@ class Flux1(Family):
     high_mu:float = 1.15
 
     def matches(self, config:dict) -> bool:
-        guided, width = bool(config.get('guidance_embeds', False)), config.get('joint_attention_dim', 4096)
-        # more goes in than comes out: another task
-        if self.by_option or config.get('out_channels') not in (None, config.get('in_channels', 64)): return False
-        return guided == self.guidance_embeds and width in self.text_widths
+        of_another_task = config.get('out_channels') not in (None, config.get('in_channels', 64)) # more goes in than comes out
+        if self.by_option or of_another_task: return False
+        guided = bool(config.get('guidance_embeds', False))
+        return guided == self.guidance_embeds and config.get('joint_attention_dim', 4096) in self.text_widths
     def encode_prompt(self, pipe, prompts:list[str], max_sequence_length:int) -> Embeds: # `prompt_embeds` (b, l, 4096) and pooled (b, 768)
         return read_twice(pipe, prompts, max_sequence_length)
     def encode_image(self, vae, pixels:Tensor, generator:torch.Generator|None=None) -> Tensor: # (b, 16, height/8, width/8)

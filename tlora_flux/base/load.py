@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from ..errors import BadInput, read_mend
 from ..reading import maybe, number, rows_of, table, text, truth, whole
@@ -32,32 +33,55 @@ class BaseRef:
     base_family:str|None = None # which model it is, where its weights do not tell
 
     @classmethod
-    def of(cls, cfg:TrainConfig) -> 'BaseRef': # what a config leaves open is the plain way
+    def of(cls, cfg:TrainConfig) -> 'BaseRef':
+        "The base that a config names; what it leaves open is the plain way."
         where = cfg.pretrained_model_name_or_path, cfg.revision, cfg.cache_dir, cfg.other_parts
         return cls(*where, cfg.quantization or 'none', cfg.text_encoders or 'gpu', cfg.base_family)
 
     @property
-    def file(self) -> Path|None: # with the transformer, where that is a file by itself
+    def file(self) -> Path|None:
+        "The file with the transformer, where that is a file by itself."
         return Path(self.name).expanduser() if self.name.lower().endswith(('.safetensors', '.sft')) else None
 
     @property
     def own_family(self):
-        return file_family(self.file, self.base_family) if self.file else None # `Family` that a single file's shapes tell
+        "The `Family` that a single file's shapes tell; None for a folder or repository."
+        return file_family(self.file, self.base_family) if self.file else None
 
     @property
-    def source(self) -> str: # where all parts come from, or those that a single file lacks
+    def source(self) -> str:
+        "Where all parts come from, or those that a single file lacks."
         return (self.other_parts or self.own_family.bases[0]) if self.file else self.name
 
     @property
-    def text_storage(self) -> str: # of the text encoders from `load_text`
+    def text_storage(self) -> str:
+        "Storage of the text encoders from `load_text`."
         return self.text_encoders if self.text_encoders in STORAGE_KINDS else 'none'
 
-    def find(self, folders:tuple[str, ...]=()) -> 'Base': return find_base(self, folders) # with these parts; none for the configs alone
+    def find(self, folders:tuple[str, ...]=()) -> 'Base':
+        "The base with these parts on this disk; with none, its configs alone."
+        return find_base(self, folders)
 
-    def load(self, parts='all', device=None, dtype=None): return load_parts(self, parts, device, dtype) # as `load_base` does
-    def load_text(self, device=None, dtype=None): # a diffusers pipeline with the text encoders alone
-        where = 'cpu' if self.text_encoders == 'cpu' else device
-        return replace(self, quantization=self.text_storage).load('text', where, dtype)
+
+# %% ../../nbs/base/load.ipynb #4975d701
+@patch
+def load(self:BaseRef,
+    parts:str='all', # as in `load_base`
+    device=None, # str or torch.device: where they go
+    dtype=None, # torch.dtype of the weights
+): # a diffusers pipeline
+    "A diffusers pipeline with these parts, as `load_base` makes it."
+    return load_parts(self, parts, device, dtype)
+
+# %% ../../nbs/base/load.ipynb #dd4759d6
+@patch
+def load_text(self:BaseRef,
+    device=None, # str or torch.device: where the encoders go, unless `text_encoders` says cpu
+    dtype=None, # torch.dtype of the weights
+): # a diffusers pipeline
+    "A diffusers pipeline with the text encoders alone."
+    kept = replace(self, quantization=self.text_storage)
+    return kept.load('text', 'cpu' if self.text_encoders == 'cpu' else device, dtype)
 
 # %% ../../nbs/base/load.ipynb #9e6c01b1
 REPAIR_HINT = 'get the base anew from where its makers published it, for code of a base is never run'
@@ -239,7 +263,8 @@ class Base:
     folder:Path # of its parts on this disk, perhaps only their configs yet; of a single file, of the parts that it lacks
 
     @property
-    def stamp(self) -> str|None: # by which it is known again; None while its weights are not all here
+    def stamp(self) -> str|None:
+        "By which it is known again; None while its weights are not all here."
         folder = self.folder/'transformer'
         if self.ref.file: return content_stamp([self.ref.file])
         if missing_files(self.folder, ('transformer',)): return None
@@ -247,7 +272,8 @@ class Base:
             if is_loaded_file(f'transformer/{f.name}', ('transformer',))))
 
     @property
-    def config(self) -> dict: # of the transformer
+    def config(self) -> dict:
+        "Config of the transformer."
         if not self.ref.file:
             return read_json(self.folder, 'transformer/config.json', self.ref.name)
         from tlora_flux.base.single_file import transformer_config

@@ -417,22 +417,31 @@ def start(self:RenderBar, wanted:list):
     self.tell()
     self.follow()
 
+# %% ../../nbs/explorer/browse.ipynb #568f7904
+def free_prompt_file(
+    board:Board, # the grid whose prompts are edited
+) -> str: # a name that no file has yet
+    "Where edited prompts can be saved."
+    numbered = (board.home/f'prompts-{n}.txt' for n in range(2, 1000))
+    return portable_path(str(next(file for file in numbered if not file.exists())))
+
 # %% ../../nbs/explorer/browse.ipynb #ca0f593f
 class PromptEditor:
     "Edit the prompts of a grid; `opened` is given the board of the new grid."
     def __init__(self, board:Board, opened:Callable[[Board], object]):
-        self.board, self.opened, self.before = board, opened, prompt_lines(board)
-        wide = W.Layout(width='98%')
+        self.board = board
+        self.opened = opened
+        self.before = prompt_lines(board)
         self.lines = W.Textarea('\n'.join(self.before),
             layout=W.Layout(width='98%', height=f'{min(22*len(self.before) + 40, 600)}px'))
         self.phrase = W.Text(placeholder='a phrase to take out of every prompt')
         self.strip = W.Button(description='Take out', layout=W.Layout(width='auto'))
-        self.file = W.Text(value=self.free_name(), description='save as')
+        self.file = W.Text(value=free_prompt_file(board), description='save as')
         self.save = W.Button(description='Save and open as a new grid', layout=W.Layout(width='auto'))
-        self.change, self.said = W.HTML(layout=wide).add_class('tlx-text'), W.HTML().add_class('tlx-text')
-        self.box = W.VBox([self.lines, W.HBox([self.phrase, self.strip], layout=W.Layout(flex_flow='row wrap')),
-            self.change,
-                           W.HBox([self.file, self.save], layout=W.Layout(flex_flow='row wrap')), self.said])
+        self.change = W.HTML(layout=W.Layout(width='98%')).add_class('tlx-text')
+        self.said = W.HTML().add_class('tlx-text')
+        def row(*widgets): return W.HBox(widgets, layout=W.Layout(flex_flow='row wrap'))
+        self.box = W.VBox([self.lines, row(self.phrase, self.strip), self.change, row(self.file, self.save), self.said])
         self.lines.observe(self.preview, 'value')
         self.phrase.continuous_update = False
         self.phrase.observe(self.take_out, 'value') # Enter, as well as the button
@@ -440,8 +449,6 @@ class PromptEditor:
         self.preview()
 
     def now(self): return self.lines.value.splitlines()
-    def free_name(self): return portable_path(str(next(f for n in range(2, 1000)
-            if not (f := (self.board.run or self.board.folder)/f'prompts-{n}.txt').exists())))
     def take_out(self, _): self.lines.value = '\n'.join(strip_phrase(self.now(), self.phrase.value))
     def preview(self, _=None):
         self.change.value = changes_html(self.before, self.now()) or 'no change yet'

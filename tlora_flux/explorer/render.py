@@ -13,6 +13,7 @@ from html import escape
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from fastcore.basics import patch
 from ..errors import BadInput
 from ..config import SampleConfig
 from ..disk import atomic_write
@@ -141,29 +142,24 @@ def describe_outcome(
 class Renderer:
     "Renders cells in the background; `tell` is called from there after each step and each cell."
     def __init__(self, board:Board, tell:Callable[[], object]=lambda: None, offload:str='none'):
-        self.board, self.tell, self.offload, self.running, self.said = board, tell, offload, False, ''
+        self.board, self.tell, self.offload = board, tell, offload
+        self.running = False
+        self.said = ''
 
     def start(self, wanted:list[At]):
-        self.running, self.stopping, self.said = True, False, 'checking, and loading the base'
-        self.done = 0
-        self.drawn = []
-        self.at = {self.board.cells[at].file: at for at in wanted} # `drawn`: addresses, as they come
-        self.total, self.step, self.steps = len(wanted), 0, sum(self.board.cells[at].settings['num_inference_steps']
-            for at in wanted)
+        self.running, self.stopping = True, False
+        self.said = 'checking, and loading the base'
+        self.drawn = [] # addresses, as they come
+        self.at = {self.board.cells[at].file: at for at in wanted}
+        self.total = len(wanted)
+        self.steps = sum(self.board.cells[at].settings['num_inference_steps'] for at in wanted)
+        self.done, self.step = 0, 0
         self.thread = threading.Thread(target=self.work, args=(wanted,), daemon=True)
         self.thread.start()
 
     def cancel(self):
         self.stopping = True
         if self.running: self.said = 'cancelling: what has been begun has to come to its next step'
-
-    def tick(self):
-        if self.stopping: raise Cancelled
-        if not self.step:
-            self.begun = time.monotonic() # loading, and a first step that warms up, do not count
-        left = (time.monotonic() - self.begun)/self.step*(self.steps - self.step - 1) if self.step else None
-        self.step, self.said = self.step + 1, f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
-        self.tell()
 
     def finished(self, cell):
         self.done += 1
@@ -174,6 +170,17 @@ class Renderer:
         self.said = describe_outcome(self, wanted)
         self.running = False
         self.tell()
+
+# %% ../../nbs/explorer/render.ipynb #9b6cc87a
+@patch
+def tick(self:Renderer):
+    "After each step of a picture: says how far it is, and raises `Cancelled` where somebody wants it to end."
+    if self.stopping: raise Cancelled
+    if not self.step: self.begun = time.monotonic() # loading, and a first step that warms up, do not count
+    left = (time.monotonic() - self.begun)/self.step*(self.steps - self.step - 1) if self.step else None
+    self.step += 1
+    self.said = f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
+    self.tell()
 
 # %% ../../nbs/explorer/render.ipynb #df8f3412
 def strip_phrase(

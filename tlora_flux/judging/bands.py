@@ -192,14 +192,17 @@ class BandProbe:
 
     @classmethod
     def of(cls, cfg, family, photos, data, device='cpu', draws=8) -> 'BandProbe': # `data` is what the run is trained on
+        "The probe of a run that is trained on `data`."
         held_out = encode_held_out(cfg, family, photos, data, device, draws)
         return cls(family, cfg, class_captions(photos, cfg.placeholder_token), {'trained': data, 'held out': held_out},
             draws)
 
     def add_class_(self, pipe, embeds, settings, device='cpu'): # as `draw_class` takes them
+        "Add pictures of the class, as `draw_class` draws them."
         self.sets['class'] = draw_class(pipe, self.family, embeds, self.captions, settings, device, self.draws)
 
-    def measure(self, transformer, device='cpu') -> dict[str, list]: # kind of pictures -> (draws, 4) losses
+    def measure(self, transformer, device='cpu') -> dict[str, list]:
+        "Losses as they are now: kind of pictures -> (draws, 4)."
         return {name: [[float(f'{o:.4g}') for o in row]
             for row in band_losses(transformer, self.family, data, self.cfg, self.draws, device).tolist()] for name,
             data in self.sets.items()}

@@ -36,10 +36,13 @@ class ScoreTable:
     notes:list[str] = field(default_factory=list) # one sentence each: what was left out, and why
 
     @property
-    def checkpoints(self) -> list[int]: return [step for step in self.steps if step is not None]
+    def checkpoints(self) -> list[int]:
+        "Steps of the columns, less the base."
+        return [step for step in self.steps if step is not None]
 
     @property
-    def pictures(self) -> int: # of each column
+    def pictures(self) -> int:
+        "Pictures of each column that count."
         return int((~np.isnan(self.scores['sameness'][0])).sum())
 
 # %% ../../nbs/judging/scores.ipynb #897941bc
@@ -81,12 +84,14 @@ class TrainedPhoto:
     path:Path # the file
     mask:Path|None = None # grey image of the same size; white counts
 
-    def open(self) -> Image.Image: # RGB
+    def open(self) -> Image.Image:
+        "The photo in RGB, cut to its mask."
         image = to_rgb(open_image(self.path))
         return cut_to_mask(image, read_mask(self.mask)) if self.mask else image
 
     @property
-    def stamp(self) -> str: # changes with photo and mask
+    def stamp(self) -> str:
+        "A text that changes with photo and mask."
         digest = hashlib.sha256()
         with disk_read_errors(self.path):
             for file in filter(None, (self.path, self.mask)): digest.update(file.read_bytes())

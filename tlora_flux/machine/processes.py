@@ -33,42 +33,51 @@ def make_accelerator(
         gradient_accumulation_steps=cfg.gradient_accumulation_steps,
                        log_with=None if cfg.report_to == 'none' else cfg.report_to, project_dir=cfg.output_dir)
 
+# %% ../../nbs/machine/processes.ipynb #5c2c9e39
+def heard_signals() -> list[int]: # numbers
+    "The signals by which a process is told to end, less those that somebody has turned off."
+    known = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)] # Windows lacks the last
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+
 # %% ../../nbs/machine/processes.ipynb #0c44b322
 class StopSignals:
     "Remembers SIGINT, SIGTERM and SIGHUP while open, in place of being interrupted by them."
     def __enter__(self):
-        self.number = None
-        self.since = 0.
-        self.forced = False
-        self.before = {} # told by, when, for the second time, handlers
+        self.number = None # that told us
+        self.since = 0. # when
+        self.forced = False # told a second time
+        self.before = {} # handlers
         if threading.current_thread() is threading.main_thread(): # only there can handlers be set
-            # Windows has no SIGHUP
-            for number in (getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self.before[number] = signal.signal(number, self.note)
+            for number in heard_signals(): self.before[number] = signal.signal(number, self.note)
         return self
 
     def __exit__(self, *_):
         for number, handler in self.before.items():
             signal.signal(number, self.note_late if number == self.number else handler)
 
-    def repeats(self): return self.number is not None and time.monotonic() - self.since < 1
+    def repeats(self):
+        "Whether a signal comes within a second of the one before: one press of a hand."
+        return self.number is not None and time.monotonic() - self.since < 1
 
     def note(self, number, frame):
+        "Handler of a signal: the first is remembered, the second raises `KeyboardInterrupt`."
         if self.repeats(): return
-        self.forced, self.number, self.since = self.number is not None, number, time.monotonic()
+        self.forced = self.number is not None
+        self.number = number
+        self.since = time.monotonic()
         if self.forced: raise KeyboardInterrupt
         # print is not safe in a signal handler, and the terminal may be gone
         with suppress(OSError):
             os.write(2, b'\nstopping after this step; once more to stop at once\n')
 
-    def note_late(self, number, frame): # on the way out
+    def note_late(self, number, frame):
+        "Handler on the way out: the process dies of the next signal as it would have before."
         if self.repeats(): return
         signal.signal(number, self.before[number])
         signal.raise_signal(number)
 
-    # None: another process of the run was told
     def leave(self):
+        "End as the signal would have ended us; without one, another process of the run was told."
         raise KeyboardInterrupt if self.number in (None, signal.SIGINT) else SystemExit(128 + self.number)
 
 # %% ../../nbs/machine/processes.ipynb #a64c42a1
@@ -172,11 +181,13 @@ class Stopping:
         self.save = save
         self.run = run
 
-    def told(self) -> bool: # any of the processes was; all have to ask
+    def told(self) -> bool:
+        "Whether any of the processes was told to stop; all have to ask."
         if self.stop.number is not None: self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def leave(self): # all have to
+    def leave(self):
+        "Save, wait for the others and leave; all have to."
         saved = self.save()
         wait_for_peers(self.accelerator)
         close_group()

@@ -41,7 +41,9 @@ class Finding:
     mend:str = '' # what to do about it; empty for a pass
 
     @property
-    def line(self) -> str: return f'{self.what}; {self.mend}' if self.mend else self.what
+    def line(self) -> str:
+        "Finding and mend in one line."
+        return f'{self.what}; {self.mend}' if self.mend else self.what
 
 # %% ../../nbs/machine/report.ipynb #4f9431a2
 @dataclass
@@ -52,9 +54,12 @@ class Report:
     phases:list = field(default_factory=list) # the memory plan: `Phase` by `Phase`
 
     @property
-    def ok(self) -> bool: return all(row.state != 'fail' for row in self.rows)
+    def ok(self) -> bool:
+        "Whether nothing failed."
+        return all(row.state != 'fail' for row in self.rows)
 
     def to_json(self) -> str:
+        "All of it as JSON text."
         return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1, ensure_ascii=False)
 
     def __repr__(self):
@@ -460,6 +465,15 @@ def speed_of_weights(
     large = [f for f in weights if f.stat().st_size > 1e8]
     return read_speed(large[0]) if large else None
 
+# %% ../../nbs/machine/report.ipynb #19dfd28e
+def whole_rows(
+    name:str, # of a base on this machine
+    folder:Path, # where it is
+    lost:list[str], # files that it lacks
+) -> list[Finding]:
+    "Whether a base that nothing has to be fetched for is whole."
+    return [incomplete_row(folder, lost) if lost else Finding('access', 'pass', f'{name} is on this machine')]
+
 # %% ../../nbs/machine/report.ipynb #4740cb0b
 def survey(
     cfg:TrainConfig|SampleConfig, # what a person asked for
@@ -474,7 +488,8 @@ def survey(
     local = local_base(source)
     asked = HubAnswer if local else ask_hub(source, base.revision)
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
-    machine, answer = this_machine(), asked()
+    machine = this_machine()
+    answer = asked()
     here = local or find_snapshot(source, base.revision, cache)
     family, rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own, base.base_family)
     known = family or FAMILIES['flux.1-dev']
@@ -482,9 +497,7 @@ def survey(
         if not (base.file and p == 'transformer')))
     lost = missing_files(here, parts) if here else list(parts)
     figures, fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
-    if not local: rows = access_rows(source, answer, not lost and not fetch) + rows
-    elif lost: rows.insert(0, incomplete_row(local, lost))
-    else: rows.insert(0, Finding('access', 'pass', f'{base.name} is on this machine'))
+    rows = (whole_rows(base.name, local, lost) if local else access_rows(source, answer, not lost and not fetch)) + rows
     cfg, more, preset = apply_and_check_options(cfg, base, known, figures, machine)
     want = memory_request(cfg, known.defaults, BaseRef.of(cfg) if trains else base) # of a run in the storage that its preset chose
     want = remaining_saves(want, fill_defaults(cfg, known.defaults)) if trains else replace(want, keeps=keep)

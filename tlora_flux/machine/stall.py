@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from fastcore.basics import patch
 
 # %% ../../nbs/machine/stall.ipynb #a8b28954
 logger = logging.getLogger(__name__)
@@ -79,25 +80,19 @@ class StallWatch:
     warmup:int = 3 # steps before it begins
 
     def __post_init__(self):
-        self.times, self.began, self.over = [], time.monotonic(), threading.Event()
+        self.times = [] # seconds of the last steps
+        self.began = time.monotonic()
+        self.over = threading.Event()
 
-    def tick(self): # after every step
+    def tick(self):
+        "Note that a step is over."
         now = time.monotonic()
         self.times = [*self.times[-99:], now - self.began]
         self.began = now
 
-    def limit(self) -> float|None: # seconds; None while there are too few steps
+    def limit(self) -> float|None:
+        "Seconds after which a step is a stall; None while there are too few steps."
         return max(self.least, self.factor*statistics.median(self.times)) if len(self.times) >= self.warmup else None
-
-    def watch(self):
-        told, me = None, threading.get_native_id()
-        while not self.over.wait(self.least/4):
-            began, limit = self.began, self.limit()
-            if limit is None or told == began or time.monotonic() - began < limit: continue
-            told, before = began, vitals(besides=me)
-            if before is None or self.over.wait(self.least/4): continue
-            why = diagnose(before, vitals(besides=me))
-            self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {why}')
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -107,6 +102,22 @@ class StallWatch:
     def __exit__(self, *error):
         self.over.set()
         self.thread.join()
+
+# %% ../../nbs/machine/stall.ipynb #556746a8
+@patch
+def watch(self:StallWatch):
+    "What the thread does until the context is left."
+    told = None # the step of which something was said
+    me = threading.get_native_id()
+    while not self.over.wait(self.least/4):
+        began = self.began
+        limit = self.limit()
+        if limit is None or told == began or time.monotonic() - began < limit: continue
+        told = began
+        before = vitals(besides=me)
+        if before is None or self.over.wait(self.least/4): continue
+        why = diagnose(before, vitals(besides=me))
+        self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {why}')
 
 # %% ../../nbs/machine/stall.ipynb #1bd7a530
 @contextmanager

@@ -76,15 +76,18 @@ class TLoRAState:
         self.exact = None # what `exact_sigma_for` takes, or None
 
     def before(self, transformer, args, kwargs): # forward pre-hook
+        "Forward pre-hook of the transformer: masks for the noise level of this forward."
         timestep = given_timestep(transformer, args, kwargs)
         sigma = timestep if self.exact is None else exact_sigma_for(self.exact, timestep)
         self.live = {name: a.schedule(sigma) for name, a in self.adapters.items()}
         self.masks = {name: a.mask(self.live[name]) if a.strength else None for name, a in self.adapters.items()}
 
     def after(self, transformer, args, output):
+        "Forward hook, called after an error too: the masks were for this forward alone."
         self.masks = None # forward hook, called after an error too
 
-    def checkpoint(self, block, *args): # for `enable_gradient_checkpointing`
+    def checkpoint(self, block, *args):
+        "For `enable_gradient_checkpointing`: a block computed a second time sees the masks that it saw the first time."
         masks = self.masks
         def run(*args):
             outer, self.masks = self.masks, masks
@@ -161,7 +164,8 @@ class TLoRALinear(LoRAWeights):
         self.base_layer, self.state = base_layer, state
         self.in_features, self.out_features = base_layer.in_features, base_layer.out_features
 
-    def forward(self, x): # (b, .., in) -> (b, .., out)
+    def forward(self, x):
+        "The base layer on (b, .., in), and on top what each adapter adds: (b, .., out)."
         if self.state.masks is None: raise RuntimeError(NO_MASK)
         out = self.base_layer(x)
         for name in self.names:
@@ -169,6 +173,7 @@ class TLoRALinear(LoRAWeights):
         return out
 
     def add_delta(self, out, x, name): # one adapter's share on top of `out`
+        "One adapter's share on top of `out`."
         mask = self.state.masks[name].unflatten(0, (-1,) + (1,)*(x.ndim - 2)) # (b, 1, .., r)
         with torch.autocast(x.device.type, enabled=False):
             A, B = self.pair(name)
@@ -177,6 +182,7 @@ class TLoRALinear(LoRAWeights):
             return torch.addmm(out.flatten(0, -2), h.flatten(0, -2), B.t()).view_as(out)
 
     def get_base_layer(self):
+        "This layer: diffusers' `unload_lora` puts what it gets in place of a layer over a base, and ours stays."
         return self # diffusers' `unload_lora` puts this in place of a layer over a base: ours stays
 
 # %% ../../nbs/method/adapter.ipynb #14f02a69
@@ -373,7 +379,8 @@ def check_attachable(
                 'unfuse_qkv_projections() first')
 
 # %% ../../nbs/method/adapter.ipynb #be52ccc3
-def refuse_peft(*args, **kwargs): # in place of `add_adapter` and `load_lora_adapter`
+def refuse_peft(*args, **kwargs):
+    "Stands in place of `add_adapter` and `load_lora_adapter`. Raises `BadInput`."
     raise BadInput('a PEFT LoRA cannot be loaded over a T-LoRA; remove_tlora_(transformer), load the LoRA, then attach the T-LoRA on top')
 
 # %% ../../nbs/method/adapter.ipynb #b0689f10
@@ -471,9 +478,9 @@ def add_tlora_(
     else: check_weights(transformer, paths, init, schedule.max_rank, weights)
     if name in adapter_names(transformer): detach_layers_(transformer, name)
     freeze_base_(transformer)
-    state, device = attach_state_(transformer), next(transformer.parameters()).device
-    if weights and device.type == 'meta':
-        device = 'cpu' # a base without its weights: what is attached is there all the same
+    state = attach_state_(transformer)
+    device = next(transformer.parameters()).device
+    if weights and device.type == 'meta': device = 'cpu' # a base without its weights: what is attached is there all the same
     for path in paths:
         layer = transformer.get_submodule(path)
         if not isinstance(layer, TLoRALinear):

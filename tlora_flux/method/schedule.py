@@ -120,15 +120,22 @@ class RankSchedule:
         live = ranks_at(self, sigma_32)
         return live if isinstance(sigma, Tensor) else live.item()
 
-    def mask(self, sigma:Tensor) -> Tensor: # (b,) -> (b, max_rank), 1 for a live rank
+    def mask(self, sigma:Tensor) -> Tensor:
+        "Masks (b, max_rank) of noise levels (b,): 1 for a live rank."
         if not isinstance(sigma, Tensor) or sigma.ndim != 1:
             raise BadInput(f'sigma={sigma} must be a tensor with one noise level per sample')
         return rank_mask(self(sigma), self.max_rank)
 
-    def plot(self, sigmas:Tensor|None=None): return plot_ranks(self, sigmas)
-    def to_dict(self) -> dict: return schedule_values(self)
+    def plot(self, sigmas:Tensor|None=None):
+        "Picture of the live rank over these noise levels; without any, over all."
+        return plot_ranks(self, sigmas)
+    def to_dict(self) -> dict:
+        "As a file holds it: what `from_dict` reads."
+        return schedule_values(self)
     @classmethod
-    def from_dict(cls, values:dict): return schedule_of(cls, values)
+    def from_dict(cls, values:dict):
+        "The schedule of a file. Raises `BadInput` for what is none."
+        return schedule_of(cls, values)
 
 # %% ../../nbs/method/schedule.ipynb #861c3c75
 def plot_ranks(

@@ -349,6 +349,18 @@ def log_loss(
         print(json.dumps(dict(step=step, loss=mean, time=round(time.time()))), file=log)
     return mean
 
+# %% ../../nbs/micro/making.ipynb #1b61521c
+def save_training(
+    folder:Path, # of the run
+    step:int, # steps done
+    model:MicroModel, # what is trained
+    optimizer:torch.optim.Optimizer, # and its state
+    average:list[torch.Tensor], # of the weights
+) -> None:
+    "Write where the transformer's training stands, for `resume_`."
+    states = dict(model=model.state_dict(), optimizer=optimizer.state_dict())
+    save_state(folder/'transformer.pt', **states, average=average, step=step)
+
 # %% ../../nbs/micro/making.ipynb #39715a7e
 def train_transformer(
     folder:Path, # of the run; `transformer.pt` is its state, `log.jsonl` its log
@@ -363,21 +375,21 @@ def train_transformer(
 ) -> FluxPipeline: # with the averaged weights
     "Train the transformer and the text encoders, from where `folder` stands."
     torch.manual_seed(1)
-    tokenizer, model, folder = build_tokenizer(), MicroModel().to(device), Path(folder)
-    parameters = list(model.parameters())
-    optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(.9, .99), weight_decay=.01, fused=True)
+    tokenizer = build_tokenizer()
+    model = MicroModel().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, betas=(.9, .99), weight_decay=.01, fused=True)
     saved = resume_(folder/'transformer.pt', model, optimizer, device)
-    start, average, losses = saved['step'], saved.get('average', [p.detach().clone() for p in parameters]), []
+    average = saved.get('average', [p.detach().clone() for p in model.parameters()])
+    losses = []
     if compiled: model.transformer.compile_repeated_blocks()
-    for done in (bar := tqdm(range(start + 1, steps + 1), initial=start, total=steps, desc='micro-FLUX')):
+    for done in (bar := tqdm(range(saved['step'] + 1, steps + 1), initial=saved['step'], total=steps)):
         for group in optimizer.param_groups: group['lr'] = learning_rate*trapezoid(done - 1, steps)
         batch = training_batch(latents, tokenizer, done - 1, batch_size, device)
         losses.append(transformer_step(model, optimizer, batch))
-        average_(average, parameters, done - 1)
+        average_(average, model.parameters(), done - 1)
         if done % 50 == 0: bar.set_postfix(loss=log_loss(folder/'log.jsonl', done, losses))
         if done % save_every == 0 or done == steps:
-            states = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), average=average)
-            save_state(folder/'transformer.pt', **states, step=done)
+            save_training(folder, done, model, optimizer, average)
         if done % 1000 == 0:
             sheet_of_captions(averaged(average, vae, tokenizer)).save(folder/f'sheet-{done}.png')
     return averaged(average, vae, tokenizer)

@@ -36,20 +36,33 @@ class Board:
     base:str # name of the base
 
     @property
-    def home(self): return self.run or self.folder # where its picks are
+    def home(self):
+        "The folder where its picks are."
+        return self.run or self.folder
     @property
-    def title(self): return f'{(self.run or self.folder).resolve().name} on {self.base}'
+    def title(self):
+        "Run and base, in words."
+        return f'{(self.run or self.folder).resolve().name} on {self.base}'
     @cached_property
     def prompts(self):
+        "Its prompts, in their order."
         return list({at[0]: c.settings['prompt'] for at, c in self.cells.items()}.values())
     @cached_property
-    def images(self): return 1 + max(at[1] for at in self.cells)
+    def images(self):
+        "Pictures of each prompt."
+        return 1 + max(at[1] for at in self.cells)
     @property
-    def strengths(self): return sorted({c.strength for c in self.columns if not c.is_base}) or [1.]
+    def strengths(self):
+        "Strengths of its columns, rising."
+        return sorted({c.strength for c in self.columns if not c.is_base}) or [1.]
     @property
-    def steps(self): return {c.step for c in self.columns if not c.is_base}
+    def steps(self):
+        "Steps of its columns, less the base."
+        return {c.step for c in self.columns if not c.is_base}
     @cached_property
-    def concept(self): return concept_of(self.run)
+    def concept(self):
+        "The concept folder that the run was trained on, or None."
+        return concept_of(self.run)
 
 # %% ../../nbs/pictures/board.ipynb #37d81199
 def place_of(

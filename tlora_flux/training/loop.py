@@ -405,6 +405,16 @@ def save_and_advise(
     saved = save()
     return (f'{saved.name} is saved; ' if saved else '') + advice()
 
+# %% ../../nbs/training/loop.ipynb #845f5c00
+def settings_that_fit(
+    asked:TrainConfig, # as a person gave it
+    cfg:TrainConfig, # filled
+    family:Family, # of the base
+    accelerator:Accelerator, # engine
+) -> str: # what to do instead
+    "What to say of a run that found too little memory."
+    return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
+
 # %% ../../nbs/training/loop.ipynb #dcaeceaa
 def train_to_end(
     trainer:Trainer, # where the run stands
@@ -539,9 +549,9 @@ def train_checked(
         with run.previewed(sheet), memory_for('while loading', TO_LOAD):
             for remember_ in (remember_base_, remember_start_): remember_(about, cfg, checkpoint)
             trainer, embeds = load_trainer(planned, accelerator, (first, checkpoint), run.texts(validation))
-            validator, judging = make_validator(validation, trainer, embeds, about), make_judging(trainer, photos)
-        def advice():
-            return cheaper_settings(cfg, preset_to_suggest(asked, cfg, family, accelerator))
+            validator = make_validator(validation, trainer, embeds, about)
+            judging = make_judging(trainer, photos)
+        advice = partial(settings_that_fit, asked, cfg, family, accelerator)
         with run.opened(first, sheet):
             for line in first_lines(trainer, photos, about['base_stamp']): run.say(line)
             with reported(trainer, run, validator, on_step) as report:
