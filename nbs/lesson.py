@@ -49,7 +49,7 @@ class Trap:
     def __reduce__(self): return self.file.touch, ()
 
 
-def jpeg_of(image, quality=68):
+def jpeg_of(image, quality=40):
     "A PIL image as a small JPEG, light in git."
     out = io.BytesIO()
     image.convert('RGB').save(out, 'JPEG', quality=quality, optimize=True, progressive=True)
@@ -60,7 +60,7 @@ def show(figure):
     "A matplotlib figure as a small JPEG, light in git and the same everywhere."
     import matplotlib.pyplot as plt
     out = io.BytesIO()
-    figure.savefig(out, format='jpeg', dpi=90, bbox_inches='tight', pil_kwargs=dict(quality=70, optimize=True, progressive=True))
+    figure.savefig(out, format='jpeg', dpi=90, bbox_inches='tight', pil_kwargs=dict(quality=40, optimize=True, progressive=True))
     plt.close(figure)
     return JPEG(out.getvalue())
 

@@ -48,12 +48,12 @@ class ModelSizes:
 # %% ../../nbs/machine/memory.ipynb #f16ab1e2
 _DEV = ModelSizes(text=4_885_371_136, vae=83_819_683, transformer=11_901_408_320, hidden=3072, double=19, single=38,
     vae_channels=128,
-               adapter={'attention':1_517_568, 'all-linear':4_085_760},
-               kept={'attention':(30.6, 28.3), 'all-linear':(41.1, 38.6)}, words=254_658_816, forward=40)
+    adapter={'attention':1_517_568, 'all-linear':4_085_760},
+    kept={'attention':(30.6, 28.3), 'all-linear':(41.1, 38.6)}, words=254_658_816, forward=40)
 _KLEIN_4B = ModelSizes(text=4_022_468_096, vae=84_046_115, transformer=3_875_544_576, hidden=3072, double=5, single=20,
     vae_channels=128,
-                    adapter={'attention':829_440, 'all-linear':1_505_280},
-                    kept={'attention':(40.5, 42.3), 'all-linear':(49.0, 50.4)}, words=388_956_160, forward=54)
+    adapter={'attention':829_440, 'all-linear':1_505_280},
+    kept={'attention':(40.5, 42.3), 'all-linear':(49.0, 50.4)}, words=388_956_160, forward=54)
 _KLEIN_9B = replace(_KLEIN_4B, text=8_190_735_360, transformer=9_078_581_248, hidden=4096, double=8, single=24,
                     adapter={'attention':1_441_792, 'all-linear':2_719_744}, words=1_244_659_712)
 FIGURES = {'flux.1-dev': _DEV, 'flux.1-dev-de-distilled': replace(_DEV, transformer=11_891_178_560),
@@ -131,9 +131,9 @@ def memory_request(
             saves=cfg.limit or 100)
     return MemoryRequest(**shared|dict(text=cfg.max_sequence_length, precision=cfg.mixed_precision),
         output_dir=cfg.output_dir, height=cfg.resolution, width=cfg.resolution, batch=cfg.train_batch_size,
-                rank=cfg.rank, targets=cfg.targets, init=cfg.init, gradient_checkpointing=cfg.gradient_checkpointing,
-                optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last
-                or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
+        rank=cfg.rank, targets=cfg.targets, init=cfg.init, gradient_checkpointing=cfg.gradient_checkpointing,
+        optimizer=cfg.optimizer, saves=min(-(-cfg.max_train_steps//cfg.checkpointing_steps), cfg.keep_last
+        or 10**9), report_to=cfg.report_to, validates=bool(cfg.validation_prompts), keeps=cfg.cache_latents)
 
 # %% ../../nbs/machine/memory.ipynb #a4385e96
 @dataclass(frozen=True)

@@ -227,8 +227,8 @@ def version_rows(
     if machine.cuda and problems and room < TORCH_SIZE:
         rows.append(Finding('software', 'warn',
             f'pip may replace torch {machine.torch} while it mends that, which takes {in_gb(TORCH_SIZE)}; {in_gb(room)} are free there',
-                        f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the "
-                        "other packages"))
+            f"make room first, or keep this torch: pip install 'torch=={machine.torch.split('+')[0]}' together with the "
+            "other packages"))
     rows += [Finding('software', 'warn', *line.split('; ', 1)) for line in newer]
     return rows or [Finding('software', 'pass', f'all libraries are new enough; torch {machine.torch}')]
 
