@@ -351,10 +351,8 @@ def first_factors(
     layers:list, # the linears whose rows lie below each other
     rank:int, # ranks
     piece:str, # a key of `PIECES`
-# q0 (rank, in), p0 with the singular values in it (out, rank), on the CPU; zeros where there are fewer singular values
-# than ranks
-) -> tuple[Tensor, Tensor]:
-    "Where LyCORIS began. Raises `BadInput` for a weight that is not at hand as plain numbers."
+) -> tuple[Tensor, Tensor]: # q0 (rank, in) and p0 (out, rank), on the CPU
+    "Where LyCORIS began: p0 has the singular values in it, and zeros where there are fewer of them than ranks. Raises `BadInput` for a weight that is not at hand as plain numbers."
     layers = [getattr(layer, 'base_layer', layer) for layer in layers]
     weights = [plain_weight(layer) for layer in layers]
     if any(w is None for w in weights):

@@ -236,8 +236,8 @@ def base_family(
     return choose_family(family_by_shapes(folder, name), asked, name or folder.name, shifts_by_size(folder))
 
 # %% ../../nbs/base/load.ipynb #45edb557
-PLACES = 16
-SAMPLED = 2**16 # of each file, and bytes read at each
+PLACES = 16 # of each file
+SAMPLED = 2**16 # bytes read at each
 
 def content_stamp(
     files:list[Path], # .safetensors files, in an order that does not change

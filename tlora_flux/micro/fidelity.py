@@ -475,10 +475,9 @@ def share_leaked(
     images, # PIL images of 128 px
     scenes:list, # the `Scene` that each prompt asks for
     photo:Scene, # what the training photo shows
-# fact -> dict(right, leaked, error), shares; leaked is None where no prompt asks for anything else, or the photo does
-# not show it
-) -> dict:
-    "How often each fact is the prompt's, and how often the photo's in its place."
+) -> dict: # fact -> dict(right, leaked, error), shares
+    """How often each fact is the prompt's, and how often the photo's in its place. `leaked` is None where no prompt asks for
+    anything else, or the photo does not show it."""
     readings = read_all(images)
     shown = shown_facts(photo)
     table = {}

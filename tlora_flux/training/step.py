@@ -43,8 +43,8 @@ class Guard:
     "Decides which updates are made."
     def __init__(self, cfg:TrainConfig): # `max_grad_factor`, `max_skipped_steps`
         self.factor, self.limit = cfg.max_grad_factor, cfg.max_skipped_steps
-        self.norms = []
-        self.skipped = 0 # norms of the last updates, steps left out in a row
+        self.norms = [] # of the last updates
+        self.skipped = 0 # steps left out in a row
 
     def allows(self, norm:float) -> bool: # gradient norm before clipping
         return math.isfinite(norm) and (len(self.norms) < 20 or norm <= self.factor*statistics.median(self.norms))
@@ -96,10 +96,9 @@ class Trainer:
 # %% ../../nbs/training/step.ipynb #c28298df
 def backward_(
     trainer:Trainer, # its gradients are filled
-# (3,) or (4,): loss, sigma, live rank, and where the class is preserved that loss; means over the global batch, on the
-# device
-) -> torch.Tensor:
-    "Forward and backward through the batches of a step, one loss after the other: what a forward keeps is gone before the next."
+) -> torch.Tensor: # (3,) or (4,): loss, sigma, live rank, and that of the class where it is preserved; on the device
+    """Forward and backward through the batches of a step, one loss after the other: what a forward keeps is gone before
+    the next. What comes back are means over the global batch."""
     accelerator, cfg = trainer.accelerator, trainer.cfg
     count, size = accelerator.num_processes, cfg.train_batch_size
     seen = []
