@@ -352,7 +352,8 @@ def first_factors(
     rank:int, # ranks
     piece:str, # a key of `PIECES`
 ) -> tuple[Tensor, Tensor]: # q0 (rank, in) and p0 (out, rank), on the CPU
-    "Where LyCORIS began: p0 has the singular values in it, and zeros where there are fewer of them than ranks. Raises `BadInput` for a weight that is not at hand as plain numbers."
+    """Where LyCORIS began: p0 has the singular values in it, and zeros where there are fewer of them than ranks. Raises
+    `BadInput` for a weight that is not at hand as plain numbers."""
     layers = [getattr(layer, 'base_layer', layer) for layer in layers]
     weights = [plain_weight(layer) for layer in layers]
     if any(w is None for w in weights):
