@@ -99,7 +99,7 @@ def draw_class(
         rows)
 
 # %% ../../nbs/judging/bands.ipynb #cadffa5a
-BANDS = {'texture': (0., .25), 'detail': (.25, .5), 'shape': (.5, .75), 'layout': (.75, 1.)} # what is still open at this noise -> sigma
+BANDS = {'texture': (0., .25), 'detail': (.25, .5), 'shape': (.5, .75), 'layout': (.75, 1.)} # what this noise leaves open -> sigma
 
 # %% ../../nbs/judging/bands.ipynb #d30bf4e5
 def band_draw(

@@ -16,7 +16,7 @@ class Rule:
     "Every number that the recommendation hangs on."
     alignment_weight:float = 1.5 # points of fidelity that a lost point of alignment is worth
     most_fidelity:float = 1. # on the scale of the base and the photos; more counts as much as this
-    doubt:float = .3 # the best of all must be better than the recommended one in at most 1 less this share of drawings
+    doubt:float = .3 # share of drawings in which the best must be no better than the recommended one
     most_sameness:float = .5 # share of the way from the base's sameness to 1 that a checkpoint may go
     least_pictures:int = 4 # of each checkpoint; fewer say nothing about others
     draws:int = 2000 # how often prompts and images are drawn anew
@@ -130,9 +130,9 @@ def figures_of(
     row:Row, # a checkpoint
     first:Row, # what it is measured from
 ) -> str: # words; empty where nothing is known
-    "What a checkpoint has of both ends."
+    "Fidelity and alignment of a checkpoint, in per cent."
     if row is first: return 'the others are measured from it'
-    start = 'the base' if first.step is None else f'the first checkpoint, step {first.step},'
+    start = 'the base' if first.step is None else 'the checkpoint that is least like them'
     owner = "the base's" if first.step is None else "the first checkpoint's"
     known = [(row.fidelity, f'of the way from {start} to the photos (fidelity)'),
         (row.alignment, f'of {owner} obedience to prompts (alignment)')]
@@ -143,7 +143,7 @@ def advise_single(
     row:Row, # the only checkpoint
     rows:list[Row], # with the base, where it was drawn
 ) -> Advice:
-    "Of one checkpoint it can only be said what it is."
+    "One checkpoint can only be described."
     said = (row is not rows[0] and figures_of(row, rows[0])) or f'its pictures are {100*row.sameness.value:.0f}% alike'
     return Advice('unknown', row.step,
         f'step {row.step} is the only checkpoint that was drawn, so there is nothing to choose from: {said}', rows)
@@ -170,7 +170,7 @@ def advise_by_half(
     rows:list[Row], # one a column
     missing:str, # fidelity or alignment
 ) -> Advice:
-    "Half of the bargain chooses nothing: its best is one of the two ends."
+    "With one of the two signals nothing can be chosen: its best is the first checkpoint, or the last."
     why = ('obedience is greatest where nothing was learned' if missing == 'fidelity' else
            'likeness is greatest where the prompts are forgotten')
     return Advice('unknown', None, f'{UNMEASURED[missing]} was not measured, so no checkpoint is recommended: by itself, {why}', rows)

@@ -169,7 +169,7 @@ def grid_request(
 def drawing_time(
     request:SampleConfig, # what would be drawn
 ) -> tuple[int, float|None]: # pictures; seconds, None where the run's log does not say
-    "A training step is about three passes through the transformer; a picture is one for each denoising step, two with true CFG."
+    "Estimated: a training step is about three passes through the transformer, a denoising step one, or two with true CFG."
     run = Path(request.run)
     steps = len(list_checkpoints(request.run)) or 1
     about = read_header(next(iter(adapters_of(run).values())))

@@ -308,8 +308,8 @@ def runs_backwards(
 class Letters:
     "Text of one size, in as many fonts as it takes."
     def __init__(self, size:int):
-        self.size = size
-        self.own = open_font(None, size) # pixels
+        self.size = size # pixels
+        self.own = open_font(None, size)
 
     def stretches(self, line:str) -> list[tuple[str, ImageFont.FreeTypeFont]]: # from left to right
         "A line, cut where the font changes."
@@ -341,7 +341,7 @@ class Letters:
 def say_if_unshaped(
     sheet:"Sheet", # what is shown
 ) -> None:
-    "Arabic letters join, and lines turn, only where Pillow was built with raqm."
+    "Warn of Arabic or Hebrew where Pillow was built without raqm, which joins the letters and turns the lines."
     turned = any(unicodedata.bidirectional(letter) in ('R', 'AL')
         for words in (sheet.title, *sheet.columns, *sheet.rows)
         for letter in words)

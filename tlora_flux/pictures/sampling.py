@@ -109,7 +109,7 @@ class Grid:
     compile:bool = False # the transformer's blocks
     keep:bool = True # encoded prompts, for the next time
     read:AdapterReader = field(default_factory=AdapterReader) # of the adapters' files
-    request:str = '' # what the same command is known by
+    request:str = '' # digest of all settings, by which the same command finds its grid
 
 # %% ../../nbs/pictures/sampling.ipynb #43407074
 def training_photo(

@@ -89,7 +89,7 @@ def write_end(
 
 # %% ../../nbs/training/judgements.ipynb #6b4b63b2
 def judge_or_warn(
-    judging, # a `Judging`; `able` is put out where it cannot be made
+    judging, # a `Judging`; its `able` becomes False where that has failed
     step:int, # optimizer steps done
 ): # what `judge` answers; None where that has failed
     "Judge the pictures so far."
