@@ -18,7 +18,7 @@ from importlib import metadata, util
 from importlib.resources import files
 from pathlib import Path
 from packaging.version import Version
-from ..errors import BadInput
+from ..errors import BadInput, first_line
 from ..disk import disk_read_errors, write_mend
 from ..reading import read_json_file, table, text
 
@@ -345,7 +345,7 @@ def describe_disk_error(
 ) -> str: # what is wrong, and the mend
     "A disk's errors have a number; what the client's own checks raise has none, and means that bytes are missing."
     if error.errno is None:
-        return f'{name} did not arrive whole ({str(error).splitlines()[0][:200]}); repeat the command'
+        return f'{name} did not arrive whole ({first_line(error)[:200]}); repeat the command'
     mend = write_mend(error, 'set cache_dir to a folder on another disk')
     return f'{hub_cache(cache_dir)} cannot be written ({error.strerror}); {mend}'
 
@@ -360,7 +360,7 @@ def fetch(
     from huggingface_hub import errors, snapshot_download
     get = partial(snapshot_download, name, revision=revision, cache_dir=cache_dir, **loaded_file_patterns(folders))
     answer = hub_answers.get((name, revision))
-    if answer and answer.error: # it was of no help before; ask again only if something is missing
+    if answer and answer.error: # the Hub failed before; ask again only if something is missing
         try: return Path(get(local_files_only=True))
         except (errors.LocalEntryNotFoundError, errors.HFValidationError): answer = None
     answer = answer or ask_hub(name, revision, 10.)()

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .. import __version__
-from ..errors import BadInput, check_choice, read_mend
+from ..errors import BadInput, check_choice, first_line, read_mend
 from ..reading import read_json_file, table, text, whole
 from ..disk import atomic_write, disk_write_errors, read_text
 from ..runs import companions_of, find_weights, FOREIGN, FORMAT, how_to_ask, read_header, read_reference, STATE
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 def without_private_paths(
     value, # a header value
 ): # the same, a path on this disk reduced to its last name
-    "What may be given away: an absolute path, one from `~` or `..`, and whatever is here say how a disk is laid out."
+    "Leave out what says how a disk is laid out: an absolute path, one from `~` or `..`, and any that exists here."
     if isinstance(value, Path): value = str(value)
     if not isinstance(value, str): return value
     parts = re.split(r'[\\/]', value.rstrip('\\/'))
@@ -103,7 +103,7 @@ MANIFEST = 'manifest.json'
 def checksum(
     file:Path, # any file
 ) -> dict: # size in bytes, sha256
-    "What a file must still be later."
+    "What tells later whether a file has changed."
     with open(file, 'rb') as f:
         return dict(size=file.stat().st_size, sha256=hashlib.file_digest(f, 'sha256').hexdigest())
 
@@ -160,8 +160,7 @@ def read_file(
     except OSError as e:
         raise BadInput(f'{file} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     except (SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as e: # a damaged pickle raises any of them
-        why = (str(e).splitlines() or [type(e).__name__])[0]
-        raise BadInput(f'{file} cannot be read ({why}); copy or download it again') from None
+        raise BadInput(f'{file} cannot be read ({first_line(e)}); copy or download it again') from None
     if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(o, Tensor) for k,
             o in tensors.items()):
         raise BadInput(f'{file} holds no tensors by name; give a lora.pt of the reference')
@@ -334,7 +333,7 @@ def say_found(
     about:dict, # its header in our words, with what was counted
     to_person:bool=False, # whether somebody who will call a pipeline asked for it
 ):
-    "One line of log for a file that is not ours, one more for the reference's on another base, and one for who will call it."
+    "Log what a person should know: how to prompt, what was found in a file that is not ours, and its base."
     if to_person and (ask := how_to_ask(about)): logger.warning(f'{file.name}: {ask}')
     if about['format'] in (FOREIGN, 'reference'):
         left = about['left_over']
@@ -435,7 +434,7 @@ class AdapterReader:
 def hollow_transformer(
     base:Base, # found on this disk
 ) -> nn.Module: # of its class and config, on the meta device
-    "All that a base is but its numbers."
+    "The transformer of a base without its weights."
     import diffusers
     with torch.device('meta'):
         return getattr(diffusers, base.family.transformer_class).from_config(base.config)

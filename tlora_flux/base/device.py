@@ -28,11 +28,11 @@ def default_device() -> torch.device: # a GPU with its number, a Mac's, or the C
 def forget_calls(
     error:BaseException|None, # that ended them
 ) -> None:
-    """Empty the finished calls of an error, and of those before it: they hold what filled the memory, for as long as
-    somebody keeps the error."""
+    """Clear the frames of an error's traceback, and of the errors behind it: their variables hold what filled the
+    memory, for as long as somebody keeps the error."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            with suppress(RuntimeError): # of a call that still runs
+            with suppress(RuntimeError): # raised for a call that still runs
                 frame.clear()
                 frame.f_locals # until it is read anew, what `locals()` gave stays as it was: diffusers' pipelines ask for it at every step
         error = error.__context__

@@ -435,7 +435,7 @@ def stranger(
     name:str, # class of a pipeline or a transformer
     config:dict={}, # of the transformer
 ) -> str: # one line with a mend; empty for what nobody here knows
-    "What a base is that is none of ours, by its class or by the channels that it takes in beside those that it gives."
+    "Say what a base of no family here is, by its class, or by the channels that it takes in and gives out."
     known = STRANGERS.get(name)
     channels, out = config.get('in_channels'), config.get('out_channels')
     if name == 'FluxTransformer2DModel' and out not in (None, channels):

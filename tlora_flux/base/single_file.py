@@ -47,7 +47,7 @@ PUBLISHED = {'x_embedder': 'img_in', 'context_embedder': 'txt_in',
 def in_published_names(
     shapes:dict[str, tuple[str, list[int]]], # from `read_shapes`
 ) -> dict[str, tuple[str, list[int]]]: # the same list; what tells the model has the published name
-    "Rename what diffusers calls otherwise."
+    "Give what diffusers calls otherwise its published name."
     if 'x_embedder.weight' not in shapes: return shapes
     def name(key):
         module, _, kind = key.rpartition('.')
@@ -56,24 +56,24 @@ def in_published_names(
     return {name(key): about for key, about in shapes.items()}
 
 # %% ../../nbs/base/single_file.ipynb #20433d97
+# part of a tensor's name -> what the file is
 OTHER_FILES = {'distilled_guidance_layer': 'Chroma, which is told the noise level in another way',
     'redux_up': 'FLUX.1-Redux, which turns pictures into prompts', 'controlnet': 'a ControlNet',
     'double_stream_modulation': 'a FLUX.2, whose base is given as a diffusers folder', 'lora': 'a LoRA',
     'decoder.conv_in': 'an autoencoder', 'encoder.block.0.': 'a text encoder',
-    # part of a tensor's name -> what the file is
     'text_model.': 'a text encoder', 'input_blocks.': 'a Stable Diffusion', 'joint_blocks.': 'a Stable Diffusion 3'}
 
 def describe_other_file(
     name:str, # of the file
     shapes:dict, # from `read_shapes`
 ) -> str: # one line
-    "What a file is that is no transformer of FLUX.1."
+    "Say what a file is that is no transformer of FLUX.1."
     known = next((what for part, what in OTHER_FILES.items() if any(part in key.lower() for key in shapes)), '')
     return (f"{name} is {known or 'not the transformer of a FLUX.1 model'}{', not the transformer of FLUX.1' if known else ''}; give "
         "flux1-dev.safetensors, or a diffusers folder")
 
 # %% ../../nbs/base/single_file.ipynb #65560359
-# whose shapes say how large a model is
+# tensors whose shapes say how large a model is
 NEEDED = ('img_in.weight', 'txt_in.weight', 'vector_in.in_layer.weight', 'final_layer.linear.weight',
     'double_blocks.0.img_attn.norm.query_norm.scale')
 

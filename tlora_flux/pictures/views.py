@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['jpeg_bytes', 'cell_thumbnail', 'cell_state', 'is_shown', 'seconds_per_cell', 'duration_in_words', 'reason_card',
-           'why_missing', 'can_be_rendered', 'gaps_in_words', 'cells_to_render', 'viewer_picture',
-           'difference_from_base', 'about_cell']
+           'can_be_rendered', 'cells_to_render', 'viewer_picture', 'difference_from_base', 'about_cell']
 
 # %% ../../nbs/pictures/views.ipynb #412e155e
 import io

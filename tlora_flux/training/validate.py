@@ -21,7 +21,7 @@ from accelerate.utils import LoggerType
 from accelerate.utils.memory import clear_device_cache
 from torch import nn
 from tqdm.auto import tqdm
-from ..errors import BadInput
+from ..errors import BadInput, first_line
 from ..config import SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..disk import atomic_write
@@ -301,8 +301,7 @@ def reason_of(
     error:Exception, # anything
 ) -> str: # one line
     "What an error says, without paths of this machine."
-    lines = str(error).splitlines() or [type(error).__name__]
-    return re.sub(r'\S*[/\\]\S*', '...', getattr(error, 'strerror', None) or lines[0])
+    return re.sub(r'\S*[/\\]\S*', '...', getattr(error, 'strerror', None) or first_line(error))
 
 # %% ../../nbs/training/validate.ipynb #4a63e048
 # what a tracker would tell of this machine, and is not to
