@@ -172,18 +172,20 @@ class TLoRALinear(LoRAWeights):
             if self.state.masks[name] is not None: out = self.add_delta(out, x, name)
         return out
 
-    def add_delta(self, out, x, name): # one adapter's share on top of `out`
+    def add_delta(self, out, x, name):
         "One adapter's share on top of `out`."
-        mask = self.state.masks[name].unflatten(0, (-1,) + (1,)*(x.ndim - 2)) # (b, 1, .., r)
-        with torch.autocast(x.device.type, enabled=False):
-            A, B = self.pair(name)
-            A, B = A.to(out.dtype), B.to(out.dtype)
-            h = (F.linear(x.to(out.dtype), A).float() * mask).to(out.dtype)
-            return torch.addmm(out.flatten(0, -2), h.flatten(0, -2), B.t()).view_as(out)
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False): return self.add_delta(out, x, name)
+        mask = self.state.masks[name]
+        A, B = self.pair(name) # (b, r), (r, in), (out, r)
+        A, B = A.to(out.dtype), B.to(out.dtype)
+        h = F.linear(x.to(out.dtype).flatten(0, -2), A).float().view(len(mask), -1, len(A))
+        h = (h*mask[:, None]).to(out.dtype).flatten(0, 1)
+        return torch.addmm(out.flatten(0, -2), h, B.t()).view_as(out)
 
     def get_base_layer(self):
         "This layer: diffusers' `unload_lora` puts what it gets in place of a layer over a base, and ours stays."
-        return self # diffusers' `unload_lora` puts this in place of a layer over a base: ours stays
+        return self
 
 # %% ../../nbs/method/adapter.ipynb #14f02a69
 TARGETS = {
