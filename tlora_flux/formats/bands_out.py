@@ -89,6 +89,20 @@ def sampler_sigmas(
     scheduler.set_timesteps(sigmas=np.linspace(1, 1/steps, steps), mu=mu)
     return scheduler.sigmas.cpu()
 
+# %% ../../nbs/formats/bands_out.ipynb #b4e5d990
+def shift_ends(
+    scheduler, # the base's, a flow-matching scheduler of diffusers
+    family:Family, # of the base
+    steps:int, # of the sampler
+    height:int, # of the picture in pixels, a multiple of 16
+    width:int, # of the picture
+) -> tuple[float, float]: # at 256 and at 4096 tokens; zeros where noise levels are not shifted by size
+    "How a sampler's shift grows with the picture. FLUX.2's depends on the steps as well: a constant, right for these alone."
+    own = scheduler.config
+    if not own.use_dynamic_shifting: return 0., 0.
+    if hasattr(family, 'low_mu'): return own.base_shift, own.max_shift
+    return (family.shift(height//16*(width//16), steps),)*2
+
 # %% ../../nbs/formats/bands_out.ipynb #2b51443e
 def highest_sigma(
     schedule:RankSchedule, # noise level to live rank

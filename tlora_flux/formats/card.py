@@ -7,6 +7,7 @@ __all__ = ['LICENCES', 'settle_export', 'describe_export', 'export_adapter']
 
 # %% ../../nbs/formats/card.ipynb #05d84900
 import io, json, re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -25,7 +26,7 @@ from ..pictures.grid import contact_sheet
 from ..pictures.sampling import training_photo
 from ..pictures.board import find_grids
 from .bands_out import AdapterFile, Band, diffusers_tensors, kohya_tensors, plan_bands
-from .bands_out import read_adapter_file, reference_files, sampler_sigmas, share_off
+from .bands_out import read_adapter_file, reference_files, sampler_sigmas, share_off, shift_ends
 from .workflow import chained_graph, Drawing, hooked_graph
 
 # %% ../../nbs/formats/card.ipynb #b1a0cced
@@ -42,7 +43,7 @@ class Export:
     sigmas:Tensor|None = None # (steps + 1,) of the sampler; None where no bands are written
     height:int = 0 # pixels
     width:int = 0 # pixels
-    shift:tuple[float, float] = (0., 0.) # base_shift and max_shift of the base's sampler
+    shift:tuple[float, float] = (0., 0.) # of `shift_ends`
     bands:tuple[Band, ...] = () # noisiest first
     error:float = 0. # the largest of a step, as a part of what the adapter adds there
     share:float = 0. # of what the adapter adds, that is off over all steps
@@ -89,11 +90,21 @@ def check_tool(
     to:str, # the tool
     family:Family, # of the base
 ):
-    "Raises `BadInput` for a tool that does not read adapters of the family in the names that we write."
-    if to in ('comfyui', 'reference') and family.transformer_class != 'FluxTransformer2DModel':
-        raise BadInput(f'{family.name} has no workflow for ComfyUI, whose nodes for it are newer than the one that graphs were tried with; '
-            'use --to kohya, whose names ComfyUI reads, or --to diffusers' if to == 'comfyui' else
-            f'the reference has no {family.name}; use --to diffusers or --to kohya')
+    "Raises `BadInput` for a family that the reference has not."
+    if to == 'reference' and family.transformer_class != 'FluxTransformer2DModel':
+        raise BadInput(f'the reference has no {family.name}; use --to diffusers, --to comfyui or --to kohya')
+
+# %% ../../nbs/formats/card.ipynb #15b42f01
+def lost_in_comfyui(
+    e:Export, # settled
+) -> str: # an end of a sentence, or nothing
+    "What ComfyUI would leave out of these files, and say in its log alone."
+    if e.to != 'diffusers' or not e.family.name.startswith('flux.2'): return ''
+    paths = e.adapter.module_paths
+    known = [path for path in paths if re.match(r'transformer_blocks\.\d+\.attn\.', path)]
+    if len(known) == len(paths): return ''
+    return (f'; ComfyUI up to 0.8.0 leaves out {len(paths) - len(known)} of these {len(paths)} layers and says so in its log alone: '
+        'for it use --to comfyui')
 
 # %% ../../nbs/formats/card.ipynb #2852d6bd
 def settle_export(
@@ -137,14 +148,11 @@ def settle_bands(
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(base.folder/'scheduler')
     side = about.get('resolution') or family.defaults['resolution']
     steps, height, width = cfg.steps or family.defaults['num_inference_steps'], cfg.height or side, cfg.width or side
-    sigmas = sampler_sigmas(scheduler, family, steps, height, width)
-    own = scheduler.config
+    sigmas, shift = (make(scheduler, family, steps, height, width) for make in (sampler_sigmas, shift_ends))
     bands, error = plan_bands(whole['adapter'], sigmas[:-1], cfg.levels)
     share = share_off(whole['adapter'], bands, sigmas[:-1])
     return Export(**whole, family=family, name=f'{name}-{steps}steps-{width}x{height}', sigmas=sigmas, height=height,
-        width=width,
-        shift=(own.base_shift, own.max_shift) if own.use_dynamic_shifting else (0., 0.), bands=tuple(bands),
-        error=error, share=share)
+        width=width, shift=shift, bands=tuple(bands), error=error, share=share)
 
 # %% ../../nbs/formats/card.ipynb #174152b1
 def describe_export(
@@ -154,12 +162,12 @@ def describe_export(
     if e.to == 'reference': return 'reference: lora.pt and hparams.yml, the whole schedule'
     if e.unscheduled:
         return (f'one file with all {e.adapter.schedule.max_rank} ranks at all noise levels: NOT what was trained; with many ranks at '
-            'high noise it copies the photo')
+            'high noise it copies the photo' + lost_in_comfyui(e))
     off = ('the schedule exactly' if not e.error
         else f'about {e.share:.1%} of what the adapter adds is off over all steps, {e.error:.1%} at the worst step, by the size of its '
         f'matrices; --levels '
         f'{len({*e.adapter.schedule(e.sigmas[:-1]).tolist()} - {0})} is exact')
-    return f'{len(e.bands)} bands for {e.steps} steps at {e.width} x {e.height}: {off}'
+    return f'{len(e.bands)} bands for {e.steps} steps at {e.width} x {e.height}: {off}{lost_in_comfyui(e)}'
 
 # %% ../../nbs/formats/card.ipynb #b3d1485c
 HELPER = """
@@ -189,12 +197,20 @@ def plan_values(
         tlora={k: without_private_paths(v) for k, v in e.adapter.about.items()
         if k not in ('format', 'schedule', 'max_rank', 'min_rank')}, exported_by=f'tlora_flux {__version__}')
 
+# %% ../../nbs/formats/card.ipynb #72beb8a8
+def names_for(
+    e:Export, # settled
+) -> Callable: # adapter, band -> tensors, header
+    "Under whose names its files are written. ComfyUI knows FLUX.1's layers by diffusers' names, all of FLUX.2's by kohya's alone."
+    fused = e.to == 'kohya' or e.to == 'comfyui' and e.family.name.startswith('flux.2')
+    return kohya_tensors if fused else diffusers_tensors
+
 # %% ../../nbs/formats/card.ipynb #9656c88e
 def write_bands(
     e:Export, # settled
 ) -> None:
     "The files of the bands, and the plan. Each file's header says its place too, under a key of our own."
-    tensors_of = kohya_tensors if e.to == 'kohya' else diffusers_tensors
+    tensors_of = names_for(e)
     plan = plan_values(e)
     for band, said in zip(e.bands, plan['bands']):
         tensors, header = tensors_of(e.adapter, band)
@@ -212,8 +228,7 @@ def write_whole(
         atomic_write(e.folder/'lora.pt', lambda part: torch.save(tensors, part))
         atomic_write(e.folder/'hparams.yml', lambda part: part.write_text(text))
         return
-    tensors, header = (kohya_tensors if e.to == 'kohya' else diffusers_tensors)(e.adapter,
-        Band(0, e.adapter.schedule.max_rank, 1.))
+    tensors, header = names_for(e)(e.adapter, Band(0, e.adapter.schedule.max_rank, 1.))
     atomic_write(e.folder/f'{e.name}.safetensors', lambda part: part.write_bytes(save(tensors, header)))
 
 # %% ../../nbs/formats/card.ipynb #65abdecb
@@ -230,8 +245,8 @@ def write_workflows(
     "Graphs for ComfyUI: in stages, the same without ManualSigmas where that is exact, and with hooks."
     d = Drawing(e.name, e.files, list(e.bands), e.sigmas, e.height, e.width, f'a photo of a {trigger_of(e)}', e.shift,
         e.family.defaults['guidance_scale'], e.family.defaults['true_cfg_scale'],
-        {'flux.1-dev': 'flux1-dev.safetensors', 'flux.1-schnell': 'flux1-schnell.safetensors'}.get(e.family.name,
-        f'{e.family.name}.safetensors'))
+        e.family.name.replace('flux.1', 'flux1').replace('flux.2', 'flux-2') + '.safetensors',
+        e.family.name.startswith('flux.2'))
     graphs = {'workflow': chained_graph(d), 'hooks-experimental': hooked_graph(d)}
     if 10_000 % e.steps == 0:
         graphs['workflow-without-ManualSigmas'] = chained_graph(d, simple=True)
@@ -293,8 +308,9 @@ def how_to_comfyui(
     "What to copy where, what to open."
     simple = (f'\n- `{e.name}-workflow-without-ManualSigmas.json` is the same for a ComfyUI that has no ManualSigmas node.'
         if 10_000 % e.steps == 0 else '')
-    micro = ('\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width '
-        'the graph draws what is drawn here.' if e.family.name == 'micro-flux' else '')
+    special = ('\n\nmicro-FLUX does not open in ComfyUI by itself, which takes attention heads to be 128 wide; with a patch of that width '
+        'the graph draws what is drawn here.' if e.family.name == 'micro-flux' else '\n\nIt takes a ComfyUI newer than 0.8.0, which '
+        'has no text encoder for FLUX.2 klein.' if e.family.name.startswith('flux.2') else '')
     return f"""## In ComfyUI
 
 1. Copy the `*-band*.safetensors` into `models/loras`.
@@ -303,7 +319,7 @@ def how_to_comfyui(
 Sampler `euler`, {e.steps} steps, {e.width} x {e.height}: with another sampler, other steps, another size or another shift the bands go live at the wrong noise levels, and no error says so. Export again for those.
 The adapter was trained with prompts of {e.adapter.about.get('max_sequence_length', 'an unknown number of')} tokens. ComfyUI pads them to a length of its own, to which FLUX attends too, so a picture may differ a little from the one drawn here.
 {simple}
-- `{e.name}-hooks-experimental.json` does it by hooks with keyframes.{micro}"""
+- `{e.name}-hooks-experimental.json` does it by hooks with keyframes.{special}"""
 
 # %% ../../nbs/formats/card.ipynb #15f53783
 def how_to_others(
@@ -357,7 +373,7 @@ def export_adapter(
     "Write an export; the card last. Raises `BadInput` as `settle_export` does, and for layers that the tool has no name for."
     if isinstance(e, ExportConfig): e = settle_export(e)
     if e.to == 'reference': reference_files(e.adapter) # refused before there is a folder
-    elif e.to == 'kohya': kohya_tensors(e.adapter, Band(0, 1, 1.))
+    else: names_for(e)(e.adapter, Band(0, 1, 1.))
     with disk_write_errors(e.folder):
         e.folder.mkdir(parents=True, exist_ok=True)
         if e.bands: write_bands(e)

@@ -24,10 +24,11 @@ class Drawing:
     height:int # pixels
     width:int # pixels
     prompt:str # with the trigger in it
-    shift:tuple[float, float] # base_shift and max_shift of the base's sampler; zeros for one without a shift by size
+    shift:tuple[float, float] # of `shift_ends`
     guidance_scale:float # distilled guidance
     true_cfg_scale:float = 1. # above 1 each step is drawn a second time, with an empty prompt
     base:str = 'flux1-dev.safetensors' # in `models/diffusion_models`
+    of_flux2:bool = False # FLUX.2 klein: one text encoder, folded latents, no distilled guidance
 
     @property
     def steps(self) -> int: return len(self.sigmas) - 1
@@ -56,6 +57,20 @@ def describe_limits(
         'wrong noise levels, and no error would say so.\n'
         f'Another set of steps: tlora export RUN --to comfyui --steps N --height H --width W')
 
+# %% ../../nbs/formats/workflow.ipynb #5d54e9c0
+def add_words(
+    g:Graph, # to add to
+    d:Drawing, # what is drawn
+) -> dict[str, list]: # links: `positive`, and `negative` where each step is drawn twice
+    "The prompts, read. FLUX.2 klein has one text encoder and no distilled guidance."
+    clip = (g.add('CLIPLoader', clip_name='qwen_3_4b.safetensors', type='flux2') if d.of_flux2 else
+        g.add('DualCLIPLoader', clip_name1='t5xxl_fp16.safetensors', clip_name2='clip_l.safetensors', type='flux'))
+    def words(title, text):
+        read = g.add('CLIPTextEncode', title, text=text, clip=clip)
+        return read if d.of_flux2 else g.add('FluxGuidance', conditioning=read, guidance=d.guidance_scale)
+    return dict(positive=words('prompt', d.prompt)) | (dict(negative=words('negative prompt', ''))
+        if d.true_cfg_scale > 1 else {})
+
 # %% ../../nbs/formats/workflow.ipynb #a57d2fb1
 def begin_graph(
     d:Drawing, # what is drawn
@@ -65,14 +80,10 @@ def begin_graph(
     g.add('PrimitiveStringMultiline', 'READ ME: what breaks this graph', value=describe_limits(d))
     model = g.add('ModelSamplingFlux', model=g.add('UNETLoader', 'base', unet_name=d.base, weight_dtype='default'),
         max_shift=d.shift[1], base_shift=d.shift[0], width=d.width, height=d.height)
-    clip = g.add('DualCLIPLoader', clip_name1='t5xxl_fp16.safetensors', clip_name2='clip_l.safetensors', type='flux')
-    def words(title, text): return g.add('FluxGuidance',
-            conditioning=g.add('CLIPTextEncode', title, text=text, clip=clip), guidance=d.guidance_scale)
-    links = dict(model=model, positive=words('prompt', d.prompt),
-        latent=g.add('EmptySD3LatentImage', width=d.width, height=d.height, batch_size=1),
+    words = add_words(g, d)
+    empty = 'EmptyFlux2LatentImage' if d.of_flux2 else 'EmptySD3LatentImage'
+    return g, dict(words, model=model, latent=g.add(empty, width=d.width, height=d.height, batch_size=1),
         sampler=g.add('KSamplerSelect', sampler_name='euler'))
-    if d.true_cfg_scale > 1: links['negative'] = words('negative prompt', '')
-    return g, links
 
 # %% ../../nbs/formats/workflow.ipynb #321f1fd8
 def plain_decimals(
@@ -108,8 +119,8 @@ def finish_graph(
     latent:list, # link to the last latents
 ) -> dict: # for JSON
     "Decode and save."
-    g.add('SaveImage', images=g.add('VAEDecode', samples=latent, vae=g.add('VAELoader', vae_name='ae.safetensors')),
-        filename_prefix=d.name)
+    vae = g.add('VAELoader', vae_name='flux2-vae.safetensors' if d.of_flux2 else 'ae.safetensors')
+    g.add('SaveImage', images=g.add('VAEDecode', samples=latent, vae=vae), filename_prefix=d.name)
     return g.nodes
 
 # %% ../../nbs/formats/workflow.ipynb #e78f1c97
