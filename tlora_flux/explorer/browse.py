@@ -40,7 +40,8 @@ from .render import changes_html, in_order_of_interest, Renderer, plan_reworded,
 # %% ../../nbs/explorer/browse.ipynb #09a0e4e2
 class ViewState(anywidget.AnyWidget):
     "What is in view, and what its script shows. `redrawn` and `picked` count up when a picture or a pick has changed."
-    _esm, _css = ((files('tlora_flux')/f'explorer/view.{kind}').read_text(encoding='utf-8') for kind in ('js', 'css'))
+    _esm, _css = (''.join((files('tlora_flux')/f'{part}.{kind}').read_text(encoding='utf-8')
+        for part in ('pictures/hands', 'explorer/view')) for kind in ('js', 'css'))
     prompt, image, column = (Int(0).tag(sync=True) for _ in range(3))
     strength = Float(1.).tag(sync=True)
     heads, rows, seeds, strengths, bars = (List().tag(sync=True) for _ in range(5))
@@ -621,8 +622,9 @@ class Explorer:
             *[(self.run_view.box, 'Loss and live ranks')]*bool(self.run_view.curve)]
         top = W.HBox([W.HTML(CSS + top_html(board)).add_class('tlx-photos').add_class('tlx-top'), self.grids.box],
             layout=W.Layout(flex_flow='row wrap', justify_content='space-between', align_items='center'))
-        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, self.saving.box,
-            W.Accordion([box for box, _ in more], titles=[words for _, words in more])]
+        below = [self.saving.box, W.Accordion([box for box, _ in more], titles=[words for _, words in more])]
+        for part in below: part.add_class('tlx-after') # beside it the viewer goes on
+        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, *below]
         EXPLORERS[board.folder.resolve()] = self
 
 # %% ../../nbs/explorer/browse.ipynb #12e1edb2
