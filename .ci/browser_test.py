@@ -204,7 +204,7 @@ SHORTENED = """() => { const pen = document.createElement('canvas').getContext('
   return out; }""" # what is cut off within
 PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [...m.slice(0, 3), m[3] ?? 1] }, over = (a, b) => a.slice(0, 3).map((v, n) => v * a[3] + b[n] * (1 - a[3])),
     lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }, out = new Set();
-  for (const o of document.querySelectorAll('.tlx *')) {
+  for (const o of document.querySelectorAll('.tlx *, .tlx-text *')) {
     if (!o.offsetWidth || o.disabled || o.closest('.tlx-picture') || ![...o.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
     let back = null, clear = 1, layers = [];
     for (let p = o; p; p = p.parentElement) { const s = getComputedStyle(p), c = parse(s.backgroundColor); if (p.closest('.tlx')) clear *= +s.opacity; layers.push(c); if (c[3] == 1) break }
@@ -316,6 +316,13 @@ def walk(page, run, shots):
     for key, mark in (('s', '★'), ('x', '✕'), ('x', '')):
         page.keyboard.press(key)
         page.wait_for_function(f"document.querySelectorAll('.tlx-label')[5].querySelector('span').textContent.replace('✔', '') == '{mark}'")
+    page.keyboard.press('x')
+    page.wait_for_function("document.querySelectorAll('.tlx-faint').length == 8 && getComputedStyle(document.querySelector('.tlx-faint:not(.tlx-on)')).opacity == '0.35'") # a rejected column is dimmed
+    page.keyboard.press('x')
+    page.wait_for_function("!document.querySelector('.tlx-faint')")
+    page.keyboard.press('Home')
+    page.wait_for_function("[...document.querySelectorAll('.tlx-controls button:disabled')].map(o => o.textContent).join() == '★ Star,✕ Reject,Keep: choose a checkpoint'") # none of it of the base
+    page.keyboard.press('End')
     page.keyboard.press('Enter')
     page.get_by_text('Kept step 250, copied to chosen/').wait_for()
     assert (run/'chosen/tlora_weights.safetensors').read_bytes() == (run/'checkpoint-250/tlora_weights.safetensors').read_bytes()
@@ -401,6 +408,7 @@ def drive(page, address, home, run, shots):
     page.keyboard.press('Enter')
     page.locator('del', has_text='large').first.wait_for()
     assert page.locator('.tlx-text del').count() == 7
+    assert not (found := page.evaluate(PALE)), found
     page.screenshot(path=shots/'prompts.png')
     page.get_by_role('button', name='Save and open as a new grid').click()
     render = page.get_by_role('button', name=re.compile(r'^Render missing \(42 cells'))

@@ -31,7 +31,7 @@ function render({model, el}) {
   const drawn = k => 'tro'.includes(get('states')[k])
   const seed = (prompt, image) => get('seeds')[prompt][image]
   const moved = values => { Object.entries(values).forEach(([k, v]) => model.set(k, v)); model.save_changes() }
-  const act = (what, value) => ask('act', {what, value})
+  const act = (what, value) => ask('act', {what, value, at: at()}) // of the cell that is seen: what is written of it may arrive later
 
   // ---- the parts
   const answer = part('status', 'tlx-answer', ''), switches = box('tlx-row-of')
