@@ -37,7 +37,7 @@ setup(
     keywords=cfg['keywords'].split(), license='Apache-2.0', license_files=['LICENSE'],
     long_description=(root/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
     python_requires=f">={cfg['min_python']}",
-    packages=find_packages(include=[package, f'{package}.*']), package_data={package: ['weights/**/*', 'explorer/view.*']}, include_package_data=False,
+    packages=find_packages(include=[package, f'{package}.*']), package_data={package: ['weights/**/*', 'explorer/view.*', 'pictures/hands.*']}, include_package_data=False,
     install_requires=cfg['requirements'].split(), extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('dev', 'nf4', 'int8', 'prodigy', 'heic', 'bench')},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),

@@ -4,6 +4,7 @@
 
 Needs JupyterLab, the package `playwright` (its own browsers are not used) and a chromium on the PATH. Times are printed, never asserted.
 """
+import io
 import json
 import os
 import re
@@ -34,7 +35,7 @@ places, backgrounds = ('left', 'center', 'right'), ('green', 'white', 'blue', 'y
 
 
 def make_run(home):
-    "A run on micro-FLUX with untrained adapters, and a grid of 8 x 6 cells and two seeds: painted, each step another picture, but for the last checkpoint of two prompts; and judged."
+    "A run on micro-FLUX with untrained adapters, and a grid of 8 x 6 cells and two seeds: painted, each step another picture; of the last checkpoint one is missing and one was drawn with other settings."
     run, concept = home/'outputs/brick', home/'bricks'
     (concept/'images').mkdir(parents=True)
     render_scene(Scene('swatch', 'brick'), 256).save(concept/'images/wall.png')
@@ -54,10 +55,11 @@ def make_run(home):
     write_plan(grid)
     for cell in grid.cells:
         prompt, image = divmod(cell.row, 2)
-        if prompt in (1, 3) and not image and cell.settings['step'] == 250: continue
+        if prompt == 3 and not image and cell.settings['step'] == 250: continue
         scene, learned = scenes[prompt], (cell.settings['step'] or 0)/250
         picture = Image.blend(render_scene(replace(scene, material='clay')), render_scene(scene), learned)
-        save_cell(ImageOps.mirror(picture) if image else picture, grid.folder/cell.file, cell.settings, 3.)
+        outdated = dict(num_inference_steps=3) if prompt == 1 and not image and cell.settings['step'] == 250 else {}
+        save_cell(ImageOps.mirror(picture) if image else picture, grid.folder/cell.file, cell.settings | outdated, 3.)
     (run/'picks.json').write_text(json.dumps(dict(columns={'150 x 1': dict(mark='star', note=long_note)}, prompts={})))
     return run
 
@@ -187,11 +189,22 @@ UNSEEN = """() => { const room = document.querySelector('.jp-WindowedPanel-outer
     if (!o || o.hidden) continue;
     if (r.top < room.top - 1 || Math.min(r.bottom, r.top + 200) > room.bottom + 1 || r.right > room.right + 1 || !r.width) out.push(`${what} ${Math.round(r.top)} to ${Math.round(r.bottom)} of ${Math.round(room.bottom)}`) }
   return out; }"""
-BESIDE_IT = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(); return ['.tlx-on', '.tlx-label:last-child', '.tlx-over'].filter(what => {
-  const r = document.querySelector(what).getBoundingClientRect(); return Math.min(r.bottom, room.bottom) - Math.max(r.top, room.top) < Math.min(r.height, 150) - 1 }) }""" # of a cell that was clicked, its heads and its picture: what has less than 150 px in view
+WHOLE = """() => { const room = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect(), picture = document.querySelector('.tlx-place .tlx-picture').getBoundingClientRect(),
+    on = document.querySelector('.tlx-on').getBoundingClientRect(), head = document.querySelector('.tlx-head').getBoundingClientRect();
+  return {cut: picture.top < room.top - 1 || picture.bottom > room.bottom + 1, share: picture.height / document.querySelector('.tlx-place').offsetHeight, seen: on.top >= head.bottom - 1 && head.top >= room.top - 1} }""" # the picture beside the grid, and whether the cell that it belongs to is below its heads
+SHORTENED = """() => { const pen = document.createElement('canvas').getContext('2d'), out = [];
+  for (const o of document.querySelectorAll('.tlx select, .tlx-label b')) {
+    if (!o.offsetWidth) continue;
+    const s = getComputedStyle(o), words = o.matches('select') ? o.selectedOptions[0].textContent : o.textContent;
+    pen.font = s.font;
+    if (pen.measureText(words).width + parseFloat(s.paddingLeft) + parseFloat(s.paddingRight) + 16 * o.matches('select') > (s.writingMode == 'horizontal-tb' ? o.offsetWidth : o.offsetHeight) + 1) out.push(words) }
+  for (const o of document.querySelectorAll('.tlx-words')) { // lines are whole, and end above the next row
+    const line = parseFloat(getComputedStyle(o).lineHeight), lines = o.clientHeight / line;
+    if (Math.abs(lines - Math.round(lines)) * line > 2 || o.getBoundingClientRect().bottom > o.parentElement.getBoundingClientRect().bottom + 1) out.push(o.textContent) }
+  return out; }""" # what is cut off within
 PALE = """() => { const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return [...m.slice(0, 3), m[3] ?? 1] }, over = (a, b) => a.slice(0, 3).map((v, n) => v * a[3] + b[n] * (1 - a[3])),
     lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }, out = new Set();
-  for (const o of document.querySelectorAll('.tlx *')) {
+  for (const o of document.querySelectorAll('.tlx *, .tlx-text *')) {
     if (!o.offsetWidth || o.disabled || o.closest('.tlx-picture') || ![...o.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
     let back = null, clear = 1, layers = [];
     for (let p = o; p; p = p.parentElement) { const s = getComputedStyle(p), c = parse(s.backgroundColor); if (p.closest('.tlx')) clear *= +s.opacity; layers.push(c); if (c[3] == 1) break }
@@ -211,7 +224,7 @@ def see(page, shots, name, sizes=((700, 900), (1280, 800), (1920, 1080)), themes
             page.evaluate("document.querySelector('.jp-Cell:has(.tlx)').scrollIntoView()")
             page.wait_for_timeout(400)
             page.screenshot(path=shots/f'{name}_{theme.lower()}_{width}.png')
-            for script in (SCROLLS, UNSEEN, PALE): assert not (found := page.evaluate(script)), f'{name}, {theme}, {width} px: {found}'
+            for script in (SCROLLS, UNSEEN, PALE, SHORTENED): assert not (found := page.evaluate(script)), f'{name}, {theme}, {width} px: {found}'
             use()
 
 
@@ -231,11 +244,67 @@ def latencies(page, key, count):
     return out
 
 
-def walk(page, run):
+def shoot(page, shots, name):
+    "A screenshot of what is on the screen now, named by theme and width."
+    theme = page.evaluate("document.body.dataset.jpThemeLight == 'true' ? 'light' : 'dark'")
+    page.screenshot(path=shots/f"{name}_{theme}_{page.viewport_size['width']}.png")
+
+
+def stay_whole(page):
+    "The picture is never cut while its cell is in view, wherever the notebook is scrolled to; in the last row, too, it is nearly as large as ever."
+    seen = []
+    page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollBy(0, -400)")
+    for _ in range(24):
+        page.wait_for_timeout(60)
+        found = page.evaluate(WHOLE)
+        if found['seen']: seen.append(found)
+        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollBy(0, 50)")
+    assert len(seen) > 3 and not any(o['cut'] for o in seen) and min(o['share'] for o in seen) > .7, seen
+
+
+def frame_it(page):
+    "The cell in view has its frame also where its picture was drawn with other settings."
+    cell = page.locator('.tlx-prompt').nth(1).locator('.tlx-cell').nth(5)
+    cell.click()
+    assert cell.get_attribute('data-state') == 'o'
+    shot = Image.open(io.BytesIO(cell.screenshot())).convert('RGB')
+    (w, h), blue = shot.size, (22, 104, 193) if page.evaluate("document.body.dataset.jpThemeLight == 'true'") else (108, 178, 255)
+    sides = [[at(n) for n in range(4)] for at in (lambda n: (w//2, n), lambda n: (w//4, h - 1 - n), lambda n: (n, h//2), lambda n: (w - 1 - n, h//4))]
+    assert all(any(max(abs(a - b) for a, b in zip(shot.getpixel(at), blue)) < 12 for at in side) for side in sides), sides
+
+
+def enlarge(page, shots):
+    "F, arrows, W, a swipe and B in the enlargement, which lies above all of JupyterLab; Escape leads back to the cell."
+    page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(2).click()
+    words, halves = "document.querySelector('.tlx-telling').textContent", "[...document.querySelectorAll('dialog.tlx-large :is(.tlx-left, .tlx-right)')].map(o => o.textContent)"
+    page.keyboard.press('f')
+    page.keyboard.press('ArrowRight')
+    page.wait_for_function(words + ".startsWith('step 150, seed 0')")
+    assert page.evaluate("""[...Array(20)].every((_, x) => [...Array(20)].every((_, y) => document.elementFromPoint((x + .5)*innerWidth/20, (y + .5)*innerHeight/20)?.closest('dialog')))""")
+    page.keyboard.press('w')
+    shoot(page, shots, 'enlarged')
+    assert page.evaluate(halves) == ['base model', 'step 150'] and not page.evaluate(SCROLLS)
+    page.keyboard.press('w')
+    size = page.viewport_size
+    page.mouse.move(size['width']/2, size['height']/2)
+    page.mouse.down()
+    page.mouse.move(size['width']/2 - 90, size['height']/2, steps=4)
+    page.mouse.up()
+    page.wait_for_function(words + ".startsWith('step 200, seed 0')")
+    page.keyboard.press('b')
+    page.wait_for_function(words + ".startsWith('base model, seed 0')")
+    page.keyboard.press('Escape')
+    page.wait_for_function("!document.querySelector('dialog.tlx-large').open")
+    page.keyboard.press('ArrowDown')
+    assert page.evaluate(STATE) == ['step 200', 3, True] and not page.locator('dialog.tlx-large').is_visible()
+
+
+def walk(page, run, shots):
     "Every key, and the pointer, in a notebook that must not notice."
     cells = page.locator('.jp-Notebook .jp-Cell').count()
-    page.locator('.tlx-prompt').nth(6).locator('.tlx-cell').nth(4).click()
-    assert not (found := page.evaluate(BESIDE_IT)), found
+    page.locator('.tlx-prompt').nth(7).locator('.tlx-cell').nth(4).click()
+    shoot(page, shots, 'last_row')
+    stay_whole(page)
     page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(2).click()
     assert page.evaluate(STATE) == ['step 100', 2, True]
     for keys, expected in (('ArrowRight', ['step 150', 2, True]), ('ArrowDown ArrowDown ArrowUp', ['step 150', 3, True]), ('ArrowLeft ArrowLeft', ['step 50', 3, True]), ('Home', ['base model', 3, True]), ('End ArrowUp', ['step 250', 2, True])):
@@ -247,6 +316,13 @@ def walk(page, run):
     for key, mark in (('s', '★'), ('x', '✕'), ('x', '')):
         page.keyboard.press(key)
         page.wait_for_function(f"document.querySelectorAll('.tlx-label')[5].querySelector('span').textContent.replace('✔', '') == '{mark}'")
+    page.keyboard.press('x')
+    page.wait_for_function("document.querySelectorAll('.tlx-faint').length == 8 && getComputedStyle(document.querySelector('.tlx-faint:not(.tlx-on)')).opacity == '0.35'") # a rejected column is dimmed
+    page.keyboard.press('x')
+    page.wait_for_function("!document.querySelector('.tlx-faint')")
+    page.keyboard.press('Home')
+    page.wait_for_function("[...document.querySelectorAll('.tlx-controls button:disabled')].map(o => o.textContent).join() == '★ Star,✕ Reject,Keep: choose a checkpoint'") # none of it of the base
+    page.keyboard.press('End')
     page.keyboard.press('Enter')
     page.get_by_text('Kept step 250, copied to chosen/').wait_for()
     assert (run/'chosen/tlora_weights.safetensors').read_bytes() == (run/'checkpoint-250/tlora_weights.safetensors').read_bytes()
@@ -258,7 +334,7 @@ def walk(page, run):
     assert page.evaluate(STATE)[2] and page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == 'solid'
     assert page.evaluate("[...document.querySelectorAll('.tlx-cell, .tlx button, .tlx select, .tlx input')].every(o => o.ariaLabel || o.textContent)")
     assert page.evaluate("[...document.querySelectorAll('.tlx img:not([hidden])')].every(o => o.alt)")
-    page.get_by_placeholder('a note on this checkpoint').fill('better, but')
+    page.get_by_placeholder('a note', exact=True).fill('better, but')
     page.keyboard.press('b') # into the note
     page.keyboard.press('Tab')
     page.wait_for_function("document.querySelectorAll('.tlx-label')[5].ariaLabel.includes('better, butb')")
@@ -287,19 +363,20 @@ def seeds_and_copy(page):
     assert page.evaluate(shown) == first
 
 
-def wipe(page):
+def wipe(page, shots):
     "Dragged on the picture; then at its own size."
     page.get_by_label('compare with', exact=True).select_option('0')
-    box = page.locator('.tlx-picture').bounding_box()
+    box = page.locator('.tlx-place .tlx-picture').bounding_box()
     page.mouse.move(box['x'] + box['width']/2, box['y'] + 60)
     page.mouse.down()
     page.mouse.move(box['x'] + box['width']*.25, box['y'] + 60, steps=4)
     page.mouse.up()
-    assert abs(float(page.locator('.tlx-edge').input_value()) - 25) < 4
-    assert page.locator('.tlx-left').inner_text() == 'base model' and page.evaluate(STATE)[2] # the arrows walk on
+    assert abs(float(page.locator('.tlx-place .tlx-edge').input_value()) - 25) < 4
+    assert page.locator('.tlx-place .tlx-left').inner_text() == 'base model' and page.evaluate(STATE)[2] # the arrows walk on
     page.get_by_role('button', name='Pin').click()
     for key in ('ArrowLeft', 'ArrowUp'): page.keyboard.press(key)
-    assert 'prompt' in page.locator('.tlx-left').inner_text() # any two pictures
+    assert 'prompt' in page.locator('.tlx-place .tlx-left').inner_text() # any two pictures
+    shoot(page, shots, 'wiped')
     page.get_by_role('button', name='100 %').click()
     page.wait_for_function("document.querySelector('.tlx-over').offsetWidth == 128") # of the picture, not of the screen
     page.get_by_role('button', name='100 %').click()
@@ -311,7 +388,7 @@ def drive(page, address, home, run, shots):
     begun = open_until(page, address, 'explore.ipynb', "document.querySelectorAll('.tlx-cell').length == 48 && document.querySelectorAll('.tlx-cell[data-state=r]').length == 46 && document.querySelector('.tlx-bars')")
     print(f'48 cells on screen {time.time() - begun:.1f} s after Run All in a fresh kernel')
     page.context.grant_permissions(['clipboard-read', 'clipboard-write'], origin=address)
-    see(page, shots, 'explorer', use=lambda: (walk(page, run), seeds_and_copy(page), wipe(page)))
+    see(page, shots, 'explorer', use=lambda: (walk(page, run, shots), frame_it(page), seeds_and_copy(page), wipe(page, shots), enlarge(page, shots)))
     page.set_viewport_size(dict(width=1280, height=800))
     page.locator('.tlx-prompt').nth(2).locator('.tlx-cell').nth(5).click()
     print('key to new picture:', ', '.join(f'{t:.0f} ms' for t in latencies(page, 'ArrowLeft', 4)))
@@ -331,6 +408,7 @@ def drive(page, address, home, run, shots):
     page.keyboard.press('Enter')
     page.locator('del', has_text='large').first.wait_for()
     assert page.locator('.tlx-text del').count() == 7
+    assert not (found := page.evaluate(PALE)), found
     page.screenshot(path=shots/'prompts.png')
     page.get_by_role('button', name='Save and open as a new grid').click()
     render = page.get_by_role('button', name=re.compile(r'^Render missing \(42 cells'))

@@ -56,7 +56,7 @@ def make_grid(home):
 def large(page): return page.locator('dialog').evaluate('o => o.open')
 
 
-def said(page): return page.locator('.said').inner_text()
+def said(page): return page.locator('.tlx-telling').inner_text()
 
 
 def label(page, cell): return page.locator('tr.cells').nth(cell[0]).locator('td').nth(cell[1]).locator('button').get_attribute('title')
@@ -147,11 +147,33 @@ def check_pointer(page):
     assert not large(page)
 
 
+def check_wipe(page, shot):
+    "W, or its button, lays the base model's picture below; the edge is dragged; beside the picture a click closes."
+    page.locator('tr.cells').nth(3).locator('td').nth(2).locator('button').click()
+    page.keyboard.press('w')
+    halves = "[document.querySelector('.tlx-left').textContent, document.querySelector('.tlx-right').textContent, getComputedStyle(document.querySelector('.tlx-over')).clipPath]"
+    assert page.evaluate(halves)[:2] == ['base model, seed 8', 'step 200, seed 8'] and ' 50%' in page.evaluate(halves)[2], page.evaluate(halves)
+    place = page.locator('.tlx-picture').bounding_box()
+    y = place['y'] + place['height']/2
+    page.mouse.move(place['x'] + place['width']/2, y)
+    page.mouse.down()
+    page.mouse.move(place['x'] + place['width']*.25, y, steps=4)
+    page.mouse.up()
+    assert abs(float(page.locator('.tlx-edge').input_value()) - 25) < 4 and large(page)
+    page.keyboard.press('ArrowRight')
+    assert page.evaluate(halves)[:2] == ['base model, seed 8', 'step 300, seed 8']
+    page.screenshot(path=shot)
+    page.get_by_role('button', name='wipe', exact=True).click()
+    assert not page.locator('.tlx-left').is_visible()
+    page.mouse.click(page.viewport_size['width'] - 4, 4)
+    assert not large(page)
+
+
 def check_finger(page):
     "A tap enlarges; the picture is as wide as the window."
     page.locator('tr.cells').nth(0).locator('td').nth(0).locator('button').tap()
-    assert large(page) and page.locator('.stage img').bounding_box()['width'] > .9*page.viewport_size['width']
-    assert page.locator('.keys button').evaluate_all('o => o.every(b => b.offsetHeight >= 44)')
+    assert large(page) and page.locator('.tlx-over').bounding_box()['width'] > .9*page.viewport_size['width']
+    assert page.locator('.tlx-ways button').evaluate_all('o => o.every(b => b.offsetHeight >= 44)')
     page.get_by_role('button', name='close', exact=True).tap()
     assert not large(page)
 
@@ -176,6 +198,7 @@ def check_page(browser, file, scheme, width, shots):
     page.screenshot(path=shots/f'page_{scheme}_{width}.png')
     check_keys(page)
     check_pointer(page)
+    check_wipe(page, shots/f'page_{scheme}_{width}_wipe.png')
     if width == 400: check_finger(page)
     page.locator('tr.cells').nth(10).locator('td').nth(2).locator('button').click()
     page.screenshot(path=shots/f'page_{scheme}_{width}_large.png')

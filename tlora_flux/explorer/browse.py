@@ -40,7 +40,8 @@ from .render import changes_html, in_order_of_interest, Renderer, plan_reworded,
 # %% ../../nbs/explorer/browse.ipynb #09a0e4e2
 class ViewState(anywidget.AnyWidget):
     "What is in view, and what its script shows. `redrawn` and `picked` count up when a picture or a pick has changed."
-    _esm, _css = ((files('tlora_flux')/f'explorer/view.{kind}').read_text(encoding='utf-8') for kind in ('js', 'css'))
+    _esm, _css = (''.join((files('tlora_flux')/f'{part}.{kind}').read_text(encoding='utf-8')
+        for part in ('pictures/hands', 'explorer/view')) for kind in ('js', 'css'))
     prompt, image, column = (Int(0).tag(sync=True) for _ in range(3))
     strength = Float(1.).tag(sync=True)
     heads, rows, seeds, strengths, bars = (List().tag(sync=True) for _ in range(5))
@@ -251,30 +252,34 @@ def compare(self:GridView):
 
 # %% ../../nbs/explorer/browse.ipynb #77cc54e1
 class Picks:
-    "Star, reject and note for the checkpoint in view, the group of its prompt, and which one is kept."
+    "Star, reject and note for a checkpoint, the group of its prompt, and which one is kept; those in view where no cell is named."
     def __init__(self, board:Board, look:ViewState, folder:Path):
         self.board, self.look, self.folder = board, look, folder
-        acts = dict(mark=self.mark, note=self.note, like=self.like, keep=lambda _: self.keep())
-        look.when_asked('act', lambda what, value=None: acts[what](value))
+        acts = dict(mark=self.mark, note=self.note, like=self.like, keep=lambda _, at: self.keep(at))
+        # the script names the cell: what it wrote of the view may still be on its way when a key asks for something
+        look.when_asked('act', lambda what, value=None, at=None: acts[what](value, at))
 
-    @property
-    def column(self): return self.board.columns[self.look.column]
+    def column(self, at:At|None): return self.board.columns[(at or self.look.at)[2]]
 
-    def mark(self, mark:str):
-        self.write('columns', pick_key(self.column), dict(mark=mark)) # one of `MARKS`
-    def note(self, words:str): self.write('columns', pick_key(self.column), dict(note=words))
-    def like(self, like:bool):
-        self.write('prompts', self.board.prompts[self.look.prompt], 'like' if like else 'unlike')
+    def mark(self, mark:str, at:At|None=None): # one of `MARKS`
+        self.write('columns', pick_key(self.column(at)), dict(mark=mark))
+
+    def note(self, words:str, at:At|None=None):
+        self.write('columns', pick_key(self.column(at)), dict(note=words))
+
+    def like(self, like:bool, at:At|None=None):
+        self.write('prompts', self.board.prompts[(at or self.look.at)[0]], 'like' if like else 'unlike')
 
     def write(self, *pick):
         try: self.look.said = change_pick(self.folder, *pick)
         except OSError as e: self.look.said = f'not kept: {e.strerror}'
         else: self.look.picked += 1
 
-    def keep(self):
-        "Copy the checkpoint in view to `chosen/`, and say how it is used."
-        try:
-            self.look.said = f'Kept {self.column.label}, copied to chosen/. To use it:\n{keep_column(self.board, self.look.column)}'
+    def keep(self, at:At|None=None):
+        "Copy a checkpoint to `chosen/`, and say how it is used."
+        column = (at or self.look.at)[2]
+        kept = f'Kept {self.board.columns[column].label}, copied to chosen/. To use it:'
+        try: self.look.said = f'{kept}\n{keep_column(self.board, column)}'
         except (BadInput, OSError) as e:
             self.look.said = f'not kept: {getattr(e, "strerror", None) or e}'
         else: self.look.picked += 1
@@ -628,8 +633,9 @@ class Explorer:
             *[(self.run_view.box, 'Loss and live ranks')]*bool(self.run_view.curve)]
         top = W.HBox([W.HTML(CSS + top_html(board)).add_class('tlx-photos').add_class('tlx-top'), self.grids.box],
             layout=W.Layout(flex_flow='row wrap', justify_content='space-between', align_items='center'))
-        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, self.saving.box,
-            W.Accordion([box for box, _ in more], titles=[words for _, words in more])]
+        below = [self.saving.box, W.Accordion([box for box, _ in more], titles=[words for _, words in more])]
+        for part in below: part.add_class('tlx-after') # beside it the viewer goes on
+        self.box.children = [self.still.rule, top, self.rendering.box, self.look, self.plain.box, *below]
         EXPLORERS[board.folder.resolve()] = self
 
 # %% ../../nbs/explorer/browse.ipynb #12e1edb2

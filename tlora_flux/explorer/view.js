@@ -1,19 +1,13 @@
 // The explorer's view for anywidget: a grid of checkpoints, and one of its pictures beside it.
 // The kernel keeps what is known (`browse.ipynb`); here is only what a hand does and an eye sees, so that no key waits for the kernel.
+// `pictures/hands.js` stands in front of it: the ways of the keys, the wipe and the enlargement, which the HTML page has too.
 
 const CACHED = 60 // large pictures that are kept
+const LOWEST = 100 // pixels of the picture in view, at the end of its output
 const AT_ONCE = 8 // thumbnails to a question: few, so that the kernel can answer a key between two
-const SHOWN = [['', 'all columns'], ['star', 'only starred'], ['left', 'without rejected']]
-const KEYS = '← → steps · ↑ ↓ prompts · B base · P photo · S star · X reject · Enter keep · 1–9 seeds'
+const SHOWN = [['', 'show all'], ['star', 'starred'], ['left', 'not rejected']]
+const KEYS = '← → steps · ↑ ↓ prompts · B base · P photo · W wipe · F enlarge · S star · X reject · Enter keep · 1–9 seeds'
 
-function node(tag, about = {}, ...inside) {
-  const out = document.createElement(tag)
-  for (const [name, value] of Object.entries(about)) name in out ? out[name] = value : out.setAttribute(name, value)
-  out.append(...inside)
-  return out
-}
-
-const box = (className, ...inside) => node('div', {className}, ...inside)
 const part = (role, className, words, ...inside) => node('div', {role, className, title: words, textContent: inside.length ? '' : words}, ...inside)
 
 function choice(options, label, changed) { // a select from {value: words}
@@ -37,7 +31,7 @@ function render({model, el}) {
   const drawn = k => 'tro'.includes(get('states')[k])
   const seed = (prompt, image) => get('seeds')[prompt][image]
   const moved = values => { Object.entries(values).forEach(([k, v]) => model.set(k, v)); model.save_changes() }
-  const act = (what, value) => ask('act', {what, value})
+  const act = (what, value) => ask('act', {what, value, at: at()}) // of the cell that is seen: what is written of it may arrive later
 
   // ---- the parts
   const answer = part('status', 'tlx-answer', ''), switches = box('tlx-row-of')
@@ -47,26 +41,26 @@ function render({model, el}) {
   const top = node('div', {className: 'tlx-head', role: 'rowgroup'}), body = node('div', {role: 'rowgroup'})
   const grid = node('div', {className: 'tlx-grid', role: 'grid', 'aria-label': 'prompts and checkpoints'}, top, body)
   const title = box('tlx-title'), about = box('tlx-about')
-  const over = node('img', {className: 'tlx-over'}), under = node('img', {className: 'tlx-under'})
-  const edge = node('input', {type: 'range', min: 0, max: 100, step: .5, className: 'tlx-edge', 'aria-label': 'edge of the wipe'})
-  const left = box('tlx-left'), right = box('tlx-right'), why = box('tlx-why')
-  const picture = box('tlx-picture', under, over, why, node('i'), left, right, edge)
+  const look = wipingPicture(toCell), picture = look.place, place = box('tlx-place', picture) // so that the arrows walk on
+  const large = enlargement({go, flip: () => toggle('base'), wipe: () => wipeWith(other === '' ? '0' : ''), closed: toCell})
   const steps = node('input', {type: 'range', min: 0, className: 'tlx-steps', 'aria-label': 'checkpoint'})
-  const wiping = choice([], 'compare with', value => { other = value; show() })
+  const wiping = choice([], 'compare with', wipeWith)
   const button = (words, help, onclick) => node('button', {textContent: words, title: help, onclick})
-  const pin = button('Pin', 'wipe any picture with this one', () => { pinned = at(); other = 'pin'; show() })
+  const pin = button('Pin', 'wipe any picture with this one', () => { pinned = at(); wipeWith('pin') })
+  const widen = button('Enlarge', 'the picture above everything (F); Escape leads back', enlarge)
   const full = button('100 %', 'one pixel of the picture to one of the screen', () => { whole = !whole; show() })
   const copy = button('Copy', 'copy prompt and settings', () => copyText(about.textContent))
   const star = button('★ Star', 'a favourite (S)', () => mark('star')), reject = button('✕ Reject', 'not this one (X)', () => mark('reject'))
-  const note = node('input', {type: 'text', placeholder: 'a note on this checkpoint', 'aria-label': 'note'})
+  const note = node('input', {type: 'text', placeholder: 'a note', 'aria-label': 'note'})
   note.onchange = () => act('note', note.value)
   const like = button('', 'in which group this prompt stands', () => act('like', !row().like))
   const keep = button('', 'copy this checkpoint to chosen/ (Enter)', () => act('keep')), kept = node('span', {className: 'tlx-note'})
   keep.className = 'tlx-keep'
   const said = part('status', 'tlx-said', ''), line = (...inside) => box('tlx-row-of', ...inside)
-  const controls = box('tlx-controls', title, steps, line(wiping, pin, full, copy), line(star, reject, note), line(keep, kept), said, about,
+  const controls = box('tlx-controls', title, steps, line(node('label', {textContent: 'compare with'}), wiping), line(pin, full, widen, copy), line(star, reject, note), line(keep, kept), said, about,
     line(like), box('tlx-note tlx-keys', KEYS))
-  const root = box('tlx', box('tlx-bar', answer, switches), lacking, box('tlx-main', grid, box('tlx-side', picture, controls)))
+  const main = box('tlx-main', grid, box('tlx-side tlx-sized', place, controls))
+  const root = box('tlx', box('tlx-bar', answer, switches), lacking, main, large.dialog)
   root.setAttribute('data-lm-suppress-shortcuts', 'true') // JupyterLab's own keys are off inside
   root.onkeydown = pressed
 
@@ -188,42 +182,35 @@ function render({model, el}) {
   const inView = () => flip === 'photo' ? 'photo' : number(flip === 'base' ? [get('prompt'), get('image'), 0] : at())
   const under_at = () => other === 'pin' ? pinned : [get('prompt'), get('image'), +other]
   const wiped = () => other === '' ? null : other === 'photo' ? 'photo' : number(under_at())
-  const keyOf = k => whole ? `${k} whole` : `${k}`
+  const sizeOf = k => whole ? `${k} whole` : `${k}`
 
   function fetchPictures() { // one at a time: keys that are held down leave out what is passed over
     if (fetching) return
-    const next = [inView(), wiped()].find(k => k !== null && (k === 'photo' || drawn(k)) && !pictures.has(keyOf(k)))
+    const next = [inView(), wiped()].find(k => k !== null && (k === 'photo' || drawn(k)) && !pictures.has(sizeOf(k)))
     if (next === undefined) return
     fetching = true
     ask('picture', {cell: next, whole})
   }
 
-  function showImage(img, k, words) {
-    const url = k === null ? null : pictures.get(keyOf(k)) ?? pictures.get(`${k}`) ?? thumbs.get(k)
-    url && (k === 'photo' || drawn(k)) ? img.src = url : img.removeAttribute('src')
-    img.alt = words
-    img.hidden = !img.hasAttribute('src')
-  }
+  const urlOf = k => k === null || k !== 'photo' && !drawn(k) ? undefined : pictures.get(sizeOf(k)) ?? pictures.get(`${k}`) ?? thumbs.get(k)
+  const withReason = k => k === 'photo' || drawn(k) ? '' : get('reasons')[get('states')[k]]
 
   function show() {
     const [prompt, image, column] = at(), k = inView(), now = head(), place = order.indexOf(column)
     const rightWords = flip === 'photo' ? 'training photo' : labelOf(flip === 'base' ? [prompt, image, 0] : at())
     const leftWords = other === '' ? '' : other === 'photo' ? 'training photo' : labelOf(under_at())
-    showImage(over, k, rightWords)
-    showImage(under, wiped(), leftWords)
-    why.textContent = k === 'photo' || drawn(k) ? '' : get('reasons')[get('states')[k]]
-    left.textContent = leftWords
-    right.textContent = rightWords
-    picture.classList.toggle('tlx-wiped', other !== '')
+    const front = {url: urlOf(k), words: rightWords, why: withReason(k)}, behind = other === '' ? null : {url: urlOf(wiped()), words: leftWords}
+    look.show(front, behind)
     picture.classList.toggle('tlx-whole', whole)
-    edge.disabled = other === ''
-    wipe()
+    large.show({front, behind, said: flip === 'photo' ? rightWords : abouts.get(k) ?? rightWords, leads: key => !!next(key),
+      base: [now.strength !== null, flip === 'base'], wiped: [true, other !== '']})
     title.replaceChildren(node('b', {textContent: now.label}), ` · seed ${seed(prompt, image)} · “${row().words}”`)
     about.textContent = abouts.get(number(at())) ?? ''
     Object.assign(steps, {max: order.length - 1, value: place, disabled: order.length < 2})
     steps.setAttribute('aria-valuetext', now.label)
     const others = [['', 'nothing'], ['photo', 'the photo'], ['pin', pinned && `pinned ${labelOf(pinned)}`], ...order.map(c => [`${c}`, heads()[c].label])]
-    wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true).map(([key, words]) => [key, `compare with ${words}`]), other)
+    wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true), other)
+    wiping.title = `compare with ${leftWords || 'nothing'}`
     star.ariaPressed = now.mark === 'star'
     reject.ariaPressed = now.mark === 'reject'
     full.ariaPressed = whole
@@ -246,7 +233,6 @@ function render({model, el}) {
     fetchPictures()
   }
 
-  const wipe = () => root.style.setProperty('--edge', other === '' ? '0%' : `${edge.value}%`)
   function toCell() {
     const cell = grid.querySelector('.tlx-on')
     cell.focus({preventScroll: true})
@@ -262,6 +248,14 @@ function render({model, el}) {
     moved({strength: value, column: head().strength === null ? get('column') : same})
   }
   function toggle(what) { flip = flip === what ? '' : what; show() }
+  function wipeWith(value) { other = value; show() }
+  function enlarge() { large.open(); show() }
+  function next(key) {
+    const rows = get('rows').map(o => o.prompt), from = [rows.indexOf(get('prompt')), order.indexOf(get('column'))]
+    const to = nextPlace(from, key, (r, c) => rows[r] !== undefined && order[c] !== undefined || undefined)
+    return to && [rows[to[0]], order[to[1]]]
+  }
+  function go(key) { const to = next(key); if (to) choose(...to) }
   async function copyText(text) {
     try {
       await navigator.clipboard.writeText(text)
@@ -273,17 +267,16 @@ function render({model, el}) {
   }
 
   function pressed(event) {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, on = event.target
-    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const key = keyOf(event), on = event.target, rowOf = get('prompt')
+    if (!key) return
     event.stopPropagation()
     if (on.matches('input, select') || (on.matches('button') && 'Enter Tab'.includes(key)) || key === ' ') return
-    const rows = get('rows').map(o => o.prompt), r = rows.indexOf(get('prompt')), c = order.indexOf(get('column'))
-    const to = (r, c) => { if (rows[r] !== undefined && order[c] !== undefined) choose(rows[r], order[c]) }
-    const keysOf = {ArrowLeft: () => to(r, c - 1), ArrowRight: () => to(r, c + 1), ArrowUp: () => to(r - 1, c), ArrowDown: () => to(r + 1, c),
-      Home: () => to(r, 0), End: () => to(r, order.length - 1), b: () => toggle('base'), p: () => get('photo') && toggle('photo'),
+    const keysOf = {Home: () => choose(rowOf, order[0]), End: () => choose(rowOf, order.at(-1)), b: () => toggle('base'), p: () => get('photo') && toggle('photo'),
+      w: () => wipeWith(other === '' ? '0' : ''), f: () => large.dialog.open ? large.dialog.close() : enlarge(),
       s: () => mark('star'), x: () => mark('reject'), Enter: () => head().strength !== null && act('keep')}
     const image = '123456789'.indexOf(key)
     if (image >= 0 && image < get('seeds')[0].length) moved({image})
+    else if (key in WAYS) go(key)
     else if (keysOf[key]) keysOf[key]()
     else return
     event.preventDefault()
@@ -291,8 +284,18 @@ function render({model, el}) {
 
   grid.onclick = event => { const cell = event.target.closest('.tlx-cell'); if (cell) choose(...cell.at) }
   steps.oninput = () => { flip = ''; moved({column: order[steps.value]}) }
-  edge.oninput = wipe
-  edge.onpointerup = toCell // so that the arrows walk on
+
+  // ---- the room: where the output ends, the picture gets lower instead of being cut off
+  let scroller = document, all = root
+  function fitToRoom() {
+    const edge = scroller.getBoundingClientRect?.().top ?? 0, room = place.getBoundingClientRect()
+    root.style.setProperty('--below', `${all.getBoundingClientRect().bottom - main.getBoundingClientRect().bottom}px`) // what stands below leaves the viewer's column free
+    root.style.setProperty('--head', `${top.offsetHeight}px`) // no cell that is walked to is under it
+    place.style.setProperty('--hidden', `${Math.min(Math.max(0, edge - room.top), room.height - LOWEST)}px`)
+  }
+  const scrolled = event => { if (event.target.contains(root)) { scroller = event.target; fitToRoom() } }
+  document.addEventListener('scroll', scrolled, {capture: true, passive: true})
+  const resized = new ResizeObserver(fitToRoom)
 
   // ---- what the kernel says
   function heard(about, buffers) {
@@ -340,13 +343,17 @@ function render({model, el}) {
   model.on('change', changed)
   ask('hello')
   changed()
-  if (get('arrive')) new ResizeObserver((_, watch) => { // a grid opened from below its predecessor; only what has its place can be scrolled to
-    watch.disconnect()
-    const all = root.closest('.tlx-explorer') ?? root
-    all.scrollIntoView({block: 'start'})
-  }).observe(root)
+  const placed = new ResizeObserver(() => { // only what has its place can be measured, or scrolled to
+    placed.disconnect()
+    all = root.closest('.tlx-explorer') ?? root
+    for (const o of [all, main, top]) resized.observe(o)
+    if (get('arrive')) all.scrollIntoView({block: 'start'}) // a grid that is opened from below its predecessor
+  })
+  placed.observe(root)
   return () => {
     watcher.disconnect()
+    for (const o of [placed, resized]) o.disconnect()
+    document.removeEventListener('scroll', scrolled, true)
     for (const url of [...thumbs.values(), ...pictures.values()]) URL.revokeObjectURL(url)
   }
 }

@@ -8,6 +8,7 @@ __all__ = ['data_url', 'shown_photos', 'page_html', 'save_page', 'sheet_jpeg']
 # %% ../../nbs/pictures/page.ipynb #d2fd1857
 import base64, io
 from functools import cache
+from importlib.resources import files
 from math import sqrt
 from pathlib import Path
 from PIL import Image
@@ -28,6 +29,13 @@ def data_url(
     "A picture as text."
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
+# %% ../../nbs/pictures/page.ipynb #4b7a1c20
+def hands(
+    kind:str, # js or css
+) -> str: # stands in a page as it is
+    "What the page shares with the explorer's view: keys, swipes, the wipe and the enlargement."
+    return (files('tlora_flux')/f'pictures/hands.{kind}').read_text(encoding='utf-8')
+
 # %% ../../nbs/pictures/page.ipynb #628e28f3
 STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#222;--quiet:#5c5c5c;--rule:#d5d5d5;--best:#8a5a00;--on:#0b57d0;--words:170px;
@@ -45,56 +53,43 @@ button{font:inherit;color:inherit} td button{display:block;border:0;padding:0;ba
 td button:focus-visible,td button.on{outline:3px solid var(--on);outline-offset:1px} td.none{width:var(--side);text-align:center;vertical-align:middle;color:var(--quiet);border:1px dotted var(--rule);border-radius:3px;font-size:28px}
 .bar{font-size:12px} .bar span{display:block;height:6px;margin:1px 6px 3px 0;border-radius:3px;overflow:hidden;background:var(--rule)} .bar i{display:block;height:100%;background:var(--on)}
 .answer{max-width:75em} .out{opacity:.4}
-dialog{border:0;padding:0;margin:0;width:100vw;height:100vh;height:100dvh;max-width:none;max-height:none;background:#101214f5;color:#f2f2f2;overflow:hidden}
-dialog[open]{display:grid;grid-template-rows:minmax(0,1fr) auto auto} dialog::backdrop{background:none}
-.stage{display:flex;align-items:center;justify-content:center;min-height:0;overflow:hidden;touch-action:pinch-zoom;cursor:zoom-out} .stage img{max-width:100%;max-height:100%;width:96vw;height:96%;object-fit:contain;cursor:default;user-select:none}
-.said{margin:0 auto;padding:4px 12px;max-width:75em;max-height:20vh;overflow-y:auto;text-align:center;overflow-wrap:anywhere} .keys{display:flex;gap:8px;justify-content:center;padding:6px 6px 10px;flex-wrap:wrap}
-.keys button{min-width:44px;min-height:44px;padding:0 12px;border:1px solid #7a7a7a;border-radius:6px;background:#24272b;cursor:pointer} .keys button:focus-visible{outline:3px solid #8ab4f8} .keys button[aria-disabled=true]{opacity:.35} .keys button[aria-pressed=true]{background:#f2f2f2;color:#101214}
 """
 
 # %% ../../nbs/pictures/page.ipynb #87565123
 WALKING = """
-const one = o => document.querySelector(o), many = o => [...document.querySelectorAll(o)], big = one('dialog'), stage = one('.stage')
+const many = o => [...document.querySelectorAll(o)], grid = document.querySelector('.grid')
 const rows = many('tr.cells').map(row => [...row.querySelectorAll('td')].map(cell => cell.querySelector('button'))), all = rows.flat().filter(Boolean)
-const way = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}
-let at = [0, 0], base = false, from = null, moved = false
+let at = [0, 0], base = false, wiped = false
+const has = (r, c) => rows[r] && c in rows[r] ? !!rows[r][c] : undefined
 const here = () => rows[at[0]][at[1]], placeOf = o => { const r = rows.findIndex(row => row.includes(o)); return [r, rows[r].indexOf(o)] }
-function beside([r, c], [down, across]) { // the next picture on the way, over those that are missing
-  for (r += down, c += across; rows[r] && c >= 0 && c < rows[r].length; r += down, c += across) if (rows[r][c]) return [r, c] }
 function stand(place) { if (all.length) here()?.classList.remove('on'); at = place; all.forEach(o => o.tabIndex = -1); here().tabIndex = 0 }
 function walk(place) { stand(place); here().focus(); here().scrollIntoView({block: 'nearest', inline: 'nearest'}) }
-function show() {
-  const cell = base ? rows[at[0]][0] : here(), small = cell.querySelector('img')
-  one('.stage img').src = small.src; one('.stage img').alt = small.alt; one('.said').textContent = cell.title
-  for (const o of many('.keys [data-way]')) o.setAttribute('aria-disabled', !beside(at, way[o.dataset.way]))
-  const flip = one('.keys [data-flip]'); flip.setAttribute('aria-disabled', !flips()); flip.setAttribute('aria-pressed', base) }
-const flips = () => big.dataset.base && rows[at[0]][0] && at[1] > 0
-function go(key) { const place = beside(at, way[key]); if (place) { base = false; stand(place); show() } }
-function flip() { if (flips()) { base = !base; show() } }
+function fit() { if (all.length) document.documentElement.style.setProperty('--lines', Math.max(2, Math.floor((all[0].offsetHeight - 18)/15))) }
 if (all.length) stand(placeOf(all[0]))
+onresize = fit; onload = fit; fit()
 """
 
 # %% ../../nbs/pictures/page.ipynb #3969aa88
 ENLARGING = """
-all.forEach(o => o.onclick = () => { base = false; stand(placeOf(o)); big.showModal(); show() })
-big.onclose = () => { walk(at); here().classList.add('on') }
-onkeydown = e => {
-  const held = e.ctrlKey || e.metaKey || e.altKey, inside = big.open || all.includes(document.activeElement)
-  if (held || !inside) return
-  if (way[e.key]) { e.preventDefault(); if (big.open) go(e.key); else { const place = beside(at, way[e.key]); if (place) walk(place) } }
-  if (big.open && e.key.toLowerCase() == 'b') flip()
-  if (big.open && e.key == 'Tab') { // round and round within the enlargement
-    const keys = many('.keys button'), n = keys.indexOf(document.activeElement) + (e.shiftKey ? -1 : 1)
-    e.preventDefault(); keys[(n + keys.length) % keys.length].focus() } }
-for (const o of many('.keys button')) o.onclick = () => o.dataset.way ? go(o.dataset.way) : 'flip' in o.dataset ? flip() : big.close()
-stage.onpointerdown = e => { from = e.isPrimary ? [e.clientX, e.clientY] : null; moved = false }
-stage.onpointerup = e => {
-  if (!from || visualViewport?.scale > 1.05) return
-  const x = e.clientX - from[0], y = e.clientY - from[1]; from = null; moved = Math.hypot(x, y) > 40
-  if (moved) go(Math.abs(x) > Math.abs(y) ? (x < 0 ? 'ArrowRight' : 'ArrowLeft') : (y < 0 ? 'ArrowDown' : 'ArrowUp')) }
-stage.onclick = e => { if (e.target == stage && !moved) big.close() }
-function fit() { if (all.length) document.documentElement.style.setProperty('--lines', Math.max(2, Math.floor((all[0].offsetHeight - 18)/15))) }
-onresize = fit; onload = fit; fit()
+const large = enlargement({go, flip, wipe, closed: () => { walk(at); here().classList.add('on') }})
+document.body.append(large.dialog)
+const baseBeside = () => grid.dataset.base && at[1] > 0 && rows[at[0]][0] // the base model's picture of the same noise
+function show() {
+  const cell = base ? baseBeside() : here(), look = o => { const small = o.querySelector('img'); return {url: small.src, words: small.alt} }
+  large.show({front: look(cell), behind: wiped && baseBeside() ? look(baseBeside()) : null, said: cell.title, leads: key => !!nextPlace(at, key, has),
+    base: [!!baseBeside(), base], wiped: [!!baseBeside(), wiped]})
+}
+function go(key) { const place = nextPlace(at, key, has); if (place) { base = false; stand(place); show() } }
+function flip() { if (baseBeside()) { base = !base; show() } }
+function wipe() { if (baseBeside()) { wiped = !wiped; show() } }
+all.forEach(o => o.onclick = () => { base = false; stand(placeOf(o)); large.open(); show() })
+onkeydown = event => {
+  const key = keyOf(event), open = large.dialog.open
+  if (event.target.matches('input') || !(open || all.includes(document.activeElement))) return
+  if (key in WAYS) { event.preventDefault(); const place = nextPlace(at, key, has); if (open) go(key); else if (place) walk(place) }
+  if (open && key === 'b') flip()
+  if (open && key === 'w') wipe()
+}
 """
 
 # %% ../../nbs/pictures/page.ipynb #42f9447d
@@ -110,8 +105,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 <h1 dir="auto">{{ title }}</h1>{% if answer %}<p class="answer"><b>{{ answer[0] }}</b>: {{ answer[1] }}</p>{% endif %}
 {% if photos %}<p class="photos">Trained on<br>{% for photo in photos %}<img alt="training photo" src="{{ photo }}">{% endfor %}</p>{% endif %}
 {% if gaps %}<p>{{ gaps }}</p>{% endif %}
-<p class="hint">{{ legend }}Drawn with {{ settings }}. Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model. Escape: back.</p>
-<table class="grid"><thead><tr><th></th>{% for head in heads %}<th scope="col"><div>{% include "head" %}</div></th>{% endfor %}</tr></thead>
+<p class="hint">{{ legend }}Drawn with {{ settings }}. Click a picture, or Tab to one and press Enter. Arrows: checkpoints and prompts. B: the base model, W: wipe with it. Escape: back.</p>
+<table class="grid"{% if base %} data-base="1"{% endif %}><thead><tr><th></th>{% for head in heads %}<th scope="col"><div>{% include "head" %}</div></th>{% endfor %}</tr></thead>
 {% for heading, rows in groups %}
 <tr><th colspan="{{ heads|length + 1 }}" scope="rowgroup"><h2>{{ heading }}</h2></th></tr>
 {% for row in rows %}
@@ -121,9 +116,6 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 {% endfor %}
 {% endfor %}
 </table>
-<dialog aria-label="enlarged picture"{% if base %} data-base="1"{% endif %}><div class="stage"><img alt="" src="data:," draggable="false"></div><p class="said" aria-live="polite" dir="auto"></p>
-<div class="keys"><button data-way="ArrowLeft" aria-label="checkpoint before">←</button><button data-way="ArrowRight" aria-label="next checkpoint">→</button><button data-way="ArrowUp" aria-label="prompt before">↑</button>
-<button data-way="ArrowDown" aria-label="next prompt">↓</button><button data-flip aria-pressed="false">base</button><button autofocus aria-label="close">✕</button></div></dialog>
 <script>{{ script|safe }}</script></body></html>"""
 
 # %% ../../nbs/pictures/page.ipynb #b28dff71
@@ -203,7 +195,7 @@ def page_html(
     photos = [data_url(photo) for photo in shown_photos(board)]
     return templates().get_template('page').render(title=board.title, settings=board.settings, photos=photos,
         heads=heads, groups=groups, legend=legend, gaps=gaps_in_words(board), answer=judgement and answer_of(judgement),
-        base=board.columns[0].is_base, style=STYLE, script=WALKING + ENLARGING)
+        base=board.columns[0].is_base, style=STYLE + hands('css'), script=hands('js') + WALKING + ENLARGING)
 
 # %% ../../nbs/pictures/page.ipynb #9d3919c4
 def save_page(
