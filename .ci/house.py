@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 package = Path(__file__).resolve().parent.parent/'tlora_flux'
-public_limit = 293
+public_limit = 294
 wings = {
     '': ('errors', 'reading', 'subjects', 'config', 'settings_file', 'disk', 'screen', 'runs'),
     'method': ('flow', 'schedule', 'adapter'),

@@ -368,6 +368,8 @@ class ViewFields(Config):
         needs=dict(judge_every=Not(None)))
     overfit_patience:int = option(3, 'Judgements in a row at which alignment must have fallen.', low=1, high=1000,
         needs=dict(stop_when_overfit=True))
+    download_scorers:bool = option(False, 'Fetch what judge_every looks with and is not on this machine (DINOv2 and SigLIP, about 1.2 GB); '
+        'micro-FLUX needs nothing.', needs=dict(judge_every=Not(None)))
 
 # %% ../nbs/config.ipynb #90a7bc31
 PRESETS = ('80gb', '48gb', '24gb', '16gb', '12gb') # by the card's memory; what each sets is in `machine.memory`
@@ -613,7 +615,9 @@ class MakeConfig(Config):
     to:str = option('diffusers', 'Tool that will read the adapter.', choices=('diffusers', 'comfyui'))
     name:str|None = option(None, "Name of concept and run; None is the picture's.")
     max_train_steps:int|None = option(None, "Optimizer steps; None is the subject's on this base.", low=1, high=10**6)
-    batch_size:int = option(8, 'Pictures drawn at once.', low=1, high=1024)
+    trial_rates:list[float]|None = option(None, 'Learning rates to try for a few steps first; the better one is kept. None is the '
+        "base's: two on micro-FLUX, none elsewhere.", low=1e-8, high=1)
+    preset:str|None = option(None, 'Card to fit the training on, as for tlora train.', choices=PRESETS)
     cache_dir:str|None = option(None, "Folder for downloads and encoded photos; None is the Hub's own cache.", path=True)
     yes:bool = option(False, 'Do not ask.')
 

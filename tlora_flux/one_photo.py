@@ -6,25 +6,30 @@
 __all__ = ['make']
 
 # %% ../nbs/one_photo.ipynb #c91a0a3c
-import re, shlex, sys
+import re, shlex, sys, time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
+import torch
 from PIL import Image
 from .errors import BadInput
 from .subjects import SUBJECTS
-from .config import ExportConfig, JudgeConfig, MakeConfig, SampleConfig, TrainConfig
+from .config import ExportConfig, JudgeConfig, MakeConfig, TrainConfig
 from .settings_file import load_config, save_config
 from .disk import atomic_write, remove_path
 from .runs import WEIGHTS
+from .base.families import Family
+from .base.device import default_device, DTYPES
 from .base.load import BaseRef
 from .photos.concept import list_images
 from .photos.crops import list_examples, preview_sheet
 from .photos.opening import open_image
+from .photos.prompts import read_prompts
+from .machine.memory import figures_of_base
 from .machine.report import require_pass
+from .pictures.views import duration_in_words
 from .pictures.page import save_page
-from .pictures.sampling import sample
 from .judging.verdict import judge
 from .training.loop import check, settle_config, train
 from .formats.card import export_adapter, LICENCES
@@ -96,12 +101,15 @@ def plan_training(
     folder:Path, # of the concept
     name:str, # of the run
 ) -> TrainConfig: # less what the base's family decides
-    "The options of the run: what was said, what the subject advises, and a checkpoint often enough to choose from."
-    first = BaseRef(cfg.pretrained_model_name_or_path,
-        cache_dir=cfg.cache_dir).find().family.first_tries.get(cfg.subject, {})
+    "The options of the run: what was said, what the subject advises, and a judgement of its pictures at every checkpoint."
+    family = BaseRef(cfg.pretrained_model_name_or_path, cache_dir=cfg.cache_dir).find().family
+    first = family.first_tries.get(cfg.subject, {})
     said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt,
-        cache_dir=cfg.cache_dir, max_train_steps=cfg.max_train_steps)
-    options = first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
+        cache_dir=cfg.cache_dir, preset=cfg.preset, max_train_steps=cfg.max_train_steps)
+    if cfg.trial_rates and len(cfg.trial_rates) == 1: said['learning_rate'] = cfg.trial_rates[0]
+    judged = dict(validation_prompts=str(folder/'prompts.txt'), judge_every=family.defaults['checkpointing_steps'],
+        stop_when_overfit=True, overfit_patience=2, download_scorers=True)
+    options = judged | first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
 
@@ -149,6 +157,14 @@ class Step:
 
     def __str__(self): return shlex.join(['tlora', *self.words])
 
+# %% ../nbs/one_photo.ipynb #9ac324e1
+def run_step(
+    step:Step, # of the script
+) -> None:
+    "Print it, and do it."
+    print(f'+ {step}', flush=True)
+    step.work()
+
 # %% ../nbs/one_photo.ipynb #c2433e5a
 def list_steps(
     cfg:MakeConfig, # what was asked
@@ -157,19 +173,57 @@ def list_steps(
 ) -> list[Step]: # in their order
     "The commands that lead from a concept to an adapter in a tool."
     run = Path(training.output_dir)
-    prompts = config.parent/'prompts.txt'
     best, target = run/'recommended', run/f'for_{cfg.to}'
+    # a run that is whole says so and is left as it is; the config may have got its rate since
+    def train_main(): train(replace(load_config(config, TrainConfig), resume=bool(resumed)))
     resumed = ['--resume'] if run.exists() else []
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), cache_dir=cfg.cache_dir)
-    drawing = SampleConfig(run=str(run), prompts=str(prompts), batch_size=cfg.batch_size)
     return [
-        # a run that is whole says so and is left as it is
-        Step(['train', str(config), *resumed], lambda: train(replace(training, resume=bool(resumed)))),
-        Step(['sample', str(run), '--prompts', str(prompts), '--batch-size', str(cfg.batch_size)],
-        lambda: sample(drawing)),
+        Step(['train', str(config), *resumed], train_main),
         Step(['judge', str(run)], lambda: print(judge(JudgeConfig(run=str(run))))),
         Step(['page', str(run)], lambda: save_page(run)),
         Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target)], lambda: export_again(export))]
+
+# %% ../nbs/one_photo.ipynb #2eccca4f
+def plan_trials(
+    cfg:MakeConfig, # `trial_rates`
+    training:TrainConfig, # of the concept's config
+) -> dict[float, TrainConfig]: # learning rate -> a short run; none where the rate is settled
+    "Half the way to the first judgement, at each rate."
+    family = BaseRef.of(training).find().family
+    known = family.first_tries.get(training.subject, {}).get('rates', ())
+    rates = known if cfg.trial_rates is None else cfg.trial_rates
+    if training.learning_rate is not None or len(rates) < 2: return {}
+    steps = max(1, min(training.judge_every, training.max_train_steps or training.judge_every)//2)
+    short = replace(training, max_train_steps=steps)
+    run = Path(training.output_dir)
+    return {rate: replace(short, learning_rate=rate, output_dir=f'{run}_at_{rate:g}') for rate in rates}
+
+# %% ../nbs/one_photo.ipynb #29f77061
+def trial_step(
+    config:Path, # of the concept
+    trial:TrainConfig, # of `plan_trials`
+) -> Step:
+    "The command of a trial."
+    resumed = ['--resume'] if Path(trial.output_dir).exists() else []
+    return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', f'{trial.learning_rate:g}',
+        '--max-train-steps', str(trial.max_train_steps), *resumed], lambda: train(replace(trial, resume=bool(resumed))))
+
+# %% ../nbs/one_photo.ipynb #48ca26f7
+def keep_rate_(
+    config:Path, # of the concept; it gets the rate
+    trials:dict[float, TrainConfig], # of `plan_trials`, run
+) -> None:
+    "Keep the rate whose pictures are worth more. Raises `BadInput` where nobody knows what they are worth."
+    rows = {rate: judge(JudgeConfig(run=trial.output_dir)).advice.rows[-1] for rate, trial in trials.items()}
+    unknown = [trials[rate].output_dir for rate, row in rows.items() if row.gain is None]
+    if unknown:
+        raise BadInput(f'what the pictures of {unknown[0]} are worth is not known; settle learning_rate in {config}')
+    best = max(rows, key=lambda rate: rows[rate].gain.value)
+    said = ', '.join(f'{100*row.gain.value:.0f} points at {rate:g}' for rate, row in rows.items())
+    print(f'learning_rate: {best:g} is kept, and written into {config}: over the base the trials gained {said}')
+    text = config.read_text(encoding='utf-8') + f'learning_rate: {best:g}\n'
+    atomic_write(config, lambda part: part.write_text(text, encoding='utf-8'))
 
 # %% ../nbs/one_photo.ipynb #f8424a21
 def export_again(
@@ -184,9 +238,52 @@ def export_again(
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 
+# %% ../nbs/one_photo.ipynb #5aafd7a0
+def count_passes(
+    settled:TrainConfig, # with `judge_every`
+    family:Family, # of the base
+) -> int: # of one picture through the transformer, at most
+    "A training step is three passes, four where blocks are computed anew; a picture is one for each denoising step, two with true CFG."
+    rows = len(read_prompts(settled.validation_prompts, settled.class_name))*settled.num_validation_images
+    columns = 1 + -(-settled.max_train_steps//settled.judge_every)
+    a_picture = family.defaults['num_inference_steps']*(1 + (family.defaults['true_cfg_scale'] > 1))
+    samples = settled.max_train_steps*settled.train_batch_size*settled.gradient_accumulation_steps
+    return samples*(3 + settled.gradient_checkpointing) + rows*columns*a_picture
+
+# %% ../nbs/one_photo.ipynb #7ab5f6bb
+def multiplications_a_second(
+    tokens:int, # rows of the product
+    width:int, # of the transformer
+    settled:TrainConfig, # `mixed_precision`
+) -> float:
+    "What a matrix product of the transformer's size reaches on this device now."
+    device = default_device()
+    dtype = DTYPES[settled.mixed_precision]
+    count = tokens if device.type == 'cuda' else min(tokens, 128) # a CPU takes seconds for all
+    rows, weight = (torch.ones(n, width, device=device, dtype=dtype) for n in (count, 4*width))
+    begun = time.perf_counter()
+    seconds = []
+    while len(seconds) < 2 or time.perf_counter() - begun < .3:
+        started = time.perf_counter()
+        (rows@weight.T)[0, 0].item() # a GPU has finished then
+        seconds.append(time.perf_counter() - started)
+    return count*width*4*width/min(seconds) # of a machine that has nothing else to do
+
+# %% ../nbs/one_photo.ipynb #07267a8c
+def describe_time(
+    settled:TrainConfig, # the run
+    family:Family, # of the base
+) -> str:
+    "How long training and drawing take; loading and downloads come on top."
+    passes = count_passes(settled, family)
+    figures = figures_of_base(BaseRef.of(settled).find())
+    tokens = (settled.resolution//16)**2 + settled.max_sequence_length
+    seconds = 2*passes*figures.transformer*tokens/multiplications_a_second(tokens, figures.hidden, settled)
+    return (f'{duration_in_words(seconds)} (computed: {passes} passes through the transformer, at half the speed that a matrix product '
+        'has here), and what loading takes')
+
 # %% ../nbs/one_photo.ipynb #d2d022f1
 def describe_plan(
-    cfg:MakeConfig, # what was asked
     training:TrainConfig, # what it became
     steps:list[Step], # the script
 ) -> str: # one screen
@@ -200,7 +297,10 @@ def describe_plan(
         f'photos    {len(photos)}, as {preview} shows them: upright, cut to {settled.resolution} px',
         f'captions  {photos[0].caption!r}' + f' and {len(photos) - 1} more'*(len(photos) > 1),
         f'base      {training.pretrained_model_name_or_path} ({family.name}), under {LICENCES[family.name]}',
-        f'run       {Path(training.output_dir)}: {settled.max_train_steps} steps, a checkpoint every {settled.checkpointing_steps}',
+        f'run       {Path(training.output_dir)}: at most {settled.max_train_steps} steps, with a checkpoint every '
+        f'{settled.checkpointing_steps}, drawn and judged every {settled.judge_every}',
+        f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row',
+        f'time      {describe_time(settled, family)}',
         *(f'          + {step}' for step in steps)])
 
 # %% ../nbs/one_photo.ipynb #932968d7
@@ -221,7 +321,8 @@ def refuse_other_words(
 ) -> None:
     "Raises `BadInput` for a photo that was made with other words before: neither is silently the right one."
     told = ['class_name', 'placeholder_token', 'subject', 'pretrained_model_name_or_path']
-    told += [name for name in ('instance_prompt', 'max_train_steps', 'cache_dir') if getattr(cfg, name) is not None]
+    told += [name for name in ('instance_prompt', 'max_train_steps', 'preset', 'cache_dir')
+        if getattr(cfg, name) is not None]
     for name in told:
         ours, theirs = getattr(asked, name), getattr(training, name)
         if ours != theirs:
@@ -251,19 +352,21 @@ def make(
     config = write_concept(asked, copies, sources)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
     refuse_other_words(cfg, asked, training, config)
+    trials = plan_trials(cfg, training)
     steps = list_steps(cfg, config, training)
+    first = [trial_step(config, trial) for trial in trials.values()]
     target = Path(training.output_dir)/f'for_{cfg.to}'
     if is_finished(target, config, Path(training.output_dir)/WEIGHTS):
         print(f'{Path(training.output_dir)} is finished\n{last_words(target, training)}')
         return target
-    print(describe_plan(cfg, training, steps), flush=True)
+    print(describe_plan(training, [*first, *steps]), flush=True)
     report = check(replace(training, resume=True))
     print(report, flush=True)
     require_pass(report)
     ask_once(cfg)
-    for step in steps:
-        print(f'+ {step}', flush=True)
-        step.work()
+    for step in first: run_step(step)
+    if trials: keep_rate_(config, trials)
+    for step in steps: run_step(step)
     print(last_words(target, training))
     return target
 

@@ -63,7 +63,8 @@ class Facts:
     unused:tuple[str, ...] = () # kinds of guidance that it has no use for; at the default, they are off
     settings:tuple[str, ...] = () # what a pipeline's index says beside its components, as true or false
     not_compiled:tuple[str, ...] = () # storages of the base with which it cannot be trained compiled
-    first_tries:dict = field(default_factory=dict) # subject -> `options` and `prompts` that are better here than those of `subjects`
+    # subject -> `options`, `prompts` that are better here than its own, `rates` worth a trial
+    first_tries:dict = field(default_factory=dict)
 
 # %% ../../nbs/base/families.ipynb #5c1e77a3
 Embeds = dict[str, Tensor] # what text encoders make of prompts, by the name of the pipeline's argument; each has batch b
@@ -180,12 +181,12 @@ SCENES = ('in the center, green background', 'in the left, white background', 'i
 THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball',
     'large {} cone', 'small {} cube')
 COATS = ('large marble', 'large wood', 'large granite', 'large gold', 'large clay', 'small mossy', 'large plaster', 'small wood')
-OF_MICRO = dict(checkpointing_steps=50, train_batch_size=4)
+OF_MICRO = dict(checkpointing_steps=50, judge_every=50, train_batch_size=4)
 
 MICRO_TRIES = dict(
-    material=dict(options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'),
+    material=dict(rates=(1e-3, 2e-3), options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'),
     prompts=tuple(f'a photo of a {thing} {scene}' for thing, scene in zip(THINGS, SCENES))),
-    object=dict(options=OF_MICRO, prompts=tuple(f'a photo of a {coat} {{}} {scene}' for coat,
+    object=dict(rates=(1e-3, 2e-3), options=OF_MICRO, prompts=tuple(f'a photo of a {coat} {{}} {scene}' for coat,
     scene in zip(COATS, SCENES))))
 
 # %% ../../nbs/base/families.ipynb #e9db2a55

@@ -47,12 +47,21 @@ def check_judging(
     cfg:TrainConfig, # filled
     family:Family, # of the base
 ) -> None:
-    "Raises `BadInput` where `stop_when_overfit` has no scorer for prompts."
-    if not cfg.stop_when_overfit: return
+    "Raises `BadInput` where `stop_when_overfit` has no scorer for prompts, and will have none."
+    if not cfg.stop_when_overfit or cfg.download_scorers: return
     with memory_given_back(): _, words, notes = open_scorers(family.name, cache_dir=cfg.cache_dir)
     if words is None:
-        raise BadInput(f'stop_when_overfit looks at obedience to prompts, and {notes[-1].split(", so ")[0]}; `tlora judge` with '
-            '--download fetches it, or leave stop_when_overfit out')
+        raise BadInput(f'stop_when_overfit looks at obedience to prompts, and {notes[-1].split(", so ")[0]}; add --download-scorers, or '
+            'leave stop_when_overfit out')
+
+# %% ../../nbs/training/judgements.ipynb #eccd2ca3
+def fetch_scorers(
+    cfg:TrainConfig, # filled, with `judge_every`
+    family:Family, # of the base
+) -> None:
+    "Fetch what judges, where that is asked for, before a step is taken. Raises `BadInput` for a hub that does not give it."
+    with memory_given_back():
+        open_scorers(family.name, cache_dir=cfg.cache_dir, download=cfg.download_scorers)
 
 # %% ../../nbs/training/judgements.ipynb #937e5639
 def read_bands(
@@ -163,6 +172,7 @@ def make_judging(
     cfg, accelerator = trainer.cfg, trainer.accelerator
     if cfg.judge_every is None: return None
     if not accelerator.is_main_process: return Judging(trainer, None)
+    if cfg.download_scorers: fetch_scorers(cfg, trainer.family)
     try:
         probe = BandProbe.of(cfg, trainer.family, photos, trainer.data, accelerator.device, draws=4)
     except (BadInput, OutOfMemory, OSError) as e:

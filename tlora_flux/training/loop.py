@@ -38,6 +38,7 @@ from ..machine.stall import paused, StallWatch
 from ..machine.processes import describe_risk, guard_peers, joined_processes, loss_said, make_accelerator
 from ..machine.processes import Stopping, StopSignals, wait_for_peers
 from ..machine.report import as_finding, check as check_machine, Finding, Report, require_pass
+from ..judging.scorers import scorers_to_fetch
 from .step import Guard, make_optimizer, samples_a_step, Trainer
 from .run_folder import Bystander, load_checkpoint_, resume_point, Run, run_write_errors
 from .validate import check_tracker, make_validator, plan_validation, Tracking, Validator
@@ -431,6 +432,8 @@ def train_to_end(
             lambda: trainer.done), StallWatch() as watch, guard_peers(processes, run.folder, save):
         stopping = Stopping(trainer.accelerator, stop, save, run.folder)
         draw_if_due(trainer, validator, stopping, watch)
+        # a run that was killed between its pictures and their judgement may have been about to end
+        if trainer.done and judge_if_due(trainer, judging, run, watch): return
         for record in training_steps(trainer, partial(save_and_advise, save, advice)):
             report(record)
             say_if_skipped(record, trainer.guard, run.folder)
@@ -588,6 +591,20 @@ def run_rows(
         rows += as_finding('data', read_prompts, cfg.validation_prompts, f'{cfg.placeholder_token} {cfg.class_name}')
     return rows or (as_finding('config', lambda: plan_validation(*settle_config(cfg)[:2])) if here else []), photos
 
+# %% ../../nbs/training/loop.ipynb #28631273
+def fetch_rows(
+    cfg:TrainConfig, # with `download_scorers`
+) -> list[Finding]: # none where the base is not known, which the machine's table says
+    "What would be fetched to judge with, or why it cannot be."
+    rows = []
+    sizes = {}
+    base = BaseRef.of(cfg)
+    try: family = base.find().family.name if local_base(base.source) else ''
+    except BadInput: return []
+    rows += as_finding('access', lambda: sizes.update(scorers_to_fetch(family, cfg.cache_dir)))
+    return rows + [Finding('access', 'pass', f'{name}, {size/1e6:.0f} MB, is still to be downloaded, to judge with')
+        for name, size in sizes.items()]
+
 # %% ../../nbs/training/loop.ipynb #e3f960cd
 def told_rows(
     cfg:TrainConfig, # as a person gave it
@@ -598,7 +615,7 @@ def told_rows(
     if cfg.preservation_weight:
         rows.append(Finding('config', 'pass',
             f'preservation_weight={cfg.preservation_weight:g} makes a step take two to three times as long, and no more memory'))
-    return rows
+    return rows + (fetch_rows(cfg) if cfg.download_scorers else [])
 
 # %% ../../nbs/training/loop.ipynb #08e78d24
 def check(

@@ -157,7 +157,7 @@ OPTIONS_THAT_MAY_CHANGE = {'instance_data_dir', 'output_dir', 'resume', 'overwri
     'max_train_steps', 'checkpointing_steps', 'gradient_checkpointing', 'cache_latents', 'preset', 'compile',
     'keep_last', 'keep_every', 'max_skipped_steps',
               'report_to', 'validation_prompts', 'validation_steps', 'num_validation_images', 'judge_every',
-              'stop_when_overfit', 'overfit_patience', 'train_batch_size', 'gradient_accumulation_steps'}
+    'stop_when_overfit', 'overfit_patience', 'download_scorers', 'train_batch_size', 'gradient_accumulation_steps'}
 # an adapter keeps these for life: `start_from` cannot lend its weights to a run with others
 BORN_WITH = {'rank', 'init', 'targets', 'pretrained_model_name_or_path', 'other_parts', 'base_family', 'revision', 'start_from'}
 
