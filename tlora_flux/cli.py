@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/cli.ipynb #a837a0fe
-import inspect, logging, os, signal, sys, warnings
+import inspect, logging, os, re, signal, sys, warnings
 from collections.abc import Callable
 from dataclasses import Field, MISSING
 from functools import partial
@@ -71,15 +71,15 @@ def refuse_foreign_flags(
     args:list[str], # words of the command line
     flags:set[str], # that the command has
 ) -> None:
-    "Raises `BadInput` for flags of other programs, with what they are called here."
-    given = [word for o in args if o.startswith('--') and len(o) > 2
-        and (word := o.split('=')[0].replace('_', '-')) not in flags]
+    "Raises `BadInput` for flags that the command has not, all at once, with what they are called here."
+    words = args[:args.index('--')] if '--' in args else args # behind it no word is a flag
+    given = [o.split('=')[0].replace('_', '-') for o in words if re.match('--[A-Za-z]', o)]
+    given = [o for o in given if o not in flags]
     if not given: return
-    from tlora_flux.settings_file import known_elsewhere
+    from tlora_flux.settings_file import known_elsewhere, tell_words
     names = [o[2:].replace('-', '_') for o in flags if o.startswith('--') and not o.startswith('--no-')]
     told = {o: known_elsewhere(o, names, '--{}').replace('_', '-') for o in given}
-    told = {o: words for o, words in told.items() if words}
-    if told: raise BadInput('; '.join(f'{o} {words}' for o, words in told.items()))
+    raise BadInput(tell_words(told, str), most=8000)
 
 # %% ../nbs/cli.ipynb #c0061675
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,

@@ -58,6 +58,22 @@ def only_with(
     if isinstance(wanted, tuple): return f'only with {other}={" or ".join(wanted)}'
     return f'only with {other}={wanted}'
 
+# %% ../nbs/config.ipynb #abc5000e
+def number_mend(
+    kind:type, # that is wanted
+    value, # that was given
+) -> str: # how the number is written, with a `;` before it; empty where it is none
+    "For `2e-3` in quotes, `2,000`, `1.0` for a count, and a minus that a word processor made."
+    if kind not in (int, float) or isinstance(value, bool): return ''
+    text = re.sub('[\u2010-\u2015\u2212]', '-', str(value)).replace('_', '').strip()
+    if re.fullmatch(r'\d{1,3}(,\d{3})+', text): text = text.replace(',', '')
+    elif text.count(',') == 1: text = text.replace(',', '.')
+    try: number = float(text)
+    except ValueError: return ''
+    if not math.isfinite(number) or kind is int and number != int(number): return ''
+    plain = str(int(number)) if kind is int else f'{number:g}'
+    return f'; write {plain}' + (' without quotes' if value == plain or value == text else '')
+
 # %% ../nbs/config.ipynb #ebaeb165
 def check_type(
     name:str, # field name, for the message
@@ -71,7 +87,7 @@ def check_type(
     infinite = kind is float and type(value) is float and not math.isfinite(value)
     if type(value) is kind and value != '' and not infinite: return value
     want = {str: 'text', int: 'a whole number', float: 'a finite number', bool: 'true or false'}[kind]
-    raise BadInput(f'{name}: {value!r} is not {want}')
+    raise BadInput(f'{name}: {value!r} is not {want}{number_mend(kind, value)}')
 
 # %% ../nbs/config.ipynb #a085b0fa
 def check_value(
@@ -100,6 +116,22 @@ def check_limits(
     if choices: check_choice(name, value, choices)
     return os.path.expanduser(check_path(name, value)) if limits['path'] else value
 
+# %% ../nbs/config.ipynb #14441fa5
+def refuse_no_path(
+    name:str, # field name, for the message
+    value:str, # as given
+) -> None:
+    "Raises `BadInput` for an address, and for a variable that no shell has filled: a folder of that very name would be made."
+    if found := re.match(r'(?i)([a-z][a-z0-9+]{1,9})://', value):
+        if found[1].lower() == 'file':
+            raise BadInput(f'{name}={value} is written as an address; write {value[7:]}')
+        if name == 'pretrained_model_name_or_path': return # told where bases are found
+        raise BadInput(f'{name}={value} is an address, and files are read and written on this machine; give a path')
+    if re.search(r'\$\{?[A-Za-z_]|%[A-Za-z_]+%', value) and not os.path.exists(value):
+        there = os.path.expandvars(value)
+        raise BadInput(f'{name}={value} holds a variable, which only a shell fills; write '
+            + ('the place itself' if there == value else there))
+
 # %% ../nbs/config.ipynb #ac2231e0
 def check_path(
     name:str, # field name, for the message
@@ -110,6 +142,7 @@ def check_path(
         raise BadInput(f'{name}={value!r} has a character in it that no file name may hold; leave it out')
     if os.name != 'nt' and (re.match(r'[A-Za-z]:[\\/]', value) or '\\' in value and not os.path.exists(value)):
         raise BadInput(f'{name}={value} is a path as Windows writes it; {place_here(value)}')
+    refuse_no_path(name, value)
     if name in ('output_dir', 'run'): require_utf8(value, f'{name}=')
     longest = max(Path(value).parts, key=lambda o: len(os.fsencode(o)), default='')
     if (size := len(os.fsencode(longest))) > 255:

@@ -28,7 +28,7 @@ def in_one_line(
 # %% ../nbs/errors.ipynb #08ea9d5a
 class BadInput(ValueError):
     "A person's input that cannot be used. The message is one line: the value, the limit, the mend. A token in it is masked."
-    def __init__(self, message:str): super().__init__(in_one_line(message))
+    def __init__(self, message:str, most:int=2000): super().__init__(in_one_line(message, most))
     def _render_traceback_(self): return [str(self)] # what a notebook cell shows
 
 # %% ../nbs/errors.ipynb #4c3b9e3b

@@ -6,7 +6,7 @@
 __all__ = ['is_newer', 'load_config', 'portable_path', 'public_values', 'save_config']
 
 # %% ../nbs/settings_file.ipynb #2f073fea
-import os, re, sys
+import os, re, reprlib, sys
 from collections.abc import Callable
 from dataclasses import fields, MISSING
 from difflib import get_close_matches
@@ -140,7 +140,7 @@ def refuse_secrets(
     for key, value in values.items():
         if found := TOKEN.search(f'{key} {value}'):
             raise BadInput(f'{where}: {key} holds what looks like an access token ({found[0]}); {mend}')
-        if str(key) != 'placeholder_token' and re.search('token|secret|password|api_?key', str(key), re.I):
+        if re.search(r'(?i)(?<!placeholder_)(?<!instance_)(?<!concept_)(?<!class_)(token|secret|password|api_?key)$', str(key)):
             raise BadInput(f'{where}: {key} looks like a credential, and secrets do not go into a config; {mend}')
 
 # %% ../nbs/settings_file.ipynb #0b361b96
@@ -196,55 +196,85 @@ def is_newer(
 
 # %% ../nbs/settings_file.ipynb #bf00c0e0
 OF_TRAINING = dict( # option -> what others call it
-    learning_rate='lr unet_lr lr_unet base_lr max_lr unet_learning_rate transformer_lr',
+    learning_rate='lr unet_lr lr_unet base_lr max_lr unet_learning_rate transformer_lr adapter_lr',
     rank='network_dim lora_rank network_rank lora_dim lora_r linear dim r max_rank',
     min_rank='rank_min minimum_rank lora_min_rank',
-    targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains',
-    start_from='network_weights init_from initial_weights pretrained_lora warm_start',
+    targets='target_modules lora_layers lora_target_modules layer_filter only_if_contains flux_lora_target '
+        'lora_layer_preset layer_filter_preset',
+    start_from='network_weights init_from initial_weights pretrained_lora pretrained_lora_path init_lora '
+        'lora_model_name warm_start',
     max_train_steps='steps max_steps num_steps train_steps num_train_steps iterations total_steps',
     train_batch_size='batch_size per_device_train_batch_size batch',
     gradient_accumulation_steps='gradient_accumulation grad_accum accumulation_steps accumulate_grad_batches',
-    lr_scheduler='scheduler lr_schedule learning_rate_scheduler',
+    lr_scheduler='scheduler lr_schedule learning_rate_scheduler lr_scheduler_type',
     lr_warmup_steps='warmup_steps lr_warmup num_warmup_steps learning_rate_warmup_steps',
-    optimizer='optimizer_type optim', adam_weight_decay='weight_decay', adam_epsilon='eps epsilon adam_eps',
+    optimizer='optimizer_type optim',
+    adam_weight_decay='weight_decay',
+    adam_epsilon='eps epsilon adam_eps',
+    adam_beta1='beta1',
+    adam_beta2='beta2',
+    init='lora_init_type init_lora_weights',
+    logit_std='sigmoid_scale flow_sigmoid_scale flow_matching_sigmoid_scale',
+    sigma_low='min_timestep min_noising_strength',
+    sigma_high='max_timestep max_noising_strength')
+
+# %% ../nbs/settings_file.ipynb #68549701
+OF_LOSS = dict(
     max_grad_norm='clip_grad_norm gradient_clip max_gradient_norm',
     sigma_sampling='timestep_sampling timestep_type timestep_distribution',
     sigma_mu='discrete_flow_shift flow_shift shift flow_schedule_shift timestep_shift',
     background_weight='unmasked_weight mask_min_value masked_background_weight',
     preservation_weight='diff_output_preservation diff_output_preservation_multiplier',
-    gradient_checkpointing='use_gradient_checkpointing', mixed_precision='dtype train_dtype precision weight_dtype',
-    quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision',
-    compile='torch_compile', seed='random_seed')
+    gradient_checkpointing='use_gradient_checkpointing',
+    mixed_precision='dtype train_dtype precision weight_dtype',
+    quantization='quantize fp8_base base_model_precision load_in_4bit load_in_8bit base_model_default_precision '
+        'fp8_base_unet qtype quantize_via quantize_kwargs bnb_quantization_config_path do_fp8_training',
+    text_encoders='quantize_te text_encoder_1_precision te_dtype',
+    compile='torch_compile dynamo_backend',
+    seed='random_seed')
 
 # %% ../nbs/settings_file.ipynb #29640f87
 OF_FILES = dict(
-    instance_data_dir='train_data_dir data_dir dataset_dir image_dir image_folder folder_path instance_data_root dataset_name input_dir',
-    output_dir='outdir out_dir output output_path save_dir training_folder output_name project_dir workspace_dir',
-    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model name_or_path '
-        'pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path',
-    other_parts='vae clip_l t5xxl ae text_encoder_path vae_path', cache_dir='hf_cache model_cache',
+    instance_data_dir='train_data_dir data_dir dataset_dir image_dir image_folder folder_path instance_data_root '
+        'dataset_name input_dir concept_file_name data_backend_config datasets dataset_path image_path',
+    output_dir='outdir out_dir output output_path save_dir training_folder output_name project_dir workspace_dir '
+        'output_model_destination run_name name',
+    pretrained_model_name_or_path='model model_name model_path base_model base_model_name pretrained_model '
+        'name_or_path pretrained_model_name checkpoint_path ckpt pretrained_transformer_model_name_or_path',
+    other_parts='vae clip_l t5xxl ae text_encoder_path vae_path',
+    cache_dir='hf_cache model_cache huggingface_cache_dir cache_dir_vae cache_dir_text tokenizer_cache_dir',
+    base_family='model_family model_flavour arch is_flux',
     placeholder_token='trigger trigger_word token instance_token concept_token keyword',
-    class_name='class class_token class_word concept', instance_prompt='caption default_caption caption_prefix',
+    class_name='class class_token class_tokens class_word concept diff_output_preservation_class',
+    instance_prompt='caption default_caption caption_prefix',
     resolution='size image_size train_resolution max_resolution',
-    aspect_ratio_buckets='enable_bucket bucket bucketing aspect_ratio_bucketing',
-    random_flip='flip_aug hflip flip flip_x', cache_latents='cache_latents_to_disk latent_caching cache_to_disk',
+    aspect_ratio_buckets='enable_bucket bucket bucketing buckets aspect_ratio_bucketing',
+    random_flip='flip_aug hflip flip flip_x',
+    cache_latents='cache_latents_to_disk latent_caching cache_to_disk',
     max_sequence_length='max_token_length t5xxl_max_token_length tokenizer_max_length',
-    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after',
-    keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit',
-    resume='resume_from_checkpoint continue_training resume_training', overwrite='overwrite_output_dir')
+    checkpointing_steps='save_every save_every_n_steps save_steps save_every_steps save_after backup_after',
+    keep_last='checkpoints_total_limit max_step_saves_to_keep save_last_n_steps save_total_limit '
+        'rolling_backup_count',
+    resume='resume_from_checkpoint continue_training resume_training continue_last_backup',
+    overwrite='overwrite_output_dir')
 
 # %% ../nbs/settings_file.ipynb #86e818be
 OF_PICTURES = dict(
-    validation_prompts='validation_prompt sample_prompts sample_prompt sample_definition_file_name user_prompt_library',
-    validation_steps='sample_every sample_every_n_steps validation_epochs validation_step_interval sample_after',
-    num_validation_images='validation_num_images', report_to='log_with logger tracker wandb',
+    validation_prompts='validation_prompt sample_prompts sample_prompt sample_definition_file_name '
+        'user_prompt_library validation_prompt_library samples prompts',
+    validation_steps='sample_every sample_every_n_steps validation_epochs validation_step_interval sample_after '
+        'eval_steps_interval validate_every_n_steps validate_after validation_interval',
+    num_validation_images='validation_num_images num_eval_images',
+    report_to='log_with logger tracker wandb tensorboard use_wandb',
     run='lora lora_path adapter adapter_path weights network_weights lora_weights',
     strength='scale lora_scale lora_weight multiplier network_mul',
-    prompts='prompts_file prompt_file prompt from_file', images='num num_images num_images_per_prompt n_images n_iter',
+    prompts='prompts_file prompt_file prompt from_file',
+    images='num num_images num_images_per_prompt n_images n_iter',
     num_inference_steps='inference_steps sampling_steps sample_steps num_sampling_steps',
-    true_cfg_scale='cfg cfg_scale', guidance_scale='guidance distilled_guidance')
+    true_cfg_scale='cfg cfg_scale validation_guidance_real',
+    guidance_scale='guidance distilled_guidance flux_guidance_value')
 
-SAME_AS = {ours: set(theirs.split()) for ours, theirs in (OF_TRAINING | OF_FILES | OF_PICTURES).items()}
+SAME_AS = {ours: set(theirs.split()) for ours, theirs in (OF_TRAINING | OF_LOSS | OF_FILES | OF_PICTURES).items()}
 
 # %% ../nbs/settings_file.ipynb #e6a2c3b8
 ONE_SCALE = 'the adapter is added at strength 1, as with alpha = rank; tlora sample has --strength'
@@ -252,37 +282,121 @@ NO_EPOCHS = 'a run is counted in optimizer steps, max_train_steps'
 NOT_OF_TRAINING = { # why an option is not needed -> what others call it
     ONE_SCALE: 'lora_alpha network_alpha alpha linear_alpha alpha_rank_scale',
     NO_EPOCHS: 'epochs num_train_epochs max_train_epochs num_epochs save_every_n_epochs',
-    'the live rank always follows the noise level; rank_schedule: constant is plain LoRA':
-        'enable_rank_masking rank_masking use_tlora tlora enable_tlora sig_type',
-    'there is one kind of training here':
-        'trainer_type trainer network_module network_type network_args method training_method lora_type model_type job type',
-    'nothing is dropped out; min_rank is what holds back overfitting': 'lora_dropout network_dropout dropout rank_dropout module_dropout '
-        'caption_dropout caption_dropout_rate caption_dropout_probability',
-    'the loss is flow matching, and its weight is weighting_scheme':
-        'snr_gamma min_snr_gamma noise_offset loss_type model_prediction_type noise_scheduler prediction_type',
-    "attention is torch's own and needs no switch":
-        'xformers sdpa attention_mechanism enable_xformers_memory_efficient_attention flash_attn mem_eff_attn',
-    'files are safetensors, in float32': 'save_precision save_model_as save_dtype',
-    'the adapter is not averaged over steps': 'ema use_ema ema_config ema_decay',
-    'nothing is sent to the Hub': 'push_to_hub hub_model_id',
+    'the live rank always follows the noise level; rank_schedule: constant is plain LoRA': 'enable_rank_masking '
+        'rank_masking use_tlora tlora enable_tlora sig_type',
+    'there is one kind of training here': 'trainer_type trainer network_module network_type network_args method '
+        'training_method lora_type model_type job type peft_type network_kwargs lycoris_config tlora_config '
+        'lora_decompose use_dora conv conv_dim conv_alpha lokr_factor lora_bias use_peft scale_weight_norms '
+        'oft_block_size',
+    'nothing is dropped out; min_rank is what holds back overfitting': 'lora_dropout network_dropout dropout '
+        'rank_dropout module_dropout caption_dropout caption_dropout_rate caption_dropout_probability '
+        'caption_tag_dropout_rate caption_dropout_every_n_epochs dropout_probability token_dropout_rate',
+    'the loss is flow matching, and its weight is weighting_scheme': 'snr_gamma min_snr_gamma noise_offset '
+        'loss_type model_prediction_type noise_scheduler prediction_type huber_c huber_schedule huber_scale '
+        'multires_noise_iterations multires_noise_discount adaptive_noise_scale ip_noise_gamma offset_noise_weight '
+        'zero_terminal_snr perturbation_noise_weight mse_strength mae_strength log_cosh_strength loss_weight_fn '
+        'loss_weight_strength loss_weight v_parameterization v2 masked_prior_preservation_weight'}
+
+# %% ../nbs/settings_file.ipynb #72a8f664
+NOT_OF_WRITING = {
+    'the adapter is trained and saved in float32, as safetensors': 'save_precision save_model_as save_dtype '
+        'full_bf16 full_fp16 lora_weight_dtype gradient_precision output_dtype output_model_format '
+        'upcast_before_saving fallback_train_dtype save_format',
+    'the adapter is not averaged over steps': 'ema use_ema ema_config ema_decay ema_update_interval '
+        'ema_update_step_interval',
+    'nothing is sent to the Hub': 'push_to_hub hub_model_id hf_repo_id hf_private huggingface_repo_id '
+        'huggingface_path_in_repo huggingface_repo_type huggingface_repo_visibility push_checkpoints_to_hub '
+        'save_state_to_huggingface resume_from_huggingface',
     'log.jsonl and train.log lie in output_dir': 'logging_dir logging_path',
-    'an optimizer has options of its own name here, such as adam_weight_decay': 'optimizer_args optimizer_params use_8bit_adam',
-    'the config file is given without a flag: tlora train FILE.yaml': 'config config_file dataset_config toml configuration'}
+    'an optimizer has options of its own name here, such as adam_weight_decay': 'optimizer_args optimizer_params '
+        'optimizer_config use_8bit_adam prodigy_beta3 prodigy_decouple prodigy_use_bias_correction '
+        'prodigy_safeguard_warmup d_coef adam_weight_decay_text_encoder use_lion_optimizer fused_backward_pass',
+    'the config file is given without a flag: tlora train FILE.yaml': 'config config_file dataset_config toml '
+        'configuration output_config'}
+
+# %% ../nbs/settings_file.ipynb #9259e27b
+NOT_OF_FILES = {
+    'masks lie in the folder masks beside images, and count where they are': 'masked_loss masked_training mask_path '
+        'alpha_mask invert_mask unmasked_probability normalize_masked_area_loss conditioning_data_dir',
+    'a caption is a sentence, read as it is': 'shuffle_caption shuffle_tokens keep_tokens keep_tokens_separator '
+        'caption_separator caption_suffix secondary_separator enable_wildcard token_warmup_min token_warmup_step',
+    "text is encoded as the base's own pipeline does it": 'clip_skip apply_t5_attn_mask t5_attn_mask t5_padding '
+        'attn_masking flux_attention_masked_training text_encoder_layer_skip',
+    'sizes follow from resolution and aspect_ratio_buckets': 'min_bucket_reso max_bucket_reso bucket_reso_steps '
+        'bucket_no_upscale bucket_tolerance minimum_aspect_ratio aspect_bucket_rounding resolution_type '
+        'minimum_image_size maximum_image_size target_downsample_size disable_bucket_pruning resolutions',
+    'photos are cropped and, with random_flip, flipped; nothing else is done to them': 'color_aug '
+        'face_crop_aug_range flip_y square_crop crop crop_aspect crop_style image_interpolation_mode '
+        'resize_interpolation augments augmentations random_scale standardize_images',
+    'photos are the files of the folder images': 'in_json image_column dataset_config_name dataset_class '
+        'include_subdirectories image_variations text_variations balancing skip_file_discovery '
+        'metadata_update_interval override_dataset_config control_path',
+    'a key or token is no option; log in with `hf auth login` or `wandb login`': 'hub_token huggingface_token '
+        'hf_token wandb_api_key secrets'}
+
+# %% ../nbs/settings_file.ipynb #e5888938
+NOT_OF_RUNS = {
+    'all options stand side by side in one file': 'process train save network sample meta version general subsets '
+        'extension validation',
+    'the device is the GPU where there is one': 'device train_device temp_device vae_device te_device',
+    'preset, quantization and gradient_checkpointing make it fit the card': 'blocks_to_swap split_mode '
+        'cpu_offload_checkpointing highvram lowvram lowram low_vram low_ram offload layer_offload_fraction '
+        'offload_fraction layer_offloading unload_text_encoder enable_group_offload activation_offloading '
+        'async_offloading',
+    'processes come from accelerate launch, plain multi-GPU': 'deepspeed multi_gpu num_processes local_rank '
+        'device_indexes ddp_timeout ddp_static_graph ddp_gradient_as_bucket_view',
+    'a schedule has no options of its own': 'lr_num_cycles lr_scheduler_num_cycles lr_power lr_scheduler_power '
+        'lr_end lr_decay_steps lr_scheduler_args lr_scheduler_params lr_scheduler_min_lr_ratio learning_rate_cycles '
+        'learning_rate_min_factor learning_rate_scaler scale_lr',
+    'noise levels are drawn by sigma_sampling, sigma_mu, logit_mean and logit_std': 'linear_timesteps '
+        'linear_timesteps2 content_or_style mode_scale noising_weight noising_bias dynamic_timestep_shifting '
+        'flow_schedule_auto_shift flow_use_beta_schedule flux_fast_schedule flux_guidance_mode '
+        'bypass_guidance_embedding switch_boundary_every',
+    'every checkpoint holds what resume needs': 'save_state save_state_on_train_end save_last_n_steps_state '
+        'save_last_n_epochs_state initial_step initial_epoch skip_until_initial_step rolling_backup '
+        'backup_before_save'}
+
+# %% ../nbs/settings_file.ipynb #cf84458d
+NOT_OF_PICTURES = {
+    'pictures are drawn at checkpoints as soon as there are validation_prompts, the bare base first': 'sample_at_first '
+        'sample_start_step skip_first_sample disable_sampling sample_every_n_epochs sample_skip_first',
+    'a line of the prompt file says its own: --w, --h, --d (seed), --s (steps), --g, --n': 'validation_seed '
+        'validation_resolution validation_guidance validation_num_inference_steps validation_negative_prompt width '
+        'height neg negative_prompt sample_steps walk_seed',
+    "pictures are drawn by the base's own scheduler": 'sampler sample_sampler',
+    'a run is named by its folder, and logs at every step': 'log_prefix log_config log_every performance_log_every '
+        'wandb_run_name tracker_project_name tracker_run_name log_tracker_name log_tracker_config project_name '
+        'verbose',
+    'a file says by itself what it is': 'no_metadata metadata_title metadata_author training_comment '
+        'model_card_note save_filename_prefix',
+    "torch's own settings are kept": 'allow_tf32 disable_benchmark disable_mmap_load_safetensors '
+        'enable_autocast_cache',
+    'a base is trained on as it is': 'assistant_lora_path base_weights base_weights_multiplier dim_from_weights '
+        'inference_lora_path variant',
+    "attention is torch's own and needs no switch": 'xformers sdpa attention_mechanism '
+        'enable_xformers_memory_efficient_attention flash_attn mem_eff_attn sdp attention_backend '
+        'enable_npu_flash_attention'}
 
 # %% ../nbs/settings_file.ipynb #07d5004d
 NOT_OF_PHOTOS = {
     'crops are from the centre unless random_crop is set': 'center_crop',
-    'text encoders are never trained':
-        'train_text_encoder text_encoder_lr network_train_unet_only train_unet text_encoder_learning_rate',
+    'text encoders are never trained': 'train_text_encoder text_encoder_lr network_train_unet_only '
+        'network_train_text_encoder_only train_unet text_encoder_learning_rate text_encoder text_encoder_2 '
+        'train_t5xxl embedding_lr',
     'a photo is repeated by "repeats" in its line of metadata.jsonl': 'repeats num_repeats dataset_repeats',
-    'captions lie beside the photos as .txt': 'caption_extension caption_ext caption_column caption_strategy',
-    'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight num_class_images '
-        'class_prompt prior_generation_precision',
-    'photos are read in the process itself': 'dataloader_num_workers max_data_loader_n_workers num_workers',
-    'text is encoded once and kept, by cache_latents':
-        'cache_text_encoder_outputs cache_text_encoder_outputs_to_disk cache_text_embeddings'}
+    'captions lie beside the photos as .txt': 'caption_extension caption_extention caption_ext caption_column '
+        'caption_strategy caption_type',
+    'there are no regularisation pictures': 'reg_data_dir class_data_dir with_prior_preservation prior_loss_weight '
+        'num_class_images class_prompt prior_generation_precision is_reg reg_weight prior_reg',
+    'photos are read in the process itself': 'dataloader_num_workers max_data_loader_n_workers num_workers '
+        'persistent_data_loader_workers prefetch_factor dataloader_threads vae_batch_size write_batch_size '
+        'read_batch_size text_encoder_batch_size sample_batch_size',
+    'text is encoded once and kept, by cache_latents': 'cache_text_encoder_outputs '
+        'cache_text_encoder_outputs_to_disk cache_text_embeddings'}
 
-NOT_NEEDED = {why: set(theirs.split()) for why, theirs in (NOT_OF_TRAINING | NOT_OF_PHOTOS).items()}
+NOT_NEEDED = {why: set(theirs.split()) for table in (NOT_OF_TRAINING, NOT_OF_WRITING, NOT_OF_PHOTOS, NOT_OF_FILES,
+    NOT_OF_RUNS, NOT_OF_PICTURES)
+    for why, theirs in table.items()}
 
 # %% ../nbs/settings_file.ipynb #08c1124a
 def known_elsewhere(
@@ -296,8 +410,8 @@ def known_elsewhere(
     if ours: return f'is {spelled.format(ours[0])} here'
     if why := next((why for why, theirs in NOT_NEEDED.items() if word in theirs), ''):
         return f'is not needed: {why}'
-    near = get_close_matches(word, names, 1, cutoff=.5)
-    return f'is unknown, did you mean {spelled.format(near[0])!r}?' if near else ''
+    near = get_close_matches(word, names, 1, cutoff=.75)
+    return f'is no option, did you mean {spelled.format(near[0])!r}?' if near else ''
 
 # %% ../nbs/settings_file.ipynb #e9ce06e5
 def words_of(
@@ -311,6 +425,24 @@ def words_of(
             todo += o.values()
         elif isinstance(o, list): todo += o
     return found
+
+# %% ../nbs/settings_file.ipynb #785d9efd
+shown = reprlib.Repr() # of a word that may be anything
+shown.maxstring = 60
+
+def tell_words(
+    found:dict[str, str], # word that is no option -> what `known_elsewhere` says of it
+    written, # how a word is shown
+) -> str: # in one line, words of one answer together
+    "What to say of all of them at once."
+    answers = {}
+    for word, answer in found.items(): answers.setdefault(answer, []).append(written(word))
+    unknown = answers.pop('', [])
+    told = [' and '.join(filter(None, (', '.join(words[:-1]), words[-1]))) + f' {answer if len(words) < 2 else "are" + answer[2:]}'
+        for answer, words in answers.items()]
+    if unknown:
+        told.append(f'{", ".join(unknown)} {"is no option" if len(unknown) < 2 else "are no options"}; see --help for all of them')
+    return '; '.join(told)
 
 # %% ../nbs/settings_file.ipynb #d7be066c
 def check_keys(
@@ -327,10 +459,8 @@ def check_keys(
         raise BadInput(f"{where}: {', '.join(map(repr, words))}: options of tlora_flux {made_by}, and this is {__version__}; upgrade "
             "tlora_flux, or take them out")
     if words:
-        told = [f'{key!r} {known_elsewhere(key, names) or "is unknown"}' for key in words]
-        bare = all(o.endswith('is unknown') for o in told)
-        heading = 'unknown options: ' if len(told) > 1 else 'unknown option '
-        raise BadInput(f'{where}: {heading}{"; ".join(told)}' + ('; see --help for all of them' if bare else ''))
+        told = tell_words({key: known_elsewhere(key, names) for key in words}, shown.repr)
+        raise BadInput(f'{where}: {told}', most=8000)
     for f in fields(cls):
         if f.default is MISSING and f.default_factory is MISSING and f.name not in values:
             raise BadInput(f"{where}: {f.name} is missing: {f.metadata['help']}")

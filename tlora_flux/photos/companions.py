@@ -19,7 +19,7 @@ from .words import as_seen
 
 # %% ../../nbs/photos/companions.ipynb #818596c4
 PICTURE = re.compile(rb'\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|8BPS', re.S)
-FILM = re.compile(rb'....ftyp(?!avi[fs]|hei|hev|mif1|msf1|crx)', re.S)
+FILM = re.compile(rb'....ftyp(?!avi[fs]|hei|hev|mif1|msf1|crx)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]', re.S)
 SUFFIXES = dict(
     caption='.txt .caption .captions .prompt',
     sidecar='.json',
@@ -43,6 +43,8 @@ def kind_of(
     kind = KINDS.get(path.suffix.lower(), 'photo')
     if PICTURE.match(head): return 'raw' if kind == 'raw' else 'photo'
     if FILM.match(head): return 'film'
+    if path.name.endswith('~') or path.suffix.lower() in ('.swp', '.orig'):
+        return 'system' # what editors leave
     if path.name.lower() in ('icon\r', 'picasa.ini', 'lock', 'license', 'readme', 'license.txt', 'readme.txt', 'credits.txt', 'source.txt'):
         return 'notes'
     return ('table' if path.name.lower().startswith(('metadata.', 'captions.', 'meta_cap', 'meta_lat'))
@@ -74,15 +76,16 @@ def sort_folder(
         raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {above}, or take it out')
 
 # %% ../../nbs/photos/companions.ipynb #d192ca89
-MASK = re.compile(r'(?i)(?P<name>.+)(?:-masklabel|[-_. ](?:mask|matte))|mask[-_. ](?P<other>.+)')
+MASK = re.compile(r'(?i)(?P<name>.+?)(?:\.(?:png|jpe?g|webp))?(?:-masklabel|[-_. ]?\(?(?:mask|matte)\)?|[-_. ]alpha)'
+    r'|mask[-_. ](?P<other>.+)')
 CONTROL = re.compile(r'(?i)(?P<name>.+)(?:-condlabel|[-_. '
-    r'](?:cond|control|canny|depth|depthmap|edges?|lineart|normals?|openpose|scribble|segmentation))')
+    r'](?:cond|control|canny|depth|depthmap|edges?|lineart|normals?|openpose|scribble|seg|segmentation))')
 
 # %% ../../nbs/photos/companions.ipynb #289fa5de
 def masked_name(
     name:str, # of a picture, without suffix
 ) -> str: # of the photo whose mask it is by its name; empty where it is none
-    "`mug` for `mug-masklabel`, `mug_mask` and `mask_mug`."
+    "`mug` for `mug-masklabel`, `mug_mask`, `mug.png.mask`, `mug (mask)` and `mask_mug`."
     found = MASK.fullmatch(name)
     return (found['name'] or found['other']) if found else ''
 
@@ -100,14 +103,16 @@ def take_companions_(
     shelf:Shelf, # with all pictures among the photos
 ) -> None:
     "Masks that lie beside their photo leave the photos. Raises `BadInput` for one in colours, and for control pictures."
+    spelled = {name.casefold(): name for name in shelf.photos} # Mug_Mask.png is of mug.png
     for name, path in [*shelf.photos.items()]:
-        photo = shelf.photos.get(masked_name(name))
+        owner = spelled.get(masked_name(name).casefold())
+        photo = shelf.photos.get(owner)
         if photo and not is_grey(path):
             raise BadInput(f'{path} is named as the mask of {photo.name}, but has colours; move it to '
                 f'{path.parent.parent/"masks"/photo.stem}{path.suffix} if it is one, or rename it')
-        if photo and (other := shelf.masks.get(masked_name(name))):
+        if photo and (other := shelf.masks.get(owner)):
             raise BadInput(f'{photo} has two masks, {other.name} and {path.name}; remove one')
-        if photo: shelf.masks[masked_name(name)] = shelf.photos.pop(name)
+        if photo: shelf.masks[owner] = shelf.photos.pop(name)
         found = CONTROL.fullmatch(name)
         if not found or found['name'] not in shelf.photos: continue
         if not name.lower().endswith('-condlabel'):
@@ -150,6 +155,16 @@ def take_words_(
             raise BadInput(f'{shelf.photos[name]} has two captions, {shelf.captions[name].name} and {path.name}; remove one')
         else: shelf.captions[name] = path
 
+# %% ../../nbs/photos/companions.ipynb #ff0988f4
+def refuse_text(
+    path:Path, # of a photo's name
+) -> None:
+    "Raises `BadInput` for what is no image, such as words under a suffix that nobody knows."
+    with disk_read_errors(path), open(path, 'rb') as file: head = file.read(200)
+    if head.decode('utf-8', 'ignore').strip().isprintable() and not PICTURE.match(head):
+        raise BadInput(f'{path} is text; name it {path.stem}.txt if it is a caption, or take it out of the folder')
+    open_image(path)
+
 # %% ../../nbs/photos/companions.ipynb #ad87c07d
 def take_photos_(
     shelf:Shelf, # empty
@@ -161,6 +176,7 @@ def take_photos_(
         if name not in shelf.photos: shelf.photos[name] = path
         elif kind_of(path) in ('raw', 'film'): shelf.left_out.append(path)
         else:
+            for other in (path, shelf.photos[name]): refuse_text(other)
             raise BadInput(f'{path} and {shelf.photos[name].name} share a name, and so a caption; rename one')
 
 # %% ../../nbs/photos/companions.ipynb #51f0423a
@@ -172,6 +188,8 @@ def refuse_table(
     photo = photos.get(as_seen(path.stem))
     if photo:
         raise BadInput(f'{path} is not read; save the caption of {photo.name} as plain text in {photo.stem}.txt')
+    if path.name.lower() in ('metadata.csv', 'metadata.jsonl'):
+        raise BadInput(f'{path} is read as {path.name.lower()}; rename it')
     if kind_of(path) == 'table':
         raise BadInput(f'{path} is not read; write each caption into a .txt file of its photo\'s name, or all into metadata.csv or '
             'metadata.jsonl with the columns file_name and text')

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
+import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 from ..errors import BadInput, plain_logger, read_mend, refuse_secret
@@ -32,6 +33,8 @@ def concept_dir(
     shelves = [package/'concepts', package.parent/'data']
     for folder in [Path(name), *(o/name for o in shelves)]:
         if os.path.isdir(folder): return folder
+    if os.path.isfile(name):
+        raise BadInput(f'{name} is a file; give the folder that holds images/, in which the photos lie')
     known = sorted({o.name for shelf in shelves if shelf.is_dir() for o in shelf.iterdir() if o.is_dir()})
     raise BadInput(f"no folder {str(name)!r}; give a folder that holds images/, or one of: {', '.join(known)}")
 
@@ -200,6 +203,15 @@ def find_masks(
         found[name] = path
     return found
 
+# %% ../../nbs/photos/concept.ipynb #6dc1e4c1
+def is_stencil(
+    image:Image.Image, # upright, 8 bits
+) -> bool: # whether both black and white are in it, and next to nothing else
+    "What a mask looks like, and hardly a photo."
+    small = np.asarray(image.resize((64, 64), Image.Resampling.NEAREST).convert('RGB'))
+    black, white = (small < 8).all(-1).mean(), (small > 247).all(-1).mean()
+    return bool(min(black, white) > .01 and black + white > .98)
+
 # %% ../../nbs/photos/concept.ipynb #fb564b33
 def read_photo(
     path:Path, # image file
@@ -214,6 +226,9 @@ def read_photo(
     image = opened.image
     for note in opened.notes: logger.warning(note)
     if is_transparent(image): say_transparent(path, image)
+    if is_stencil(image):
+        logger.warning(f'{path.name} is black and white without greys, as masks are; if it is the mask of a photo, move it to masks/ '
+            'under the name of that photo')
     if (frames := frame_count(path)) > 1:
         logger.warning(f'{path.name} has {frames} frames; only the first is used')
     if not holds_word(caption, cfg.placeholder_token):
