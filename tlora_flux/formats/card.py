@@ -253,6 +253,14 @@ def write_workflows(
     for kind, graph in graphs.items():
         atomic_write(e.folder/f'{e.name}-{kind}.json', lambda part: part.write_text(json.dumps(graph, indent=1) + '\n'))
 
+# %% ../../nbs/formats/card.ipynb #e8186b1e
+def in_code(
+    words:str, # of a stranger's file, one line
+) -> str: # Markdown
+    "Words as code, whatever they are: the fence is longer than any row of backticks among them."
+    fence = '`'*(1 + max(map(len, re.findall('`+', words)), default=0))
+    return f'{fence}{words}{fence}' if fence == '`' else f'{fence} {words} {fence}'
+
 # %% ../../nbs/formats/card.ipynb #63a53ee2
 LICENCES = {'flux.1-dev': 'the FLUX.1 [dev] Non-Commercial License', 'flux.1-schnell': 'Apache 2.0',
     'flux.1-dev-de-distilled': 'the FLUX.1 [dev] Non-Commercial License, as FLUX.1 [dev]',
@@ -277,7 +285,8 @@ def how_to_diffusers(
     settings = dict(height=e.height, width=e.width, num_inference_steps=e.steps, **guidance_of(e),
         max_sequence_length=e.adapter.about.get('max_sequence_length', e.family.defaults['max_sequence_length']),
         generator=noise)
-    call = f"image = pipe(prompt='a photo of a {trigger_of(e)} on a table', {', '.join(f'{k}={v}' for k,v in settings.items())}).images[0]"
+    prompt = f'a photo of a {trigger_of(e)} on a table'
+    call = f"image = pipe(prompt={prompt!r}, {', '.join(f'{k}={v}' for k, v in settings.items())}).images[0]"
     base, comment = ('tlora_flux/weights/micro', '  # a folder of the package') if e.base == 'micro' else (e.base, '')
     # said for all parts: else text encoders have their own
     dtype = 'float32' if e.family.defaults['mixed_precision'] == 'no' else 'bfloat16'
@@ -294,7 +303,7 @@ pip install 'diffusers>=0.38' transformers accelerate peft
 ```python
 import torch
 from diffusers import {e.family.pipeline_class}
-pipe = {e.family.pipeline_class}.from_pretrained('{base}', torch_dtype=torch.{dtype}){comment}
+pipe = {e.family.pipeline_class}.from_pretrained({base!r}, torch_dtype=torch.{dtype}){comment}
 load_bands(pipe, '.', '{e.name}.json')  # the folder of this file; before offloading or compiling
 {call}
 ```
@@ -346,7 +355,7 @@ def card_text(
     s, about = e.adapter.schedule, e.adapter.about
     live = ('\n'.join(f'| `{o["file"]}` | {o["ranks"][0] + 1} to {o["ranks"][1]} | {o["below"]:.6g} |'
         for o in plan_values(e)['bands']) if e.bands else '')
-    table = (f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live.replace("| ", "| ")}\n\n(up to and including the number; '
+    table = (f'\n\n| file | ranks | live at sigma |\n| --- | --- | --- |\n{live}\n\n(up to and including the number; '
         f'1 is pure noise. `{e.name}.json` has all digits.)' if live else '')
     shown = ''.join(f'\n\n![{words}]({file})' for words, file, held in (('pictures drawn with it', 'sheet.jpg', e.sheet),
         ('a photo that it was trained on', 'photo.jpg', e.photo)) if held)
@@ -357,8 +366,8 @@ def card_text(
 
 A T-LoRA for FLUX: a LoRA whose rank depends on the noise level, written as plain LoRAs for {e.to}.
 
-- **Trigger**: `{trigger_of(e)}`
-- **Base**: `{e.base}` ({e.family.name}). The base is under {LICENCES[e.family.name]}; what that says of adapters and pictures stands where the base is published.
+- **Trigger**: {in_code(trigger_of(e))}
+- **Base**: {in_code(e.base)} ({e.family.name}). The base is under {LICENCES[e.family.name]}; what that says of adapters and pictures stands where the base is published.
 - **Schedule**: {s.kind}, {s(1.)} ranks at pure noise to {s.max_rank} at none
 - **Step**: {about.get('step', 'unknown')}; text length {about.get('max_sequence_length', 'unknown')} tokens
 - **Exactness**: {describe_export(e)}{table}{shown}
