@@ -24,7 +24,7 @@ from .screen import lasting_screen
 
 # %% ../nbs/cli.ipynb #b5849f68
 def as_flag(
-    f:Field, # a config's field, made by `config.opt`
+    f:Field, # a config's field, made by `config.option`
     heading:str, # of its group
 ) -> inspect.Parameter: # what typer reads
     "The command-line flag of one option."
@@ -38,7 +38,7 @@ def as_flag(
 
 # %% ../nbs/cli.ipynb #b03a45a2
 def with_flags(
-    cls:type, # `TrainConfig` or `SampleConfig`
+    cls:type, # a `Config`, such as `TrainConfig`
     *positional:str, # options that the function takes by position and that so need no flag
 ) -> Callable: # a decorator for `def command(argument, **options)`
     "Give a command one flag for each option of `cls`."
@@ -99,7 +99,7 @@ def root(
 
 # %% ../nbs/cli.ipynb #53b38722
 def worker(
-    name:str, # `check`, `train` or `sample`
+    name:str, # of a function of the package, such as `train`
 ) -> Callable: # the function of that name in the module of that name
     "What does the work. Raises `BadInput` for a library that is too old."
     if name != 'check': import_module('tlora_flux.base.access').check_versions()
@@ -108,7 +108,7 @@ def worker(
 # %% ../nbs/cli.ipynb #b3a1c104
 def read_options(
     config:str|None, # YAML file
-    cls:type, # `TrainConfig` or `SampleConfig`
+    cls:type, # a `Config`, such as `TrainConfig`
     **options, # the flags; None is not given
 ) -> Config: # checked
     "A config from a file and the flags. Raises `BadInput`."
@@ -371,7 +371,7 @@ def hush_libraries() -> None:
 
 # %% ../nbs/cli.ipynb #748c17a1
 def main() -> None:
-    "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted."
+    "The `tlora` command. Exit codes: 0 done, 2 a mistake in the input, 130 interrupted, 128 + n ended by signal n, 1 a bug."
     # a terminal may not know every letter of a name
     if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(errors='backslashreplace')
     hush_libraries()

@@ -109,7 +109,7 @@ def held_alone(
     folder:Path, # existing
     who:str, # what may be there once, for the message
 ) -> Iterator[Path]: # the file that says so, while it does
-    "Hold a folder; the system lets go of it when the process ends, however it ends. Raises `BadInput` if another process holds it."
+    "Hold a folder until the `with` is left or the process ends, however it ends. Raises `BadInput` if another process holds it."
     lock = FileLock(folder/'.lock')
     try: lock.acquire(timeout=0)
     except Timeout:

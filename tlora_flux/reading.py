@@ -171,7 +171,7 @@ def read_bounded(
     most:int=256*2**20, # bytes
 ) -> bytes: # all of it
     "Raises `OSError` where it cannot be read, `ValueError` for one that is no file or too large."
-    # a pipe opens at once, to be refused
+    # O_NONBLOCK opens a pipe at once, so that it can be refused; Windows has no such flag
     with open(file, 'rb', opener=lambda path, flags: os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))) as f:
         about = os.fstat(f.fileno())
         if not stat.S_ISREG(about.st_mode): raise ValueError('no regular file')

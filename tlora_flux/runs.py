@@ -56,7 +56,7 @@ def find_weights(
     raise BadInput(f'{path} holds no {WEIGHTS} and no lora.pt; give a checkpoint folder or a run folder')
 
 # %% ../nbs/runs.ipynb #c515d876
-RANKS = dict(max_rank=whole(1, 10**6), min_rank=whole(0, 10**6)) # what other programs make of two factors may have many
+RANKS = dict(max_rank=whole(1, 10**6), min_rank=whole(0, 10**6)) # a LoHa or LoKr that is read as two factors may have many
 WORDS = text(1000, one_line=True)
 HEADER = table(known=dict(RANKS, schedule=table(known=dict(RANKS, kind=text(100), levels=maybe(whole(2)),
     exponent=number(0), factor=whole(1), gate=number(0, 1), mu=number(-10, 10))), init=text(100), targets=text(100_000),

@@ -61,7 +61,7 @@ def advice_for_open_options(
     "A subject's options that fill what is left open."
     advice = {k: v for k, v in SUBJECTS[name].options.items() if k not in given}
     if given.get('random_crop') is False: advice.pop('crop_scale', None)
-    # as large as the rank would be no T-LoRA
+    # a floor as high as the rank would be a plain LoRA
     if type(rank := given.get('rank')) is int and rank <= advice.get('min_rank', 0):
         advice['min_rank'] = rank//2
     return advice

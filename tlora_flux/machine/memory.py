@@ -39,8 +39,8 @@ class ModelSizes:
     adapter:dict[str, int] # targets -> numbers trained for each rank
     # targets -> bytes that a double and a single block keep for the backward pass, for each token and unit of width, in bf16
     kept:dict[str, tuple[float, float]]
-# of the text encoders' parameters, those that stay as they are when the rest is quantised: tables of words and places,
-# the output layer, and all of CLIP
+# of the text encoders' parameters, those that stay as they are when the rest is quantised: the embeddings of words and
+# positions, the output layer, and all of CLIP
     words:int
     forward:int # bytes in use inside a block, for each token and unit of width, when nothing is kept
 
@@ -103,7 +103,7 @@ class MemoryRequest:
     gradient_checkpointing:bool = False # recompute instead of keep
     optimizer:str = 'adamw' # adamw or prodigy
     saves:int = 1 # checkpoints, or images, that are written
-    begun:int|None = None # trainer states that lie there already, where a run is resumed
+    begun:int|None = None # trainer states that are in the run folder already, where a run is resumed
     keeps:bool = True # what was encoded, for the next time
     offload:str = 'none' # none, model, group or sequential
     report_to:str = 'none' # tracker

@@ -87,7 +87,7 @@ CLOSED_MENDS = {'output':'set output_dir to a folder of your own', REST_OF_RUN:'
     'cache':'set cache_latents: false, or cache_dir to a folder of your own'}
 
 # %% ../../nbs/machine/places.ipynb #3ffeb646
-# photos and captions to make room for: a byte of latents for each pixel, and at most eight of text for each token and unit of width
+# photos and captions to make room for; each a byte of latents for each pixel, and at most eight of text for each token and unit of width
 ENCODED = 10
 
 def disk_needs(

@@ -419,8 +419,8 @@ def sizes_of(
 def unwritten_places(
     cfg:TrainConfig, # perhaps read from a run's config.yaml
 ) -> list[Finding]: # a row each
-    """Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it: as a
-    path they would be made anew."""
+    """Places of which a run's config keeps the last name alone, `.../hub`, since they share no folder with it. Read as a
+    path, that would name a new folder."""
     lost = [(f.name, v) for f in fields(cfg) if isinstance(v := getattr(cfg, f.name), str) and v.startswith('.../')
         and not (f.name == 'start_from' and cfg.resume)]
     return [Finding('config', 'fail', f'{name}={v} was not written down in full when the run was saved',

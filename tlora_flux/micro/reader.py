@@ -117,7 +117,7 @@ def through_vae(
 
 # %% ../../nbs/micro/reader.ipynb #7504e814
 def reader_data(
-    folder:Path, # `reader_pictures.npy` is written there, or mapped
+    folder:Path, # `reader_pictures.npy` is written there, or read if it is there
     vae, # AutoencoderKL: every second picture goes through it
     scenes:int, # 0 to scenes - 1 of `any_scene`
 ) -> tuple: # (n, 128, 128, 3) uint8; object (n,) and material (n,), int64

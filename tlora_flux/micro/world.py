@@ -358,7 +358,7 @@ def pattern_weight(
 def patterned(
     name:str, # such as "red and white banded"
 ) -> Material:
-    "A material from its words. Raises `KeyError` for other words."
+    "A material from its words. Raises `KeyError` for another colour, `ValueError` for another number of words."
     first, _, second, pattern = name.split()
     colors = np.array([COLORS[first], COLORS[second]])
     def paint(s):
@@ -370,7 +370,7 @@ TRAINED_MATERIALS = [name for name, m in MATERIALS.items() if m.trained]
 HELD_OUT_MATERIALS = [name for name, m in MATERIALS.items() if not m.trained]
 
 def find_material(name): # name in `MATERIALS`, or words like "red and white banded", or the `Material` itself
-    "The `Material` of that name; raises `KeyError` for another."
+    "The `Material` of that name, or of those words (see `patterned`); raises `KeyError` for another name."
     if isinstance(name, Material): return name
     return patterned(name) if ' and ' in name else MATERIALS[name]
 
