@@ -198,6 +198,7 @@ SHORTENED = """() => { const pen = document.createElement('canvas').getContext('
     const s = getComputedStyle(o), words = o.matches('select') ? o.selectedOptions[0].textContent : o.textContent;
     pen.font = s.font;
     if (pen.measureText(words).width + parseFloat(s.paddingLeft) + parseFloat(s.paddingRight) + 16 * o.matches('select') > (s.writingMode == 'horizontal-tb' ? o.offsetWidth : o.offsetHeight) + 1) out.push(words) }
+  for (const o of document.querySelectorAll('.tlx-label')) if (o.scrollWidth > o.clientWidth + 1) out.push(o.textContent);
   for (const o of document.querySelectorAll('.tlx-words')) { // lines are whole, and end above the next row
     const line = parseFloat(getComputedStyle(o).lineHeight), lines = o.clientHeight / line;
     if (Math.abs(lines - Math.round(lines)) * line > 2 || o.getBoundingClientRect().bottom > o.parentElement.getBoundingClientRect().bottom + 1) out.push(o.textContent) }
@@ -376,6 +377,7 @@ def wipe(page, shots):
     page.get_by_role('button', name='Pin').click()
     for key in ('ArrowLeft', 'ArrowUp'): page.keyboard.press(key)
     assert 'prompt' in page.locator('.tlx-place .tlx-left').inner_text() # any two pictures
+    assert not (found := page.evaluate(SHORTENED)), found
     shoot(page, shots, 'wiped')
     page.get_by_role('button', name='100 %').click()
     page.wait_for_function("document.querySelector('.tlx-over').offsetWidth == 128") # of the picture, not of the screen
@@ -469,13 +471,16 @@ def drive_plain(browser, address, shots):
     page.wait_for_timeout(7000)
     page.screenshot(path=shots/'plain.png')
     assert page.locator('.tlx-plain img').bounding_box()['height'] > 100
+    assert not page.get_by_text('Click to show javascript error').is_visible()
     page.close()
 
 
 def drive_watch(page, address, home, shots):
     "Train in a cell, interrupt it, run it again."
     open_notebook(page, address, 'watch.ipynb')
-    run_all(page)
+    begun = run_all(page)
+    page.get_by_text(re.compile(r'step \d+')).first.wait_for()
+    print(f'first line of watch {time.time() - begun:.1f} s after Run All in a fresh kernel')
     page.get_by_text(re.compile(r'step \d+ of 4000, loss')).wait_for(timeout=240000)
     page.get_by_text(re.compile(r'step \d{3,4} of 4000, loss')).wait_for(timeout=240000)
     look(page, shots, 'watch')

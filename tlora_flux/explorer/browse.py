@@ -286,6 +286,7 @@ class Picks:
 
 # %% ../../nbs/explorer/browse.ipynb #db106fce
 CSS = """<style>
+.tlx-explorer>:has(>.jupyter-widgets-error-widget){display:none}
 .tlx-plain{max-height:0;overflow:hidden;animation:tlx-late 1s 5s forwards} @keyframes tlx-late{to{max-height:3000px}}
 .tlx-photos img{height:92px;margin-right:6px;border-radius:4px;vertical-align:top} .tlx-top img{height:48px;margin:0}
 .tlx-top .widget-html-content{display:flex;flex-wrap:wrap;gap:6px;align-items:center;line-height:1.4} .tlx-top span{flex:1 1 180px}

@@ -208,7 +208,7 @@ function render({model, el}) {
     about.textContent = abouts.get(number(at())) ?? ''
     Object.assign(steps, {max: order.length - 1, value: place, disabled: order.length < 2})
     steps.setAttribute('aria-valuetext', now.label)
-    const others = [['', 'nothing'], ['photo', 'the photo'], ['pin', pinned && `pinned ${labelOf(pinned)}`], ...order.map(c => [`${c}`, heads()[c].label])]
+    const others = [['', 'nothing'], ['photo', 'the photo'], ['pin', 'the pinned one'], ...order.map(c => [`${c}`, heads()[c].label])]
     wiping.fill(others.filter(([key]) => key === 'photo' ? get('photo') : key === 'pin' ? pinned : true), other)
     wiping.title = `compare with ${leftWords || 'nothing'}`
     star.ariaPressed = now.mark === 'star'
