@@ -1,6 +1,7 @@
-"""A small FLUX.1 transformer under the names of the published single file, for tests.
+"""A small transformer of FLUX.1 or FLUX.2 klein under the names of the published single file, for tests.
 
     save_file(to_published(transformer.state_dict()), 'flux1-dev.safetensors')     # one block of each kind
+    save_file(klein_to_published(transformer.state_dict()), 'flux-2-klein-base-4b.safetensors')     # the same
     with conversion_for(64): load_base('flux1-dev.safetensors', ...)               # its width
 
 Queries, keys and values lie one below the other, and the last layer's shift before its scale. Diffusers' conversion back has the width of FLUX.1 written into it as a
@@ -33,6 +34,21 @@ def to_published(w):
     for new,old in (('query','q'), ('key','k')):
         out |= {f'double_blocks.0.img_attn.norm.{new}_norm.scale': w[f'{d}attn.norm_{old}.weight'], f'double_blocks.0.txt_attn.norm.{new}_norm.scale': w[f'{d}attn.norm_added_{old}.weight'],
                 f'single_blocks.0.norm.{new}_norm.scale': w[f'{s}attn.norm_{old}.weight']}
+    return {k: v.contiguous() for k,v in out.items()}
+
+def klein_to_published(w):
+    first = dict(x_embedder='img_in', context_embedder='txt_in', proj_out='final_layer.linear')
+    first |= {f'time_guidance_embed.timestep_embedder.linear_{i}': f'time_in.{o}_layer' for i,o in ((1, 'in'), (2, 'out'))}
+    first |= {f'{o}.linear': f'{o}.lin' for o in ('double_stream_modulation_img', 'double_stream_modulation_txt', 'single_stream_modulation')}
+    double,single = {},{'attn.to_qkv_mlp_proj': 'linear1', 'attn.to_out': 'linear2', 'attn.norm_q': 'norm.query_norm', 'attn.norm_k': 'norm.key_norm'}
+    for half,ff,proj,norm in (('img', 'ff', 'to_out.0', 'norm_'), ('txt', 'ff_context', 'to_add_out', 'norm_added_')):
+        double |= {f'attn.{proj}': f'{half}_attn.proj', f'{ff}.linear_in': f'{half}_mlp.0', f'{ff}.linear_out': f'{half}_mlp.2',
+                   f'attn.{norm}q': f'{half}_attn.norm.query_norm', f'attn.{norm}k': f'{half}_attn.norm.key_norm'}
+    parts = (('', first, ''), ('transformer_blocks.0.', double, 'double_blocks.0.'), ('single_transformer_blocks.0.', single, 'single_blocks.0.'))
+    out = {f'{new}{o}.{"scale" if "norm" in o else "weight"}': w[f'{old}{name}.weight'] for old,names,new in parts for name,o in names.items()}
+    out['final_layer.adaLN_modulation.1.weight'] = torch.cat(w['norm_out.linear.weight'].chunk(2)[::-1])
+    for half,name in (('img', 'to_{}'), ('txt', 'add_{}_proj')):
+        out[f'double_blocks.0.{half}_attn.qkv.weight'] = torch.cat([w[f'transformer_blocks.0.attn.{name.format(o)}.weight'] for o in 'qkv'])
     return {k: v.contiguous() for k,v in out.items()}
 
 @contextmanager

@@ -231,7 +231,8 @@ def diffusers_tensors(
     tensors = {f'transformer.{path}.lora_{side}.weight': t.contiguous() for path, pair in sides.items()
         for side, t in zip('AB', pair)}
     rank = band.last - band.first
-    config = dict(r=rank, lora_alpha=rank, target_modules=adapter.module_paths)
+    # diffusers 0.38 asks for the patterns, though no layer differs
+    config = dict(r=rank, lora_alpha=rank, rank_pattern={}, alpha_pattern={}, target_modules=adapter.module_paths)
     return tensors, dict(format='pt', lora_adapter_metadata=json.dumps({f'transformer.{k}': v
         for k, v in config.items()}, sort_keys=True))
 

@@ -308,7 +308,7 @@ load_bands(pipe, '.', '{e.name}.json')  # the folder of this file; before offloa
 {call}
 ```
 
-In float32 this is the adapter's own sampling to rounding; in bfloat16 diffusers holds the bands in bfloat16 too, which is about half a percent away."""
+In float32 this is the adapter's own sampling to rounding; in bfloat16 diffusers holds the bands in bfloat16 too, which is about half a percent away. While loading, diffusers may say that it found no keys for a text encoder: that is so, the transformer alone was trained."""
 
 # %% ../../nbs/formats/card.ipynb #aaab96e1
 def how_to_comfyui(
