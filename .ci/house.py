@@ -16,7 +16,7 @@ wings = {
     'method': ('flow', 'schedule', 'adapter'),
     'base': ('families', 'tiny', 'access', 'quantised', 'single_file', 'device', 'load', 'dialects', 'checkpoint'),
     'photos': ('opening', 'words', 'companions', 'concept', 'prompts', 'crops', 'cache', 'batch'),
-    'machine': ('memory', 'places', 'stall', 'processes', 'report'),
+    'machine': ('memory', 'waiting', 'places', 'stall', 'processes', 'report'),
     'micro': ('world', 'reader', 'fidelity', 'scorer', 'making'),
     'pictures': ('grid', 'sampling', 'board', 'views', 'picks', 'page'),
     'judging': ('scorers', 'scores', 'bands', 'choose', 'verdict'),

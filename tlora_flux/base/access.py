@@ -24,7 +24,7 @@ from ..reading import read_json_file, table, text
 
 # %% ../../nbs/base/access.ipynb #ec9640df
 TRIED = { # package -> floor; newest tried, of those that compute
-    'torch':('2.6', '2.13'), 'diffusers':('0.38', '0.42'), 'transformers':('5', '5.24'), 'accelerate':('1.2', '1.15'),
+    'torch':('2.6', '2.15'), 'diffusers':('0.38', '0.42'), 'transformers':('5', '5.24'), 'accelerate':('1.2', '1.15'),
     'safetensors':('0.5', None), 'huggingface_hub':('1.0', None), 'filelock':('3.24', None),
     'numpy':('1.26', None), 'pillow':('10.1', None), 'einops':('0.8', None), 'regex':('2022.1.18', None),
     'psutil':('5.9', None), 'packaging':('23', None),

@@ -374,9 +374,10 @@ def find_base(
 @contextmanager
 def load_errors(
     name:str, # what a person calls the base
+    storage:str='none', # how it is to be stored
 ) -> Iterator[None]:
-    """Raises `BadInput` for whatever two libraries raise at files that do not fit each other. A lack of memory and a
-    fault of the GPU are no fault of the base, and go on as they are."""
+    """Raises `BadInput` for whatever two libraries raise at files that do not fit each other, and at each other. A lack of
+    memory and a fault of the GPU are no fault of the base, and go on as they are."""
     from accelerate.utils.memory import should_reduce_batch_size
     try: yield
     except (OSError, SafetensorError) as e:
@@ -385,6 +386,9 @@ def load_errors(
         raise BadInput(f'{name} is damaged or incomplete: {first_line(e)}; fetch it again') from None
     except Exception as e:
         if should_reduce_batch_size(e) or isinstance(e, MemoryError) or 'CUDA' in str(e): raise
+        if isinstance(e, NotImplementedError) and storage != 'none': # transformers 5.0 to 5.2 draw T5's numbers anew, into int8
+            raise BadInput(f'{name} cannot be stored in {storage} by the installed libraries '
+                f'({" ".join(str(e).split())[:120]}); pip install --upgrade transformers, or store it as it is (none)') from None
         raise BadInput(f'{name} cannot be loaded: its files do not fit each other, or are broken '
             f'({type(e).__name__}: {" ".join(str(e).split())[:200]}); fetch it again') from None
 
@@ -400,7 +404,7 @@ def read_pipeline(
     absent = {o: None for components in base.family.parts.values() for o in components if o not in names}
     size = sum(f.stat().st_size for name in names for f in (base.folder/name).glob('*'))
     storage = pipeline_config(base.ref.quantization, names, dtype)
-    with quiet_loading(size < 1e9), load_errors(base.ref.name):
+    with quiet_loading(size < 1e9), load_errors(base.ref.name, base.ref.quantization):
         pipe = getattr(diffusers, base.family.pipeline_class).from_pretrained(base.folder, torch_dtype=dtype,
             device_map=device.type, quantization_config=storage, use_safetensors=True, **absent)
     for name in names:

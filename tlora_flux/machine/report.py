@@ -25,6 +25,7 @@ from ..photos.concept import concept_dir
 from .memory import apply_preset, as_yaml, descend, DRAWING, FIGURES, figures_for, in_gb, LADDER
 from .memory import Machine, memory_request, MemoryRequest, ModelSizes, Phase, plan_sampling
 from .memory import plan_training, preset_for_card, read_speed, this_machine
+from .waiting import product_speed, waiting_in_words
 from .places import CLOSED_MENDS, disk_needs, NETWORK, Place, place_of, places_with_room
 from .places import remaining_saves, REST_OF_RUN, to_fetch
 
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Finding:
     "One finding."
-    topic:str # access, config, disk, memory, software or storage
+    topic:str # access, config, disk, memory, time, software or storage
     state:str # pass, warn or fail
     what:str # what was found, with its numbers
     mend:str = '' # what to do about it; empty for a pass
@@ -321,6 +322,7 @@ class Survey:
     speed:float|None = None # bytes a second that the base's largest file was read at
     preset:str = '' # name of one that fits the machine
     newer:list[str] = () # for `version_rows`
+    waiting:str = '' # from `waiting_in_words`; empty where the base is not known or the device has no room to try
 
 # %% ../../nbs/machine/report.ipynb #3aba31ad
 def report_on(
@@ -334,6 +336,7 @@ def report_on(
         largest = (4 if want.precision == 'no' else 2)*figures.transformer
         rows += (memory_rows(figures, want, machine, facts.preset)
             + storage_rows(facts.home, largest, machine, facts.speed))
+    if facts.waiting: rows.append(Finding('time', 'pass', facts.waiting))
     rows += (version_rows(facts.problems, machine, facts.packages.free, facts.newer) + software_rows(want, machine)
         + launcher_rows(Path(constants.HF_HOME)/'accelerate'))
     phases = (plan_training(figures, want) if want.trains else []) + plan_sampling(figures, want) if figures else []
@@ -465,6 +468,19 @@ def speed_of_weights(
     large = [f for f in weights if f.stat().st_size > 1e8]
     return read_speed(large[0]) if large else None
 
+# %% ../../nbs/machine/report.ipynb #e8949f4c
+def waiting_line(
+    cfg:TrainConfig|SampleConfig, # the run
+    want:MemoryRequest, # the same, filled
+    figures:ModelSizes, # of the base
+    family, # of the base
+    machine:Machine, # where
+) -> str: # one line; empty where memory is so full that nothing can be tried
+    "How long it will take."
+    if (machine.vram_free if machine.gpu else machine.ram_free) < 1e9:
+        return '' # trying takes a tenth of that
+    return waiting_in_words(cfg, want, figures, family, product_speed(want.precision), bool(machine.gpu))
+
 # %% ../../nbs/machine/report.ipynb #19dfd28e
 def whole_rows(
     name:str, # of a base on this machine
@@ -481,10 +497,7 @@ def survey(
     keep:bool=True, # will the encoded prompts of a grid be kept?
 ) -> Survey:
     "Everything that can be known in seconds. Raises `BadInput` for a single file that is no base, and for a damaged one."
-    own = base.own_family
-    source = base.source
-    cache = hub_cache(base.cache_dir)
-    trains = isinstance(cfg, TrainConfig)
+    own, source, cache, trains = base.own_family, base.source, hub_cache(base.cache_dir), isinstance(cfg, TrainConfig)
     local = local_base(source)
     asked = HubAnswer if local else ask_hub(source, base.revision)
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
@@ -505,7 +518,8 @@ def survey(
     return Survey(want=want, figures=family and figures, machine=machine, access=rows + more, preset=preset,
         home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
         roomy=places_with_room, problems=problems, newer=[] if problems else untried_versions(),
-        packages=place_of(Path(util.find_spec('torch').origin).parent), speed=speed_of_weights(base, here))
+        packages=place_of(Path(util.find_spec('torch').origin).parent), speed=speed_of_weights(base, here),
+        waiting=waiting_line(cfg, want, figures, family, machine) if family else '')
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(

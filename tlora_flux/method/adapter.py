@@ -131,7 +131,8 @@ class LoRAWeights(nn.Module):
         return {part: getattr(self, f'lora_{part}_{name}') for part in self.names[name]}
     def trained(self, name) -> list:
         return [p for part, p in self.parts(name).items() if part in TRAINED]
-    def pair(self, name): return plain_pair(*self.parts(name).values())
+    def pair(self, name):
+        return plain_pair(*[getattr(self, f'lora_{part}_{name}') for part in self.names[name]])
 
     def add_(self, name, *parts):
         self.names[name] = PARTS[:len(parts)]
@@ -152,6 +153,16 @@ class LoRAWeights(nn.Module):
 # %% ../../nbs/method/adapter.ipynb #9ade1c4a
 NO_MASK = ("a T-LoRA layer ran outside its transformer's forward, so its live rank is unknown; call the whole transformer, "
            'and checkpoint with enable_gradient_checkpointing(checkpointing_func(transformer))')
+
+# %% ../../nbs/method/adapter.ipynb #97a4a4a4
+def mask_rows(
+    h:Tensor, # (b*n, r), the rows of a sample one after another
+    mask:Tensor, # (b, r), or (1, r) for all samples
+    samples:int, # b
+) -> Tensor: # (b*n, r)
+    "Each row times the mask of its sample; without a detour where all have the same. Raises `RuntimeError` for another number of samples."
+    if len(mask) == 1: return h*mask
+    return (h.unflatten(0, (samples, -1))*mask[:, None]).flatten(0, 1)
 
 # %% ../../nbs/method/adapter.ipynb #62a4f23d
 class TLoRALinear(LoRAWeights):
@@ -176,11 +187,8 @@ class TLoRALinear(LoRAWeights):
         "One adapter's share on top of `out`."
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False): return self.add_delta(out, x, name)
-        mask = self.state.masks[name]
-        A, B = self.pair(name) # (b, r), (r, in), (out, r)
-        A, B = A.to(out.dtype), B.to(out.dtype)
-        h = F.linear(x.to(out.dtype).flatten(0, -2), A).float().view(len(mask), -1, len(A))
-        h = (h*mask[:, None]).to(out.dtype).flatten(0, 1)
+        A, B, x = [o if o.dtype == out.dtype else o.to(out.dtype) for o in (*self.pair(name), x)]
+        h = mask_rows(F.linear(x.flatten(0, -2), A).float(), self.state.masks[name], len(x)).to(out.dtype)
         return torch.addmm(out.flatten(0, -2), h, B.t()).view_as(out)
 
     def get_base_layer(self):
