@@ -181,7 +181,7 @@ SCENES = ('in the center, green background', 'in the left, white background', 'i
 THINGS = ('large {} ball', 'large {} cube', 'large {} vase', 'large {} mug', 'large {} pillar', 'small {} ball',
     'large {} cone', 'small {} cube')
 COATS = ('large marble', 'large wood', 'large granite', 'large gold', 'large clay', 'small mossy', 'large plaster', 'small wood')
-OF_MICRO = dict(checkpointing_steps=50, judge_every=50, train_batch_size=4)
+OF_MICRO = dict(max_train_steps=200, checkpointing_steps=50, judge_every=50, train_batch_size=4)
 
 MICRO_TRIES = dict(
     material=dict(rates=(1e-3, 2e-3), options=OF_MICRO | dict(random_crop=False, instance_prompt='a photo of {}'),
