@@ -497,17 +497,20 @@ def survey(
     keep:bool=True, # will the encoded prompts of a grid be kept?
 ) -> Survey:
     "Everything that can be known in seconds. Raises `BadInput` for a single file that is no base, and for a damaged one."
-    own, source, cache, trains = base.own_family, base.source, hub_cache(base.cache_dir), isinstance(cfg, TrainConfig)
+    source = base.source
+    cache = hub_cache(base.cache_dir)
+    trains = isinstance(cfg, TrainConfig)
     local = local_base(source)
     asked = HubAnswer if local else ask_hub(source, base.revision)
     from tlora_flux.base.families import FAMILIES # imports torch, while the Hub thinks
     machine = this_machine()
     answer = asked()
     here = local or find_snapshot(source, base.revision, cache)
-    family, rows = family_rows(str(local or source), here, answer.pipeline_class, trains, own, base.base_family)
+    family, rows = family_rows(str(local or source), here, answer.pipeline_class, trains, base.own_family,
+        base.base_family)
     known = family or FAMILIES['flux.1-dev']
-    parts = ('scheduler', *(p for names in known.parts.values() for p in names
-        if not (base.file and p == 'transformer')))
+    named = [p for names in known.parts.values() for p in names]
+    parts = ('scheduler', *(p for p in named if not (base.file and p == 'transformer')))
     lost = missing_files(here, parts) if here else list(parts)
     figures, fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
     rows = (whole_rows(base.name, local, lost) if local else access_rows(source, answer, not lost and not fetch)) + rows
@@ -518,8 +521,8 @@ def survey(
     return Survey(want=want, figures=family and figures, machine=machine, access=rows + more, preset=preset,
         home=place_of((base.file and base.file.parent) or here or cache), needs=disk_needs(figures, want, fetch),
         roomy=places_with_room, problems=problems, newer=[] if problems else untried_versions(),
-        packages=place_of(Path(util.find_spec('torch').origin).parent), speed=speed_of_weights(base, here),
-        waiting=waiting_line(cfg, want, figures, family, machine) if family else '')
+        packages=place_of(Path(util.find_spec('torch').origin).parent),
+        speed=speed_of_weights(base, here), waiting=waiting_line(cfg, want, figures, family, machine) if family else '')
 
 # %% ../../nbs/machine/report.ipynb #18f26abd
 def check(
