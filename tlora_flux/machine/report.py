@@ -481,6 +481,15 @@ def waiting_line(
         return '' # trying takes a tenth of that
     return waiting_in_words(cfg, want, figures, family, product_speed(want.precision), bool(machine.gpu))
 
+# %% ../../nbs/machine/report.ipynb #02db1108
+def wanted_parts(
+    base:BaseRef, # which base
+    family, # of it
+) -> tuple[str, ...]: # folders of a diffusers pipeline
+    "What has to be on this disk; where the transformer is a file by itself, all the rest."
+    named = [part for parts in family.parts.values() for part in parts]
+    return ('scheduler', *(part for part in named if not (base.file and part == 'transformer')))
+
 # %% ../../nbs/machine/report.ipynb #19dfd28e
 def whole_rows(
     name:str, # of a base on this machine
@@ -509,8 +518,7 @@ def survey(
     family, rows = family_rows(str(local or source), here, answer.pipeline_class, trains, base.own_family,
         base.base_family)
     known = family or FAMILIES['flux.1-dev']
-    named = [p for names in known.parts.values() for p in names]
-    parts = ('scheduler', *(p for p in named if not (base.file and p == 'transformer')))
+    parts = wanted_parts(base, known)
     lost = missing_files(here, parts) if here else list(parts)
     figures, fetch = sizes_of(base, here, lost, known, answer, parts) if family else (FIGURES[known.name], 0)
     rows = (whole_rows(base.name, local, lost) if local else access_rows(source, answer, not lost and not fetch)) + rows
