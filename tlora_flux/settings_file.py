@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 import yaml
 from . import __version__
-from .errors import BadInput, read_mend, TOKEN
+from .errors import BadInput, read_mend, secret_in
 from .subjects import SUBJECTS
 from .config import Config, SampleConfig, TrainConfig
 
@@ -131,6 +131,9 @@ def read_yaml(
     return values
 
 # %% ../nbs/settings_file.ipynb #6c0ebe3c
+# a token that is somebody's; `token` alone, `class_token` and the like are other programs' names for words of a prompt
+CREDENTIAL = re.compile(r'(?i)(?:[a-z0-9][-_]*(?<!placeholder.)(?<!instance.)(?<!concept.)(?<!class.)token|secret|password|api[-_]?key)$')
+
 def refuse_secrets(
     values:dict, # keys and values as a person wrote them
     where:str, # file name or "command line", for the message
@@ -138,9 +141,9 @@ def refuse_secrets(
     "Raises `BadInput` for a key or value that looks like a credential."
     mend = 'take it out, and log in with `hf auth login` or the HF_TOKEN environment variable'
     for key, value in values.items():
-        if found := TOKEN.search(f'{key} {value}'):
-            raise BadInput(f'{where}: {key} holds what looks like an access token ({found[0]}); {mend}')
-        if re.search(r'(?i)(?<!placeholder_)(?<!instance_)(?<!concept_)(?<!class_)(token|secret|password|api_?key)$', str(key)):
+        if found := secret_in(f'{key} {value}'):
+            raise BadInput(f'{where}: {key} holds what looks like {found}; {mend}')
+        if CREDENTIAL.search(str(key)):
             raise BadInput(f'{where}: {key} looks like a credential, and secrets do not go into a config; {mend}')
 
 # %% ../nbs/settings_file.ipynb #0b361b96
