@@ -118,17 +118,25 @@ def parse_yaml(
         raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; {yaml_mend(problem, text)}") from None
 
 # %% ../nbs/settings_file.ipynb #808e7a69
-def read_yaml(
-    path:str|Path, # a YAML file of `key: value` lines
+def values_in(
+    path:str|Path, # where the text stands
+    text:str, # lines of `key: value`
 ) -> dict: # as written, unchecked; {} for an empty file
-    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
-    values = parse_yaml(path, read_config_text(path))
+    "The keys and values of a config's text. Raises `BadInput`, with the line for a syntax error."
+    values = parse_yaml(path, text)
     if values is None: return {}
     if not isinstance(values, dict): raise BadInput(f'{path} is not a list of `key: value` lines')
     for key, value in values.items():
         if HALF_A_LETTER.search(f'{key}{value}'):
             raise BadInput(f'{path}: {key!r} has half a letter in it (a lone surrogate), which no file takes; write it anew')
     return values
+
+# %% ../nbs/settings_file.ipynb #9b266c0c
+def read_yaml(
+    path:str|Path, # a YAML file of `key: value` lines
+) -> dict: # as written, unchecked; {} for an empty file
+    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
+    return values_in(path, read_config_text(path))
 
 # %% ../nbs/settings_file.ipynb #6c0ebe3c
 # a token that is somebody's; `token` alone, `class_token` and the like are other programs' names for words of a prompt
@@ -175,10 +183,10 @@ def for_each(
 def places_in(
     values:dict, # of a YAML file, as written
     path:str|Path, # the file
+    text:str, # of it
 ) -> dict: # with places that can be used from here
     "Paths of a file that says that they begin at itself. Of a person's own file they are left alone: they begin where the person stands."
-    with open(path, 'rb') as file:
-        if file.readline().strip() != FROM_HERE.encode(): return values
+    if not text.startswith(FROM_HERE): return values
     folder = os.path.dirname(path)
     def found(value):
         if not isinstance(value, str) or not value.startswith('.') or value.startswith('.../'):
@@ -476,9 +484,10 @@ def load_config(
 ) -> Config: # checked
     "A config from a YAML file and overrides. Raises `BadInput`."
     where = str(path or 'options')
-    written = read_yaml(path) if path else {}
+    text = read_config_text(path) if path else ''
+    written = values_in(path, text)
     made_by = str(written.pop('tlora_flux', ''))
-    if path: written = places_in(written, path)
+    written = places_in(written, path, text)
     values = written | {k: v for k, v in overrides.items() if v is not None}
     refuse_secrets(values, where)
     check_keys(values, cls, where, made_by)
