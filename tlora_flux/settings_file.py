@@ -409,19 +409,36 @@ NOT_NEEDED = {why: set(theirs.split()) for table in (NOT_OF_TRAINING, NOT_OF_WRI
     NOT_OF_RUNS, NOT_OF_PICTURES)
     for why, theirs in table.items()}
 
+# %% ../nbs/settings_file.ipynb #65d5ce8f
+def as_option(
+    key, # a word that may be anything
+) -> str: # small letters, with `_` between words
+    "A word as options are written."
+    return str(key).lower().replace('-', '_').lstrip('_')
+
 # %% ../nbs/settings_file.ipynb #08c1124a
+def known_in_tables(
+    key:str, # a word that is no option here
+    names:list[str], # the options that are
+    spelled:str='{}', # how an option is written: as a key, or as a flag
+) -> str: # what it is here; empty for a word of no other program
+    "The option that another program's word means, or why it needs none."
+    word = as_option(key)
+    ours = [o for o, theirs in SAME_AS.items() if word in theirs and o in names] or [o for o in names if o == word]
+    if ours: return f'is {spelled.format(ours[0])} here'
+    why = next((why for why, theirs in NOT_NEEDED.items() if word in theirs), '')
+    return why and f'is not needed: {why}'
+
+
+# %% ../nbs/settings_file.ipynb #64d9d47e
 def known_elsewhere(
     key:str, # a word that is no option here
     names:list[str], # the options that are
     spelled:str='{}', # how an option is written: as a key, or as a flag
 ) -> str: # what it is here; empty for a word that nobody knows
-    "The option that another program's word means, or why it needs none, or the option that is written almost like it."
-    word = str(key).lower().replace('-', '_').lstrip('_')
-    ours = [o for o, theirs in SAME_AS.items() if word in theirs and o in names] or [o for o in names if o == word]
-    if ours: return f'is {spelled.format(ours[0])} here'
-    if why := next((why for why, theirs in NOT_NEEDED.items() if word in theirs), ''):
-        return f'is not needed: {why}'
-    near = get_close_matches(word, names, 1, cutoff=.75)
+    "What other programs mean by it, or the option that is written almost like it."
+    if said := known_in_tables(key, names, spelled): return said
+    near = get_close_matches(as_option(key), names, 1, cutoff=.75)
     return f'is no option, did you mean {spelled.format(near[0])!r}?' if near else ''
 
 # %% ../nbs/settings_file.ipynb #e9ce06e5
@@ -455,6 +472,21 @@ def tell_words(
         told.append(f'{", ".join(unknown)} {"is no option" if len(unknown) < 2 else "are no options"}; see --help for all of them')
     return '; '.join(told)
 
+# %% ../nbs/settings_file.ipynb #8c6ad0b6
+MOST_GUESSES = 20 # looking for the nearest option takes a millisecond a word, and an index of files has thousands
+
+def tell_unknown(
+    words:list[str], # that are no options
+    names:list[str], # the options that are
+) -> str: # in one line
+    "What to say of a file's unknown words: all that other programs use, and the first of those that nobody does."
+    told = {key: known_in_tables(key, names) for key in words}
+    strange = [key for key, answer in told.items() if not answer]
+    told.update({key: known_elsewhere(key, names) for key in strange[:MOST_GUESSES]})
+    for key in strange[MOST_GUESSES:]: del told[key]
+    more = len(strange) - MOST_GUESSES
+    return tell_words(told, shown.repr) + (f'; {more} more are no options either' if more > 0 else '')
+
 # %% ../nbs/settings_file.ipynb #d7be066c
 def check_keys(
     values:dict, # keys and values as a person wrote them
@@ -469,9 +501,7 @@ def check_keys(
     if words and is_newer(made_by):
         raise BadInput(f"{where}: {', '.join(map(repr, words))}: options of tlora_flux {made_by}, and this is {__version__}; upgrade "
             "tlora_flux, or take them out")
-    if words:
-        told = tell_words({key: known_elsewhere(key, names) for key in words}, shown.repr)
-        raise BadInput(f'{where}: {told}', most=8000)
+    if words: raise BadInput(f'{where}: {tell_unknown(words, names)}', most=8000)
     for f in fields(cls):
         if f.default is MISSING and f.default_factory is MISSING and f.name not in values:
             raise BadInput(f"{where}: {f.name} is missing: {f.metadata['help']}")
