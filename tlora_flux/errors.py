@@ -107,4 +107,4 @@ def first_line(
     error:BaseException, # of another library
 ) -> str: # its class where it says nothing
     "The first line of what an error says."
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

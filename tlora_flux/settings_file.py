@@ -49,7 +49,9 @@ core_float = re.compile(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'(~|null|Null|NULL|)$'), ['~', 'n', 'N', ''])
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:bool', re.compile(r'(true|True|TRUE|false|False|FALSE)$'), list('tTfF'))
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(r'[-+]?(0|[1-9][0-9]*)$'), list('-+0123456789'))
-CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
+# 08 stays as it is written: for YAML 1.1 it is octal, for 1.2 it is not
+no_octal = re.compile(r'(?![-+]?0[0-9]+$)' + core_float.pattern)
+CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', no_octal, list('-+.0123456789'))
 
 # %% ../nbs/settings_file.ipynb #73fd019d
 YAML_MENDS = (('escape sequence',
@@ -94,7 +96,7 @@ def read_config_text(
     except FileNotFoundError:
         raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e:
-        raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
+        raise BadInput(f'{path} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     if len(content) > LARGEST:
         raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
     try: return content.decode('utf-8-sig')
