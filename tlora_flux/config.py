@@ -121,7 +121,10 @@ def refuse_no_path(
     name:str, # field name, for the message
     value:str, # as given
 ) -> None:
-    "Raises `BadInput` for an address, and for a variable that no shell has filled: a folder of that very name would be made."
+    "Raises `BadInput` for an address, and for a variable or a home that no shell has filled: a folder of that very name would be made."
+    if os.path.expanduser(value).startswith('~'):
+        raise BadInput(f'{name}={value} begins with the home of somebody who is not known here; write the place itself, or ./{value} for '
+            'that very name')
     if found := re.match(r'(?i)([a-z][a-z0-9+]{1,9})://', value):
         if found[1].lower() == 'file':
             raise BadInput(f'{name}={value} is written as an address; write {value[7:]}')
@@ -499,8 +502,8 @@ class TrainConfig(MemoryFields, ViewFields, RunFields, RestraintFields, OptimFie
                 f'set quantization: none, or init: {self.init.replace("weight", "ortho")}, which starts from a random matrix')
         if self.resume and self.overwrite:
             raise BadInput('resume and overwrite are both set; resume keeps the run, overwrite deletes it: choose one')
-        start = self.start_from and Path(os.path.abspath(self.start_from))
-        if start and self.overwrite and start.is_relative_to(os.path.abspath(self.output_dir)):
+        start = self.start_from and Path(os.path.realpath(self.start_from))
+        if start and self.overwrite and start.is_relative_to(os.path.realpath(self.output_dir)):
             raise BadInput(f'start_from={self.start_from} lies in output_dir={self.output_dir}, which overwrite deletes; '
                 'choose another output_dir')
         check_caption_words(self)

@@ -13,7 +13,8 @@ from pathlib import Path
 # %% ../nbs/errors.ipynb #bf0340c6
 TOKEN = re.compile(r"""(?<![A-Za-z0-9])(?:hf_(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*[a-z])[A-Za-z0-9]{30,40} | api_org_[A-Za-z0-9]{30,40} | gh[pousr]_[A-Za-z0-9]{36,} | github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{50,}
     | glpat-[A-Za-z0-9_-]{20} | sk-(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{40,} | sk-[A-Za-z0-9]{32,} | AKIA[0-9A-Z]{16} | xox[abprs]-[A-Za-z0-9-]{20,})(?![A-Za-z0-9])""", re.X) # of Hugging Face, GitHub, GitLab, OpenAI, Anthropic, AWS, Slack
-PASSWORD = re.compile(r'(?<=://)[^/\s:@]+:[^/\s@]+(?=@)') # in an address
+# `name:password` or a token alone in an address; a port is none. The limit keeps ten megabytes of addresses quick
+PASSWORD = re.compile(r'(?<=://)(?:[^/\s:@\[]*:(?!\d{1,5}(?:[/?#\s]|$))|[^/\s:@\[]+(?=@))\S{0,1000}@')
 
 # %% ../nbs/errors.ipynb #6ec02d85
 def in_one_line(
@@ -21,7 +22,7 @@ def in_one_line(
     most:int=2000, # letters
 ) -> str: # printable, with tokens and passwords masked, and without its middle where it is too long
     "What can be shown anywhere: a foreign word may hold a line end, or a sequence that clears the screen."
-    safe = PASSWORD.sub('***', TOKEN.sub(lambda m: f'{m[0][:3]}***', message))
+    safe = PASSWORD.sub('***@', TOKEN.sub(lambda m: f'{m[0][:3]}***', message))
     safe = ''.join(o if o.isprintable() else o.encode('unicode_escape').decode() for o in safe)
     return safe if len(safe) <= most else f'{safe[:most*2//3]} ... {safe[-most//4:]}'
 
@@ -31,15 +32,22 @@ class BadInput(ValueError):
     def __init__(self, message:str, most:int=2000): super().__init__(in_one_line(message, most))
     def _render_traceback_(self): return [str(self)] # what a notebook cell shows
 
+# %% ../nbs/errors.ipynb #fcf4f90b
+def secret_in(
+    text:str, # a person's words
+) -> str: # in a few words, with three letters of a token and none of a password; empty where there is none
+    "What looks like a secret."
+    if found := TOKEN.search(text): return f'an access token ({found[0][:3]}***)'
+    return 'a password in an address' if PASSWORD.search(text) else ''
+
 # %% ../nbs/errors.ipynb #4c3b9e3b
 def refuse_secret(
     text:str, # a person's words
     where:str, # file and line, for the message
 ) -> None:
-    "Raises `BadInput` for words among which is what looks like an access token."
-    if found := TOKEN.search(text) or PASSWORD.search(text):
-        raise BadInput(f'{where} holds what looks like an access token ({found[0][:3]}***); take it out, and revoke it if others have '
-            'seen it')
+    "Raises `BadInput` for words among which is what looks like an access token, or like a password in an address."
+    if found := secret_in(text):
+        raise BadInput(f'{where} holds what looks like {found}; take it out, and revoke it if others have seen it')
 
 # %% ../nbs/errors.ipynb #242f01b2
 def plain_logger(
@@ -99,4 +107,4 @@ def first_line(
     error:BaseException, # of another library
 ) -> str: # its class where it says nothing
     "The first line of what an error says."
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -39,7 +39,8 @@ def load_json(
 ): # plain values
     "JSON within the limits. Raises `ValueError` with what is wrong, in a few words."
     try:
-        value = (FINITE if finite else NOT_FINITE_TOO).decode(text.decode('utf-8') if isinstance(text, bytes) else text)
+        letters = text.decode('utf-8-sig') if isinstance(text, bytes) else text
+        value = (FINITE if finite else NOT_FINITE_TOO).decode(letters)
     except UnicodeDecodeError: raise ValueError('no UTF-8 text') from None
     except RecursionError: raise ValueError('brackets in brackets, too deep to read') from None
     except json.JSONDecodeError as e:
@@ -205,6 +206,6 @@ def read_json_file(
     try: content = read_bounded(file, most)
     except OSError as e:
         absent = isinstance(e, (FileNotFoundError, NotADirectoryError)) # the caller knows how to come by it
-        raise BadInput(f'{called or file} cannot be read ({e.strerror}); {mend if absent else read_mend(e)}') from None
+        raise BadInput(f'{called or file} cannot be read ({e.strerror or e}); {mend if absent else read_mend(e)}') from None
     except ValueError as e: raise BadInput(f'{called or file} is broken ({e}); {mend}') from None
     return checked_json(content, shape, called or file, mend)

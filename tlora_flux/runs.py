@@ -45,7 +45,7 @@ def find_weights(
     path:str|Path, # a file, a checkpoint folder or a run folder; ours, the reference's, or another program's
 ) -> Path: # the file itself
     "Raises `BadInput` if there is none, or its name is not UTF-8; a run without a final file names its checkpoints."
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     require_utf8(path)
     for file in (path, path/WEIGHTS, *(path/name for name in OTHER_WEIGHTS)):
         if os.path.isfile(file): return file
@@ -72,7 +72,8 @@ def hparams_of(
     file:Path, # the reference's lora.pt
 ) -> list[Path]: # those that are there, the nearest first
     "Where its run wrote its ranks: beside it, in the folder above, and in `logs/` of both."
-    return [f for folder in (file.parent, file.parent.parent)
+    own = Path(os.path.abspath(file)).parent # of a relative path the folder above is not in it
+    return [f for folder in (own, own.parent)
         for f in (folder/'hparams.yml', folder/'logs'/'hparams.yml') if f.is_file()]
 
 # %% ../nbs/runs.ipynb #9e5212de
@@ -164,7 +165,8 @@ def run_folder(
     file:Path, # an adapter file
 ) -> Path: # the run it belongs to
     "The folder of the run: that of the file, or the one above a `checkpoint-<step>`, `chosen` or `recommended`."
-    return file.parent.parent if re.fullmatch(r'checkpoint-\d+|chosen|recommended', file.parent.name) else file.parent
+    own = Path(os.path.abspath(file)).parent # one may stand in it
+    return own.parent if re.fullmatch(r'checkpoint-\d+|chosen|recommended', own.name) else own
 
 # %% ../nbs/runs.ipynb #c8f421fa
 def trained_config(
@@ -252,7 +254,7 @@ def check_run(
         holds = ([o.name for o in run.iterdir() if not any(fnmatch(o.name, pattern) for pattern in EARLY_FILES)]
             if os.path.isdir(run) else [])
     except OSError as e:
-        raise BadInput(f'output_dir={run} cannot be read ({e.strerror}); {read_mend(e)}, or choose another folder') from None
+        raise BadInput(f'output_dir={run} cannot be read ({e.strerror or e}); {read_mend(e)}, or choose another folder') from None
     if os.path.isdir(run/'images'):
         raise BadInput(f'{run} holds images/, so it is a concept and no run, and its config.yaml would be lost; choose another output_dir')
     if not holds or cfg.overwrite: return False

@@ -26,6 +26,7 @@ class LastingStream:
             os.close(nowhere)
 
     def write(self, text): return self.attempt(self.stream.write, text)
+    def writelines(self, lines): return self.attempt(self.stream.writelines, lines)
     def flush(self): return self.attempt(self.stream.flush)
 
 # %% ../nbs/screen.ipynb #6ba80e97

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 import yaml
 from . import __version__
-from .errors import BadInput, read_mend, TOKEN
+from .errors import BadInput, read_mend, secret_in
 from .subjects import SUBJECTS
 from .config import Config, SampleConfig, TrainConfig
 
@@ -49,7 +49,9 @@ core_float = re.compile(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'(~|null|Null|NULL|)$'), ['~', 'n', 'N', ''])
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:bool', re.compile(r'(true|True|TRUE|false|False|FALSE)$'), list('tTfF'))
 CoreLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(r'[-+]?(0|[1-9][0-9]*)$'), list('-+0123456789'))
-CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', core_float, list('-+.0123456789'))
+# 08 stays as it is written: for YAML 1.1 it is octal, for 1.2 it is not
+no_octal = re.compile(r'(?![-+]?0[0-9]+$)' + core_float.pattern)
+CoreLoader.add_implicit_resolver('tag:yaml.org,2002:float', no_octal, list('-+.0123456789'))
 
 # %% ../nbs/settings_file.ipynb #73fd019d
 YAML_MENDS = (('escape sequence',
@@ -94,7 +96,7 @@ def read_config_text(
     except FileNotFoundError:
         raise BadInput(f'{path}: no such config file; give the path of a .yaml file') from None
     except OSError as e:
-        raise BadInput(f'{path} cannot be read ({e.strerror}); {read_mend(e)}') from None
+        raise BadInput(f'{path} cannot be read ({e.strerror or e}); {read_mend(e)}') from None
     if len(content) > LARGEST:
         raise BadInput(f'{path} is larger than {LARGEST//2**20} MB, so it is no config; give the path of a .yaml file')
     try: return content.decode('utf-8-sig')
@@ -118,11 +120,12 @@ def parse_yaml(
         raise BadInput(f"{path}{f' line {mark.line+1}' if mark else ''}: {problem}; {yaml_mend(problem, text)}") from None
 
 # %% ../nbs/settings_file.ipynb #808e7a69
-def read_yaml(
-    path:str|Path, # a YAML file of `key: value` lines
+def values_in(
+    path:str|Path, # where the text stands
+    text:str, # lines of `key: value`
 ) -> dict: # as written, unchecked; {} for an empty file
-    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
-    values = parse_yaml(path, read_config_text(path))
+    "The keys and values of a config's text. Raises `BadInput`, with the line for a syntax error."
+    values = parse_yaml(path, text)
     if values is None: return {}
     if not isinstance(values, dict): raise BadInput(f'{path} is not a list of `key: value` lines')
     for key, value in values.items():
@@ -130,7 +133,17 @@ def read_yaml(
             raise BadInput(f'{path}: {key!r} has half a letter in it (a lone surrogate), which no file takes; write it anew')
     return values
 
+# %% ../nbs/settings_file.ipynb #9b266c0c
+def read_yaml(
+    path:str|Path, # a YAML file of `key: value` lines
+) -> dict: # as written, unchecked; {} for an empty file
+    "A config file's keys and values. Raises `BadInput`, with the line for a syntax error."
+    return values_in(path, read_config_text(path))
+
 # %% ../nbs/settings_file.ipynb #6c0ebe3c
+# a token that is somebody's; `token` alone, `class_token` and the like are other programs' names for words of a prompt
+CREDENTIAL = re.compile(r'(?i)(?:[a-z0-9][-_]*(?<!placeholder.)(?<!instance.)(?<!concept.)(?<!class.)token|secret|password|api[-_]?key)$')
+
 def refuse_secrets(
     values:dict, # keys and values as a person wrote them
     where:str, # file name or "command line", for the message
@@ -138,9 +151,9 @@ def refuse_secrets(
     "Raises `BadInput` for a key or value that looks like a credential."
     mend = 'take it out, and log in with `hf auth login` or the HF_TOKEN environment variable'
     for key, value in values.items():
-        if found := TOKEN.search(f'{key} {value}'):
-            raise BadInput(f'{where}: {key} holds what looks like an access token ({found[0]}); {mend}')
-        if re.search(r'(?i)(?<!placeholder_)(?<!instance_)(?<!concept_)(?<!class_)(token|secret|password|api_?key)$', str(key)):
+        if found := secret_in(f'{key} {value}'):
+            raise BadInput(f'{where}: {key} holds what looks like {found}; {mend}')
+        if CREDENTIAL.search(str(key)):
             raise BadInput(f'{where}: {key} looks like a credential, and secrets do not go into a config; {mend}')
 
 # %% ../nbs/settings_file.ipynb #0b361b96
@@ -172,10 +185,10 @@ def for_each(
 def places_in(
     values:dict, # of a YAML file, as written
     path:str|Path, # the file
+    text:str, # of it
 ) -> dict: # with places that can be used from here
     "Paths of a file that says that they begin at itself. Of a person's own file they are left alone: they begin where the person stands."
-    with open(path, 'rb') as file:
-        if file.readline().strip() != FROM_HERE.encode(): return values
+    if not text.startswith(FROM_HERE): return values
     folder = os.path.dirname(path)
     def found(value):
         if not isinstance(value, str) or not value.startswith('.') or value.startswith('.../'):
@@ -398,19 +411,36 @@ NOT_NEEDED = {why: set(theirs.split()) for table in (NOT_OF_TRAINING, NOT_OF_WRI
     NOT_OF_RUNS, NOT_OF_PICTURES)
     for why, theirs in table.items()}
 
+# %% ../nbs/settings_file.ipynb #65d5ce8f
+def as_option(
+    key, # a word that may be anything
+) -> str: # small letters, with `_` between words
+    "A word as options are written."
+    return str(key).lower().replace('-', '_').lstrip('_')
+
 # %% ../nbs/settings_file.ipynb #08c1124a
+def known_in_tables(
+    key:str, # a word that is no option here
+    names:list[str], # the options that are
+    spelled:str='{}', # how an option is written: as a key, or as a flag
+) -> str: # what it is here; empty for a word of no other program
+    "The option that another program's word means, or why it needs none."
+    word = as_option(key)
+    ours = [o for o, theirs in SAME_AS.items() if word in theirs and o in names] or [o for o in names if o == word]
+    if ours: return f'is {spelled.format(ours[0])} here'
+    why = next((why for why, theirs in NOT_NEEDED.items() if word in theirs), '')
+    return why and f'is not needed: {why}'
+
+
+# %% ../nbs/settings_file.ipynb #64d9d47e
 def known_elsewhere(
     key:str, # a word that is no option here
     names:list[str], # the options that are
     spelled:str='{}', # how an option is written: as a key, or as a flag
 ) -> str: # what it is here; empty for a word that nobody knows
-    "The option that another program's word means, or why it needs none, or the option that is written almost like it."
-    word = str(key).lower().replace('-', '_').lstrip('_')
-    ours = [o for o, theirs in SAME_AS.items() if word in theirs and o in names] or [o for o in names if o == word]
-    if ours: return f'is {spelled.format(ours[0])} here'
-    if why := next((why for why, theirs in NOT_NEEDED.items() if word in theirs), ''):
-        return f'is not needed: {why}'
-    near = get_close_matches(word, names, 1, cutoff=.75)
+    "What other programs mean by it, or the option that is written almost like it."
+    if said := known_in_tables(key, names, spelled): return said
+    near = get_close_matches(as_option(key), names, 1, cutoff=.75)
     return f'is no option, did you mean {spelled.format(near[0])!r}?' if near else ''
 
 # %% ../nbs/settings_file.ipynb #e9ce06e5
@@ -444,6 +474,21 @@ def tell_words(
         told.append(f'{", ".join(unknown)} {"is no option" if len(unknown) < 2 else "are no options"}; see --help for all of them')
     return '; '.join(told)
 
+# %% ../nbs/settings_file.ipynb #8c6ad0b6
+MOST_GUESSES = 20 # looking for the nearest option takes a millisecond a word, and an index of files has thousands
+
+def tell_unknown(
+    words:list[str], # that are no options
+    names:list[str], # the options that are
+) -> str: # in one line
+    "What to say of a file's unknown words: all that other programs use, and the first of those that nobody does."
+    told = {key: known_in_tables(key, names) for key in words}
+    strange = [key for key, answer in told.items() if not answer]
+    told.update({key: known_elsewhere(key, names) for key in strange[:MOST_GUESSES]})
+    for key in strange[MOST_GUESSES:]: del told[key]
+    more = len(strange) - MOST_GUESSES
+    return tell_words(told, shown.repr) + (f'; {more} more are no options either' if more > 0 else '')
+
 # %% ../nbs/settings_file.ipynb #d7be066c
 def check_keys(
     values:dict, # keys and values as a person wrote them
@@ -458,9 +503,7 @@ def check_keys(
     if words and is_newer(made_by):
         raise BadInput(f"{where}: {', '.join(map(repr, words))}: options of tlora_flux {made_by}, and this is {__version__}; upgrade "
             "tlora_flux, or take them out")
-    if words:
-        told = tell_words({key: known_elsewhere(key, names) for key in words}, shown.repr)
-        raise BadInput(f'{where}: {told}', most=8000)
+    if words: raise BadInput(f'{where}: {tell_unknown(words, names)}', most=8000)
     for f in fields(cls):
         if f.default is MISSING and f.default_factory is MISSING and f.name not in values:
             raise BadInput(f"{where}: {f.name} is missing: {f.metadata['help']}")
@@ -473,9 +516,10 @@ def load_config(
 ) -> Config: # checked
     "A config from a YAML file and overrides. Raises `BadInput`."
     where = str(path or 'options')
-    written = read_yaml(path) if path else {}
+    text = read_config_text(path) if path else ''
+    written = values_in(path, text)
     made_by = str(written.pop('tlora_flux', ''))
-    if path: written = places_in(written, path)
+    written = places_in(written, path, text)
     values = written | {k: v for k, v in overrides.items() if v is not None}
     refuse_secrets(values, where)
     check_keys(values, cls, where, made_by)

@@ -95,7 +95,7 @@ def local_base(
     """A base that needs no Hub: one that comes with the package, or a folder. Raises `BadInput` for a file, and for
     a path that leads nowhere."""
     embedded = Path(str(files('tlora_flux')))/'weights'/name
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if os.path.isfile(embedded/'model_index.json'): return embedded
     if os.path.isfile(folder):
         if is_safetensors(folder):
@@ -130,7 +130,7 @@ def hub_cache(
 ) -> Path: # may not exist yet
     "The folder that downloads go to."
     from huggingface_hub import constants
-    return Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
+    return Path(os.path.expanduser(cache_dir or constants.HF_HUB_CACHE))
 
 # %% ../../nbs/base/access.ipynb #5077c6d3
 def find_snapshot(
@@ -154,8 +154,8 @@ def caches_at(
     if cache_dir is None:
         yield
         return
-    folders = {'HF_XET_CACHE': Path(cache_dir).expanduser().absolute()/'.xet',
-        'TMPDIR': Path(cache_dir).expanduser().absolute()/'.tmp'}
+    folders = {'HF_XET_CACHE': Path(os.path.expanduser(cache_dir)).absolute()/'.xet',
+        'TMPDIR': Path(os.path.expanduser(cache_dir)).absolute()/'.tmp'}
     try:
         for folder in folders.values(): folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -6,7 +6,7 @@
 __all__ = ['LICENCES', 'settle_export', 'describe_export', 'export_adapter']
 
 # %% ../../nbs/formats/card.ipynb #05d84900
-import io, json, re
+import io, json, os, re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +62,9 @@ def export_name(
     file:Path, # an adapter
 ) -> str: # letters, digits, `_`, `-` and `.`
     "The run's name, with its checkpoint."
-    run = run_folder(file.absolute())
-    where = [run.name, *([file.parent.name] if file.absolute().parent != run else [])]
+    file = Path(os.path.abspath(file))
+    run = run_folder(file)
+    where = [run.name, *([file.parent.name] if file.parent != run else [])]
     return re.sub(r'[^\w.-]+', '_', '-'.join(where)).strip('._') or 'adapter'
 
 # %% ../../nbs/formats/card.ipynb #a64b4873

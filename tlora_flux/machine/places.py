@@ -52,7 +52,7 @@ def place_of(
     path:str|Path, # a folder that may not exist yet
 ) -> Place:
     "Where it would lie."
-    path = Path(path).expanduser().absolute()
+    path = Path(os.path.expanduser(path)).absolute()
     while not os.path.isdir(path):
         path = path.parent # nor can anything be seen in a folder that is closed to this user
     path = path.resolve()
