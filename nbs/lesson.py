@@ -8,6 +8,7 @@ import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import numpy as np
 from IPython.display import Image as JPEG
 
 from tlora_flux.errors import BadInput
@@ -54,6 +55,13 @@ def jpeg_of(image, quality=40):
     out = io.BytesIO()
     image.convert('RGB').save(out, 'JPEG', quality=quality, optimize=True, progressive=True)
     return JPEG(out.getvalue())
+
+
+def ranks_of(values):
+    "Places in order, from 0; equal values share the mean of theirs."
+    values = np.asarray(values)
+    below, not_above = (values[:, None] > values).sum(1), (values[:, None] >= values).sum(1)
+    return (below + not_above - 1)/2
 
 
 def show(figure):

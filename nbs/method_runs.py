@@ -221,6 +221,18 @@ def do_run(painter, run, folder, until=float('inf'), at=checkpoints, counts=(16,
     return asdict(run) | dict(seconds=[round(time.perf_counter() - began - looking), round(looking)], steps=steps)
 
 
+def fill_adapters_(folder, wanted):
+    "Train again each run of which an adapter, one of (run, step), is not in the folder; the lines and the pictures stay."
+    missing = {run: [] for run, step in wanted if not (folder/run.key/str(step)/'tlora_weights.safetensors').exists()}
+    for run, step in wanted:
+        if run in missing: missing[run].append(step)
+    for run, steps in missing.items():
+        trainer, about = new_trainer(run, folder/run.key, steps=max(steps))
+        for record in training_steps(trainer):
+            if (step := record['step']) not in steps: continue
+            save_tlora(trainer.transformer, folder/run.key/str(step)/'tlora_weights.safetensors', step=step, **about)
+
+
 def read_scores(path=scores_file):
     "All runs that are done."
     return json.loads(path.read_text()) if path.exists() else []
