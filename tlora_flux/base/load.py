@@ -41,7 +41,7 @@ class BaseRef:
     @property
     def file(self) -> Path|None:
         "The file with the transformer, where that is a file by itself."
-        return Path(self.name).expanduser() if self.name.lower().endswith(('.safetensors', '.sft')) else None
+        return Path(os.path.expanduser(self.name)) if self.name.lower().endswith(('.safetensors', '.sft')) else None
 
     @property
     def own_family(self):

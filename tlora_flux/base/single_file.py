@@ -6,7 +6,7 @@
 __all__ = ['read_shapes']
 
 # %% ../../nbs/base/single_file.ipynb #db0c00d5
-import json, re, tempfile
+import json, os, re, tempfile
 from pathlib import Path
 import torch
 from safetensors.torch import load_file
@@ -21,7 +21,7 @@ def read_shapes(
     file:str|Path, # a .safetensors file
 ) -> dict[str, tuple[str, list[int]]]: # name -> (type, shape), names without ComfyUI's prefix
     "The list at the head of a file. Raises `BadInput` if it is cut short or of another kind."
-    file = Path(file).expanduser()
+    file = Path(os.path.expanduser(file))
     try:
         with open(file, 'rb') as f:
             length = int.from_bytes(f.read(8), 'little')
@@ -118,7 +118,7 @@ def load_as_it_is(
     with torch.device('meta'):
         model = FluxTransformer2DModel.from_config({k: v for k, v in config.items() if k != '_class_name'})
     weights = {name.removeprefix('model.diffusion_model.'): tensor.to(dtype)
-        for name, tensor in load_file(Path(file).expanduser()).items()}
+        for name, tensor in load_file(os.path.expanduser(file)).items()}
     try: model.load_state_dict(weights, assign=True)
     except RuntimeError:
         raise BadInput(f'{Path(file).name} is not the whole transformer of a FLUX.1 model; fetch it again') from None
@@ -135,9 +135,9 @@ def load_transformer(
     if 'x_embedder.weight' in read_shapes(file): return load_as_it_is(file, config, dtype)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder)/'config.json').write_text(json.dumps(config))
-        named = Path(file).expanduser().absolute()
+        named = Path(os.path.expanduser(file)).absolute()
         if named.suffix != '.safetensors': # diffusers goes by the name
             named = Path(folder)/'transformer.safetensors'
-            named.symlink_to(Path(file).expanduser().absolute())
+            named.symlink_to(Path(os.path.expanduser(file)).absolute())
         return FluxTransformer2DModel.from_single_file(str(named), config=folder, torch_dtype=dtype,
             local_files_only=True)
