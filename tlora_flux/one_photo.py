@@ -16,12 +16,13 @@ from PIL import Image
 from .errors import BadInput
 from .subjects import SUBJECTS
 from .config import ExportConfig, JudgeConfig, MakeConfig, TrainConfig
-from .settings_file import load_config, save_config
+from .settings_file import load_config, public_values, save_config
 from .disk import atomic_write, remove_path
 from .runs import WEIGHTS
 from .base.families import Family
 from .base.device import default_device, DTYPES
 from .base.load import BaseRef
+from .photos.companions import masked_name
 from .photos.concept import list_images
 from .photos.crops import list_examples, preview_sheet
 from .photos.opening import open_image
@@ -41,6 +42,18 @@ def file_name(
     "A name that every tool and shell takes."
     return re.sub(r'\W+', '_', words).strip('_').lower() or 'concept'
 
+# %% ../nbs/one_photo.ipynb #08fdfc8d
+def refuse_masks(
+    files:list[Path], # pictures, and what lies beside them
+) -> None:
+    "Raises `BadInput` for a mask among pictures: by its name it is one where the picture of that name is there, too."
+    named = {file_name(file.stem): file for file in files}
+    for file in files:
+        owner = masked_name(file.stem)
+        if owner and (photo := named.get(file_name(owner))):
+            raise BadInput(f'{file} is named as the mask of {photo.name}; put it into {file.parent/"masks"} as {photo.stem}{file.suffix}, '
+                'or rename it if it is a photo')
+
 # %% ../nbs/one_photo.ipynb #69d8a5b0
 def photos_of(
     given:list[str], # pictures, and folders of pictures
@@ -49,18 +62,19 @@ def photos_of(
     found = []
     for path in map(Path, given):
         if (path/'images').is_dir():
-            raise BadInput(f'{path} is a concept folder already; tlora train {path}/config.yaml trains it')
+            raise BadInput(f'{path} is a concept folder already; {shlex.join(["tlora", "train", str(path/"config.yaml")])} trains it')
         if not path.exists():
             raise BadInput(f'photo={path} does not exist; give pictures, or a folder of pictures')
-        masks = [o.name for o in path.iterdir() if o.is_file() and 'mask' in o.stem.lower()] if path.is_dir() else []
-        if masks:
-            raise BadInput(f'{path} holds {masks[0]} beside its pictures; put masks into {path}/masks, each under the name of its picture')
-        found += list_images(path).values() if path.is_dir() else [path]
-    named = {file_name(file.stem): file for file in found}
+        refuse_masks([o for o in path.iterdir() if o.is_file()] if path.is_dir() else [*map(Path, given)])
+        found += list_images(path, but=['masks']).values() if path.is_dir() else [path]
+    named = {}
+    for file in found:
+        name = file_name(file.stem)
+        if other := named.get(name):
+            raise BadInput(f'{other} and {file} would both be called {name}; give each picture once, under a name of its own')
+        named[name] = file
     if not named:
         raise BadInput(f'no picture in {", ".join(given)}; give pictures, or a folder of pictures')
-    if len(named) < len(found):
-        raise BadInput(f'{len(found)} pictures have {len(named)} names among them; give each a name of its own')
     return named
 
 # %% ../nbs/one_photo.ipynb #758ac5fd
@@ -87,7 +101,9 @@ def concept_name(
     cfg:MakeConfig, # `photo`, `name`
     copies:dict, # name -> picture
 ) -> str: # of its folder in `data`, and of the run in `outputs`
-    "The first free name, or the one under which these pictures are already there. Raises `BadInput` for a given name that is taken."
+    "The first free name, or the one under which these pictures are there. Raises `BadInput` for a given name that is taken, or a path."
+    if cfg.name in ('.', '..') or {*(cfg.name or '')} & {*'/\\'}:
+        raise BadInput(f'name={cfg.name} is a path; give a name alone, data and outputs get a folder of that name each')
     stem = cfg.name or file_name(Path(cfg.photo[0]).stem)
     for name in (stem, *(f'{stem}_{n}' for n in range(2, 1000))):
         folder = Path('data')/name
@@ -98,10 +114,10 @@ def concept_name(
 # %% ../nbs/one_photo.ipynb #8fcefaff
 def plan_training(
     cfg:MakeConfig, # what was asked
-    folder:Path, # of the concept
-    name:str, # of the run
+    name:str, # of the concept's folder in `data`, and of the run's in `outputs`
 ) -> TrainConfig: # less what the base's family decides
     "The options of the run: what was said, what the subject advises, and a judgement of its pictures at every checkpoint."
+    folder = Path('data')/name
     family = BaseRef(cfg.pretrained_model_name_or_path, cache_dir=cfg.cache_dir).find().family
     first = family.first_tries.get(cfg.subject, {})
     said = dict(class_name=cfg.class_name, placeholder_token=cfg.placeholder_token, instance_prompt=cfg.instance_prompt,
@@ -136,7 +152,8 @@ def write_concept(
     "Photos, captions, masks, prompts and config of a concept; files that are there are the person's and stay."
     folder = Path(training.instance_data_dir)
     (folder/'images').mkdir(parents=True, exist_ok=True)
-    for name, image in copies.items():
+    changed = {} if is_copy_of(folder/'images', copies) else copies # written anew, an old photo would look newer than its run
+    for name, image in changed.items():
         atomic_write(folder/f'images/{name}.png', lambda part: image.save(part, 'PNG'))
     for name, file in sources.items(): copy_companions(file, folder, name)
     family = BaseRef.of(training).find().family
@@ -157,6 +174,25 @@ class Step:
 
     def __str__(self): return shlex.join(['tlora', *self.words])
 
+# %% ../nbs/one_photo.ipynb #a9920df4
+def flags_of(
+    **said:str|None, # option -> value; None is not said
+) -> list[str]: # as they are typed
+    "Options of a command."
+    pairs = [(f'--{name.replace("_", "-")}', value) for name, value in said.items() if value is not None]
+    return [word for pair in pairs for word in pair]
+
+# %% ../nbs/one_photo.ipynb #7425933d
+def places_said(
+    cfg:MakeConfig, # what was asked
+    training:TrainConfig, # what the concept's config says
+) -> dict[str, str]: # option -> place
+    "A config may be given away: of a place far from it, it keeps the last name alone, `.../disk`, and the line says the rest."
+    said = {} if cfg.cache_dir is None else dict(cache_dir=cfg.cache_dir)
+    if training.pretrained_model_name_or_path.startswith('.../'):
+        said['pretrained_model_name_or_path'] = cfg.pretrained_model_name_or_path
+    return said
+
 # %% ../nbs/one_photo.ipynb #9ac324e1
 def run_step(
     step:Step, # of the script
@@ -169,20 +205,26 @@ def run_step(
 def list_steps(
     cfg:MakeConfig, # what was asked
     config:Path, # of the concept
-    training:TrainConfig, # what it says
+    training:TrainConfig, # what it says, with `places`
+    places:dict[str, str], # of `places_said`
 ) -> list[Step]: # in their order
     "The commands that lead from a concept to an adapter in a tool."
     run = Path(training.output_dir)
     best, target = run/'recommended', run/f'for_{cfg.to}'
     # a run that is whole says so and is left as it is; the config may have got its rate since
-    def train_main(): train(replace(load_config(config, TrainConfig), resume=bool(resumed)))
+    def train_main(): train(load_config(config, TrainConfig, **places, resume=bool(resumed)))
     resumed = ['--resume'] if run.exists() else []
-    export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), cache_dir=cfg.cache_dir)
+    base = training.pretrained_model_name_or_path
+    here = base if Path(base).expanduser().exists() else None # of such a base an adapter keeps the last name alone
+    far = dict(cache_dir=cfg.cache_dir, pretrained_model_name_or_path=here)
+    export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), **far)
+    judged = JudgeConfig(run=str(run), cache_dir=cfg.cache_dir)
     return [
-        Step(['train', str(config), *resumed], train_main),
-        Step(['judge', str(run)], lambda: print(judge(JudgeConfig(run=str(run))))),
+        Step(['train', str(config), *flags_of(**places), *resumed], train_main),
+        Step(['judge', str(run), *flags_of(cache_dir=cfg.cache_dir)], lambda: print(judge(judged))),
         Step(['page', str(run)], lambda: save_page(run)),
-        Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target)], lambda: export_again(export))]
+        Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target), *flags_of(**far)],
+            lambda: export_again(export))]
 
 # %% ../nbs/one_photo.ipynb #2eccca4f
 def plan_trials(
@@ -203,11 +245,13 @@ def plan_trials(
 def trial_step(
     config:Path, # of the concept
     trial:TrainConfig, # of `plan_trials`
+    places:dict[str, str], # of `places_said`
 ) -> Step:
     "The command of a trial."
     resumed = ['--resume'] if Path(trial.output_dir).exists() else []
     return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', f'{trial.learning_rate:g}',
-        '--max-train-steps', str(trial.max_train_steps), *resumed], lambda: train(replace(trial, resume=bool(resumed))))
+        '--max-train-steps', str(trial.max_train_steps), *flags_of(**places), *resumed],
+        lambda: train(replace(trial, resume=bool(resumed))))
 
 # %% ../nbs/one_photo.ipynb #48ca26f7
 def keep_rate_(
@@ -215,7 +259,8 @@ def keep_rate_(
     trials:dict[float, TrainConfig], # of `plan_trials`, run
 ) -> None:
     "Keep the rate whose pictures are worth more. Raises `BadInput` where nobody knows what they are worth."
-    rows = {rate: judge(JudgeConfig(run=trial.output_dir)).advice.rows[-1] for rate, trial in trials.items()}
+    rows = {rate: judge(JudgeConfig(run=trial.output_dir, cache_dir=trial.cache_dir)).advice.rows[-1]
+        for rate, trial in trials.items()}
     unknown = [trials[rate].output_dir for rate, row in rows.items() if row.gain is None]
     if unknown:
         raise BadInput(f'what the pictures of {unknown[0]} are worth is not known; settle learning_rate in {config}')
@@ -233,8 +278,8 @@ def export_again(
     checkpoint is recommended."""
     run = Path(cfg.run).parent
     if not Path(cfg.run).exists():
-        raise BadInput(f'no checkpoint of {run} is recommended, for the reason above; tlora export {run} --to {cfg.to} exports the last '
-            'one all the same')
+        command = shlex.join(['tlora', 'export', str(run), '--to', cfg.to])
+        raise BadInput(f'no checkpoint of {run} is recommended, for the reason above; {command} exports the last one all the same')
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 
@@ -309,7 +354,9 @@ def ask_once(
 ) -> None:
     "A person is asked; a script is not. Raises `BadInput` for a no."
     if cfg.yes or not sys.stdin.isatty(): return
-    if input('go on? [Y/n] ').strip().lower() not in ('', 'y', 'yes'):
+    try: answer = input('go on? [Y/n] ').strip().lower()
+    except EOFError: answer = 'no' # Ctrl-D
+    if answer not in ('', 'y', 'yes'):
         raise BadInput('nothing was trained; the concept is written, and the commands above run it')
 
 # %% ../nbs/one_photo.ipynb #d7f5821d
@@ -319,22 +366,27 @@ def refuse_other_words(
     training:TrainConfig, # what the concept's config says
     config:Path, # that config
 ) -> None:
-    "Raises `BadInput` for a photo that was made with other words before: neither is silently the right one."
+    """Raises `BadInput` for a photo that was made with other words before: neither is silently the right one. A place is
+    the same however it is written, and where downloads lie changes nothing."""
     told = ['class_name', 'placeholder_token', 'subject', 'pretrained_model_name_or_path']
-    told += [name for name in ('instance_prompt', 'max_train_steps', 'preset', 'cache_dir')
-        if getattr(cfg, name) is not None]
+    told += [name for name in ('instance_prompt', 'max_train_steps', 'preset') if getattr(cfg, name) is not None]
+    ours, theirs = (public_values(o, config.parent) for o in (asked, training))
     for name in told:
-        ours, theirs = getattr(asked, name), getattr(training, name)
-        if ours != theirs:
-            raise BadInput(f'{config} says {name}={theirs}, and you say {ours}; change it there, or give the concept another --name')
+        if ours[name] != theirs[name]:
+            raise BadInput(f'{config} says {name}={getattr(training, name)}, and you say {getattr(asked, name)}; change it there, or give '
+                'the concept another --name')
 
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
     target:Path, # folder of the export
-    *sources:Path, # what it was made of
+    config:Path, # of the concept
+    training:TrainConfig, # what it says
 ) -> bool:
-    "Whether the card, which is written last, is newer than all that it came from."
+    """Whether the card, which is written last, is newer than all that it came from: config and adapter, and photos,
+    captions, masks and prompts of the concept."""
     card = target/'README.md'
+    # a folder is as new as the last file that was put in or taken out
+    sources = [config, Path(training.output_dir)/WEIGHTS, *Path(training.instance_data_dir).rglob('*')]
     return card.exists() and all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
 
 # %% ../nbs/one_photo.ipynb #ed023d54
@@ -342,21 +394,21 @@ def make(
     cfg:MakeConfig|None=None, # the request; None makes one of `options`
     **options, # fields of `MakeConfig`: `photo` and `class_name` at least
 ) -> Path: # the folder of the export
-    """From photo to adapter. Raises `BadInput` as the commands do that it runs, before the first of them; called
-    again, it goes on where it was stopped."""
+    "From photo to adapter. Raises `BadInput` as its commands do, before the first; called again, it goes on where it was stopped."
     cfg = cfg or load_config(None, MakeConfig, **options)
     sources = photos_of(cfg.photo)
     copies = {name: clean_copy(file) for name, file in sources.items()}
-    name = concept_name(cfg, copies)
-    asked = plan_training(cfg, Path('data')/name, name)
+    asked = plan_training(cfg, concept_name(cfg, copies))
     config = write_concept(asked, copies, sources)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
     refuse_other_words(cfg, asked, training, config)
+    places = places_said(cfg, training)
+    training = replace(training, **places)
     trials = plan_trials(cfg, training)
-    steps = list_steps(cfg, config, training)
-    first = [trial_step(config, trial) for trial in trials.values()]
+    steps = list_steps(cfg, config, training, places)
+    first = [trial_step(config, trial, places) for trial in trials.values()]
     target = Path(training.output_dir)/f'for_{cfg.to}'
-    if is_finished(target, config, Path(training.output_dir)/WEIGHTS):
+    if is_finished(target, config, training):
         print(f'{Path(training.output_dir)} is finished\n{last_words(target, training)}')
         return target
     print(describe_plan(training, [*first, *steps]), flush=True)
@@ -377,7 +429,8 @@ def last_words(
 ) -> str: # three lines
     "Where to go from here."
     run = Path(training.output_dir)
+    page, sample = (shlex.join(['tlora', o, str(run)]) for o in ('page', 'sample'))
     return '\n'.join([
         f'use it:           {target}/README.md says how, in the words of the tool',
         f'in Python:        load_tlora_(pipe, {str(run/"recommended")!r})',
-        f'change your mind: tlora page {run}; tlora sample {run} --checkpoint N; explore({str(run)!r})'])
+        f'change your mind: {page}; {sample} --checkpoint N; explore({str(run)!r})'])

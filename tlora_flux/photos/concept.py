@@ -55,9 +55,10 @@ def fill_words(
 # %% ../../nbs/photos/concept.ipynb #b5bb23d7
 def list_images(
     folder:Path, # `images` or `masks` of a concept
+    but:list[str]=(), # names in it that are read elsewhere
 ) -> dict[str, Path]: # name without suffix -> file, sorted
     "The photos of a folder, without what lies beside them. Raises `BadInput` as `sort_files` does."
-    return sort_files(folder).photos
+    return sort_files(folder, but).photos
 
 # %% ../../nbs/photos/concept.ipynb #598ac419
 def metadata_rows(
