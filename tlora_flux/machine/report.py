@@ -6,14 +6,14 @@
 __all__ = ['Finding', 'Report', 'as_finding', 'check', 'require_pass']
 
 # %% ../../nbs/machine/report.ipynb #4fbce34c
-import json, logging, textwrap
+import json, textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from importlib import util
 from pathlib import Path
 import yaml
-from ..errors import BadInput
+from ..errors import BadInput, in_one_line, plain_logger
 from ..config import fill_defaults, SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..runs import check_run
@@ -29,7 +29,7 @@ from .places import CLOSED_MENDS, disk_needs, NETWORK, Place, place_of, places_w
 from .places import remaining_saves, REST_OF_RUN, to_fetch
 
 # %% ../../nbs/machine/report.ipynb #68d94468
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/machine/report.ipynb #5855bb15
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Finding:
     state:str # pass, warn or fail
     what:str # what was found, with its numbers
     mend:str = '' # what to do about it; empty for a pass
+
+    def __post_init__(self): # it may quote a repository, or an index
+        for name in ('what', 'mend'): object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     @property
     def line(self) -> str:
@@ -53,14 +56,16 @@ class Report:
     rows:list[Finding] # in the order in which a person meets them
     phases:list = field(default_factory=list) # the memory plan: `Phase` by `Phase`
 
+    def __post_init__(self): self.title = in_one_line(self.title)
+
     @property
     def ok(self) -> bool:
         "Whether nothing failed."
         return all(row.state != 'fail' for row in self.rows)
 
     def to_json(self) -> str:
-        "All of it as JSON text."
-        return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1, ensure_ascii=False)
+        "All of it as JSON text, in ASCII, which every terminal can show."
+        return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1)
 
     def __repr__(self):
         lines = [self.title]
@@ -459,11 +464,14 @@ def apply_and_check_options(
 def speed_of_weights(
     base:BaseRef, # which base
     here:Path|None, # its folder, if it is on this machine
-) -> float|None: # bytes a second; None where there is no large file yet
+) -> float|None: # bytes a second; None where there is no large file yet, or none that can be read
     "How fast the transformer's files are read."
     weights = [base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
-    large = [f for f in weights if f.stat().st_size > 1e8]
-    return read_speed(large[0]) if large else None
+    try:
+        # a link of the Hub's cache may lead nowhere
+        large = [f for f in weights if f.is_file() and f.stat().st_size > 1e8]
+        return read_speed(large[0]) if large else None
+    except OSError: return None
 
 # %% ../../nbs/machine/report.ipynb #19dfd28e
 def whole_rows(
