@@ -41,7 +41,8 @@ class Finding:
     mend:str = '' # what to do about it; empty for a pass
 
     def __post_init__(self): # it may quote a repository, or an index
-        for name in ('what', 'mend'): object.__setattr__(self, name, in_one_line(getattr(self, name)))
+        for name in ('what', 'mend'):
+            object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     @property
     def line(self) -> str:
