@@ -138,11 +138,14 @@ def disk_rows(
     return rows
 
 # %% ../../nbs/machine/report.ipynb #9851fb23
+DRIVER = 1.5e9 # bytes of a GPU that may be taken with no program to blame
+
 def who_takes_it(
     machine:Machine, # with a card that would do, if it were free
-) -> str: # who has most of what is taken, and the mend
-    "This program or the others."
+) -> str: # who has most of what is taken, and the mend; empty where that is the driver
+    "This program or the others. What the driver itself keeps is nobody's to free."
     others = machine.vram - machine.vram_free - machine.vram_own
+    if max(machine.vram_own, others) < DRIVER: return ''
     if machine.vram_own > others:
         return f'this program itself holds {in_gb(machine.vram_own)} of the GPU: let go of what it has loaded, or start it anew'
     return f'other programs hold {in_gb(others)} of the GPU (nvidia-smi lists them): end them'
@@ -168,10 +171,10 @@ def memory_mend(
     options, phases = descend(plan, want, room, usable, gpu)
     now, least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
     by_hand = f'set {as_yaml(options)}, which takes {in_gb(least)} (computed)'
-    if now <= machine.vram:
-        return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
+    if now <= machine.vram and (taken := who_takes_it(machine)):
+        return taken + (f', or {by_hand}' if least <= room else '')
     if least <= room:
-        return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
+        return by_hand + (f'; preset: {preset} chooses what fits by itself' if preset else '')
     card = next((c for c in CARDS if 1e9*c >= least), None)
     return (f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use '
         + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size'))
@@ -255,7 +258,7 @@ def software_rows(
     elif machine.driver and not machine.gpu:
         rows.append(Finding('software', 'fail',
             f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}',
-            f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
+            'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
     if machine.gpu and want.precision == 'bf16' and machine.capability < (8, 0):
         has = '.'.join(map(str, machine.capability))
         rows.append(Finding('software', 'warn',
@@ -280,7 +283,7 @@ def launcher_rows(
     try: answers = yaml.safe_load((folder/'default_config.yaml').read_text(encoding='utf-8'))
     except (OSError, ValueError, yaml.YAMLError):
         return [] # none were given, or the launcher will say it
-    kind = SHARDED.get(answers.get('distributed_type')) if isinstance(answers, dict) else None
+    kind = SHARDED.get(str(answers.get('distributed_type'))) if isinstance(answers, dict) else None
     return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: '
         'answer `accelerate config` anew')] if kind else []
 
@@ -458,7 +461,7 @@ def apply_and_check_options(
         rows += as_finding('config', target_pattern, None, cfg.targets)
     small = as_finding('memory', apply_preset, cfg, family, figures)
     if small: return replace(cfg, preset=None), rows + small, ''
-    fitting = preset_for_card(cfg, family, figures, machine.vram) if machine.gpu and not cfg.preset else ''
+    fitting = preset_for_card(cfg, family, figures, machine.vram_free) if machine.gpu and not cfg.preset else ''
     return apply_preset(cfg, family, figures), rows, fitting
 
 # %% ../../nbs/machine/report.ipynb #c3798460
