@@ -78,7 +78,9 @@ def refuse_foreign_flags(
     if not given: return
     from tlora_flux.settings_file import known_elsewhere, tell_words
     names = [o[2:].replace('-', '_') for o in flags if o.startswith('--') and not o.startswith('--no-')]
-    told = {o: known_elsewhere(o, names, '--{}').replace('_', '-') for o in given}
+    told = {o: known_elsewhere(o, names, '--{}') for o in given}
+    # flags are written with dashes; what is said around them is not
+    told = {o: re.sub(r'--\w+', lambda m: m[0].replace('_', '-'), answer) for o, answer in told.items()}
     raise BadInput(tell_words(told, str), most=8000)
 
 # %% ../nbs/cli.ipynb #c0061675
@@ -276,16 +278,16 @@ def check(
 def refuse_other_length(
     cfg:TrainConfig, # on the base that comes with the package
 ) -> None:
-    "Raises `BadInput` where the folder holds a run of another number of steps."
+    "Raises `BadInput` where the folder holds a run of more steps; one of fewer goes on, since its learning rate is constant."
     from tlora_flux.base.families import FAMILIES
+    from tlora_flux.runs import checkpoint_folders
     folder = cfg.output_dir
-    if not (file := Path(folder)/'config.yaml').is_file(): return
-    planned = read_options(str(file), TrainConfig).max_train_steps
+    done = max((step for step, _ in checkpoint_folders(folder)), default=0)
     steps = fill_defaults(cfg, FAMILIES['micro-flux'].defaults).max_train_steps
-    if planned == steps: return
-    raise BadInput(f'{folder} holds a run of {planned} steps, not {steps}; take another folder with --output-dir '
+    if steps >= done: return
+    raise BadInput(f'{folder} holds a run of {done} steps, more than {steps}; take another folder with --output-dir '
         f'{quote(f"{folder}-{steps}")}, '
-        f'or --max-train-steps {planned}, or remove {folder}')
+        f'or --max-train-steps {done}, or remove {folder}')
 
 # %% ../nbs/cli.ipynb #dca32e49
 def quickstart_runs(
@@ -298,8 +300,9 @@ def quickstart_runs(
     def settled(folder, **more):
         return read_options(config, TrainConfig, output_dir=folder, max_train_steps=max_train_steps,
             resume=Path(folder).exists(), **more)
-    tlora = settled(output_dir)
-    return [tlora, settled(f'{output_dir}_lora', min_rank=tlora.rank, rank_schedule='constant')]
+    folder = str(Path(output_dir)) # a shell ends a folder's name with a slash
+    tlora = settled(folder)
+    return [tlora, settled(f'{folder}_lora', min_rank=tlora.rank, rank_schedule='constant')]
 
 # %% ../nbs/cli.ipynb #f3c0c2eb
 def say_walls(
@@ -379,6 +382,7 @@ def main() -> None:
         try: leave(app(standalone_mode=False))
         except KeyboardInterrupt: leave(130)
         except BadInput as e: message = str(e)
+        except typer.Abort: message = 'the question was not answered, which is a no' # Ctrl-D
         except typer.TyperException as e:
             message = BadInput(e.format_message()) # masks a token among the words
         print(f'tlora: {message}', file=sys.stderr)

@@ -272,7 +272,7 @@ def figures_listed(
     for part, names in folders.items():
         size = sum(size for path, (size, _) in answer.files.items() if path.endswith('.safetensors')
             and is_loaded_file(path, names))
-        if size:
+        if size >= 4: # less holds no number
             found[part] = min(size//2, size//4, key=lambda n: abs(math.log(n/getattr(figures, part))))
     return replace(figures, **found)
 
@@ -443,21 +443,31 @@ class Machine:
     torch:str = '' # version
     cuda:str = '' # that torch was built for; empty for a CPU build
 
+# %% ../../nbs/machine/memory.ipynb #cf89fc0e
+def text_of(
+    file:Path, # of a control group
+) -> str: # empty where it is absent or closed: a container shows what it likes
+    "What a group says."
+    try: return file.read_text().strip()
+    except OSError: return ''
+
 # %% ../../nbs/machine/memory.ipynb #1b760ac9
 def group_limits(
     root:Path=Path('/sys/fs/cgroup'), # where control groups are mounted
     own:Path=Path('/proc/self/cgroup'), # which of them this process is in
 ) -> list[tuple[int, int]]: # (limit, bytes left below it), from the innermost out
-    "Limits of memory on this process. What holds nothing but files that were read counts as left."
+    "Limits of memory on this process. What holds nothing but files that were read counts as left, where a group says how much."
     found = []
-    for _, kinds, path in (line.split(':', 2) for line in (own.read_text().splitlines() if own.exists() else [])):
+    for _, kinds, path in (line.split(':', 2) for line in text_of(own).splitlines()):
         base, limit, used = (root, 'memory.max', 'memory.current') if not kinds else (
             root/kinds, 'memory.limit_in_bytes', 'memory.usage_in_bytes')
         group = base/path.strip('/')
-        for folder in (f for f in (group, *group.parents) if f.is_relative_to(base) and (f/limit).exists()):
-            if not (text := (folder/limit).read_text().strip()).isdigit(): continue
-            cold = re.search(r'^(?:total_)?inactive_file (\d+)', (folder/'memory.stat').read_text(), re.M)
-            found.append((int(text), int(text) - int((folder/used).read_text()) + int(cold[1])))
+        for folder in (f for f in (group, *group.parents) if f.is_relative_to(base)):
+            most = text_of(folder/limit)
+            if not most.isdigit(): continue
+            cold = re.search(r'^(?:total_)?inactive_file (\d+)', text_of(folder/'memory.stat'), re.M)
+            taken = int(text_of(folder/used) or 0) - (int(cold[1]) if cold else 0)
+            found.append((int(most), int(most) - taken))
     return found
 
 # %% ../../nbs/machine/memory.ipynb #4ccb7b94

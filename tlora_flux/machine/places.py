@@ -47,13 +47,24 @@ NETWORK = re.compile(r'nfs\d?|cifs|smb(3|fs)?|afs|afpfs|webdav|9p|lustre|ceph|gl
     r'|fuse\..+')
 NO_DISK = 'tmpfs', 'devtmpfs', 'proc', 'sysfs', 'squashfs', 'overlay' # and those that keep nothing, or hide what lies below
 
+# %% ../../nbs/machine/places.ipynb #5558e5de
+def working_folder() -> str: # empty where somebody has removed it
+    "Where this process works."
+    try: return os.getcwd()
+    except FileNotFoundError: return ''
+
 # %% ../../nbs/machine/places.ipynb #5ca2cb4f
 def place_of(
     path:str|Path, # a folder that may not exist yet
 ) -> Place:
-    "Where it would lie."
-    path = Path(os.path.expanduser(path)).absolute()
+    "Where it would lie. Raises `BadInput` for a drive that is absent, and where the working directory was removed."
+    path = Path(os.path.expanduser(path))
+    if not path.is_absolute() and not working_folder():
+        raise BadInput(f'{path} lies in the working directory, which was removed; change to a folder that is there')
+    path = path.absolute()
     while not os.path.isdir(path):
+        if path == path.parent:
+            raise BadInput(f'{path} is not there; name a folder on a drive that is')
         path = path.parent # nor can anything be seen in a folder that is closed to this user
     path = path.resolve()
     above = [(disk.mountpoint, disk.fstype) for disk in psutil.disk_partitions(all=True)
@@ -68,15 +79,17 @@ def places_with_room(
     limit:float=HUB_SECONDS, # seconds for each to answer
 ) -> list[Place]: # local ones first, by falling free space; then what is mounted, the working directory's before all others
     "Where a cache could go: one folder for each file system that answers. A rented box often has room on its network mount alone."
-    def holds_files(disk): return disk.fstype not in NO_DISK and not disk.mountpoint.startswith(
-            ('/boot', '/proc', '/sys', '/dev'))
+    def holds_files(disk):
+        mount = Path(disk.mountpoint)
+        return disk.fstype not in NO_DISK and not any(map(mount.is_relative_to, ('/boot', '/proc', '/sys', '/dev')))
     def look(folder): return place_of(folder) if os.path.isdir(folder) else None
     mounts = [disk.mountpoint for disk in psutil.disk_partitions(all=True) if holds_files(disk)]
     found = []
-    for later in [BackgroundCall(look, folder, limit=limit) for folder in (os.getcwd(), str(Path.home()), *mounts)]:
+    cwd = working_folder()
+    for later in [BackgroundCall(look, folder, limit=limit) for folder in (cwd, str(Path.home()), *mounts) if folder]:
         with suppress(TimeoutError, OSError): found.append(later.wait())
     usable = {p.device: p for p in reversed(found) if p and p.writable}
-    here = next((p.device for p in found if p and p.path == os.path.realpath(os.getcwd())), None)
+    here = next((p.device for p in found if p and cwd and p.path == os.path.realpath(cwd)), None)
     def rank(place): return bool(
             NETWORK.fullmatch(place.kind)), bool(NETWORK.fullmatch(place.kind)) and place.device != here, -place.free
     return sorted(usable.values(), key=rank)

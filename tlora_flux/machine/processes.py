@@ -55,16 +55,17 @@ class StopSignals:
         for number, handler in self.before.items():
             signal.signal(number, self.note_late if number == self.number else handler)
 
-    def repeats(self):
-        "Whether a signal comes within a second of the one before: one press of a hand."
-        return self.number is not None and time.monotonic() - self.since < 1
+    def repeats_(self):
+        "Remember when a signal comes; is it within a second of the one before, itself a repeat or not: one press of a hand?"
+        before = self.since
+        self.since = time.monotonic()
+        return self.number is not None and self.since - before < 1
 
     def note(self, number, frame):
         "Handler of a signal: the first is remembered, the second raises `KeyboardInterrupt`."
-        if self.repeats(): return
+        if self.repeats_(): return
         self.forced = self.number is not None
         self.number = number
-        self.since = time.monotonic()
         if self.forced: raise KeyboardInterrupt
         # print is not safe in a signal handler, and the terminal may be gone
         with suppress(OSError):
@@ -72,7 +73,7 @@ class StopSignals:
 
     def note_late(self, number, frame):
         "Handler on the way out: the process dies of the next signal as it would have before."
-        if self.repeats(): return
+        if self.repeats_(): return
         signal.signal(number, self.before[number])
         signal.raise_signal(number)
 
@@ -140,7 +141,8 @@ def is_lost_peer(
     count:int, # processes
 ) -> bool:
     "Whether the error is that another process has closed its connection."
-    return count > 1 and bool(re.search('gloo|NCCL|[Cc]onnection', str(error)))
+    if count == 1: return False # nor need this torch know of others
+    return isinstance(error, torch.distributed.DistError) or bool(re.search('gloo/|NCCL', str(error)))
 
 # %% ../../nbs/machine/processes.ipynb #8db9dffa
 @contextmanager

@@ -28,9 +28,11 @@ from .memory import plan_training, preset_for_card, read_speed, this_machine
 from .waiting import product_speed, waiting_in_words
 from .places import CLOSED_MENDS, disk_needs, NETWORK, Place, place_of, places_with_room
 from .places import remaining_saves, REST_OF_RUN, to_fetch
+import json, textwrap
+from ..errors import BadInput, in_one_line, plain_logger
 
 # %% ../../nbs/machine/report.ipynb #68d94468
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 # %% ../../nbs/machine/report.ipynb #5855bb15
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Finding:
     state:str # pass, warn or fail
     what:str # what was found, with its numbers
     mend:str = '' # what to do about it; empty for a pass
+
+    def __post_init__(self): # it may quote a repository, or an index
+        for name in ('what', 'mend'):
+            object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     @property
     def line(self) -> str:
@@ -54,14 +60,16 @@ class Report:
     rows:list[Finding] # in the order in which a person meets them
     phases:list = field(default_factory=list) # the memory plan: `Phase` by `Phase`
 
+    def __post_init__(self): self.title = in_one_line(self.title)
+
     @property
     def ok(self) -> bool:
         "Whether nothing failed."
         return all(row.state != 'fail' for row in self.rows)
 
     def to_json(self) -> str:
-        "All of it as JSON text."
-        return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1, ensure_ascii=False)
+        "All of it as JSON text, in ASCII, which every terminal can show."
+        return json.dumps(dict(ok=self.ok, **asdict(self)), indent=1)
 
     def __repr__(self):
         lines = [self.title]
@@ -133,11 +141,14 @@ def disk_rows(
     return rows
 
 # %% ../../nbs/machine/report.ipynb #9851fb23
+DRIVER = 1.5e9 # bytes of a GPU that may be taken with no program to blame
+
 def who_takes_it(
     machine:Machine, # with a card that would do, if it were free
-) -> str: # who has most of what is taken, and the mend
-    "This program or the others."
+) -> str: # who has most of what is taken, and the mend; empty where that is the driver
+    "This program or the others. What the driver itself keeps is nobody's to free."
     others = machine.vram - machine.vram_free - machine.vram_own
+    if max(machine.vram_own, others) < DRIVER: return ''
     if machine.vram_own > others:
         return f'this program itself holds {in_gb(machine.vram_own)} of the GPU: let go of what it has loaded, or start it anew'
     return f'other programs hold {in_gb(others)} of the GPU (nvidia-smi lists them): end them'
@@ -163,10 +174,10 @@ def memory_mend(
     options, phases = descend(plan, want, room, usable, gpu)
     now, least = (max(p.needs(gpu) for p in o) for o in (plan(want), phases))
     by_hand = f'set {as_yaml(options)}, which takes {in_gb(least)} (computed)'
-    if now <= machine.vram:
-        return who_takes_it(machine) + (f', or {by_hand}' if least <= room else '')
+    if now <= machine.vram and (taken := who_takes_it(machine)):
+        return taken + (f', or {by_hand}' if least <= room else '')
     if least <= room:
-        return by_hand + (f'; preset: {preset} chooses so by itself' if preset else '')
+        return by_hand + (f'; preset: {preset} chooses what fits by itself' if preset else '')
     card = next((c for c in CARDS if 1e9*c >= least), None)
     return (f'nothing here fits; the leanest ({as_yaml(options) or "as it is"}) takes {in_gb(least)} (computed): use '
         + (f'a GPU with {card} GB or more, or the base micro' if card else 'a lower resolution or batch size'))
@@ -250,7 +261,7 @@ def software_rows(
     elif machine.driver and not machine.gpu:
         rows.append(Finding('software', 'fail',
             f'torch {machine.torch} for CUDA {machine.cuda} cannot use the GPU with driver {machine.driver}',
-            f'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
+            'update the driver, or install a torch for an older CUDA; in a container, start it with the GPU'))
     if machine.gpu and want.precision == 'bf16' and machine.capability < (8, 0):
         has = '.'.join(map(str, machine.capability))
         rows.append(Finding('software', 'warn',
@@ -275,7 +286,7 @@ def launcher_rows(
     try: answers = yaml.safe_load((folder/'default_config.yaml').read_text(encoding='utf-8'))
     except (OSError, ValueError, yaml.YAMLError):
         return [] # none were given, or the launcher will say it
-    kind = SHARDED.get(answers.get('distributed_type')) if isinstance(answers, dict) else None
+    kind = SHARDED.get(str(answers.get('distributed_type'))) if isinstance(answers, dict) else None
     return [Finding('software', 'pass', f'one process; `accelerate launch` would ask for {kind}, by its saved answers, and be refused: '
         'answer `accelerate config` anew')] if kind else []
 
@@ -455,18 +466,21 @@ def apply_and_check_options(
         rows += as_finding('config', target_pattern, None, cfg.targets)
     small = as_finding('memory', apply_preset, cfg, family, figures)
     if small: return replace(cfg, preset=None), rows + small, ''
-    fitting = preset_for_card(cfg, family, figures, machine.vram) if machine.gpu and not cfg.preset else ''
+    fitting = preset_for_card(cfg, family, figures, machine.vram_free) if machine.gpu and not cfg.preset else ''
     return apply_preset(cfg, family, figures), rows, fitting
 
 # %% ../../nbs/machine/report.ipynb #c3798460
 def speed_of_weights(
     base:BaseRef, # which base
     here:Path|None, # its folder, if it is on this machine
-) -> float|None: # bytes a second; None where there is no large file yet
+) -> float|None: # bytes a second; None where there is no large file yet, or none that can be read
     "How fast the transformer's files are read."
     weights = [base.file] if base.file else list(here.glob('transformer/*.safetensors')) if here else []
-    large = [f for f in weights if f.stat().st_size > 1e8]
-    return read_speed(large[0]) if large else None
+    try:
+        # a link of the Hub's cache may lead nowhere
+        large = [f for f in weights if f.is_file() and f.stat().st_size > 1e8]
+        return read_speed(large[0]) if large else None
+    except OSError: return None
 
 # %% ../../nbs/machine/report.ipynb #e8949f4c
 def waiting_line(

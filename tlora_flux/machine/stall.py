@@ -26,24 +26,39 @@ class Vitals:
     major_faults:int # memory pages fetched from a disk, since it started
     swapped:int # bytes of it that lie in swap
 
-# %% ../../nbs/machine/stall.ipynb #3e474af9
-def vitals(
-    pid:int|str='self', # process number
-    besides:int|None=None, # number of a thread that does not count: the one that looks
-) -> Vitals|None: # None where there is no /proc
-    "Look now."
-    proc = Path('/proc')/str(pid)
-    if not proc.exists(): return None
-    def after_name(file):
-        return file.read_text().rpartition(')')[2].split() # a process may have blanks and brackets in its name
+# %% ../../nbs/machine/stall.ipynb #e4ff654b
+def after_name(
+    file:Path, # `stat` of a process or a thread
+) -> list[str]: # its fields
+    "What follows the name, which may have blanks and brackets in it."
+    return file.read_text().rpartition(')')[2].split()
+
+# %% ../../nbs/machine/stall.ipynb #ffcd0f82
+def thread_states(
+    proc:Path, # folder of a process in /proc
+    besides:int|None, # number of a thread that does not count
+) -> str: # a letter for each
+    "The states of a process's threads."
     states = []
     for thread in (t for t in (proc/'task').iterdir() if t.name != str(besides)):
         try: states.append(after_name(thread/'stat')[0])
         except (FileNotFoundError, ProcessLookupError): continue # it has just ended
-    read = re.search(r'^read_bytes: (\d+)', (proc/'io').read_text(), re.M)
-    swap = re.search(r'^VmSwap:\s+(\d+)', (proc/'status').read_text(), re.M)
-    return Vitals(time.monotonic(), ''.join(states), int(read[1]), int(after_name(proc/'stat')[9]), 1024*int(swap[1])
-        if swap else 0)
+    return ''.join(states)
+
+# %% ../../nbs/machine/stall.ipynb #3e474af9
+def vitals(
+    pid:int|str='self', # process number
+    besides:int|None=None, # number of a thread that does not count: the one that looks
+) -> Vitals|None: # None where there is no /proc, or one that is closed: a sandbox may hide `io`
+    "Look now."
+    proc = Path('/proc')/str(pid)
+    try:
+        states = thread_states(proc, besides)
+        read = re.search(r'^read_bytes: (\d+)', (proc/'io').read_text(), re.M)
+        swap = re.search(r'^VmSwap:\s+(\d+)', (proc/'status').read_text(), re.M)
+        faults = int(after_name(proc/'stat')[9])
+    except OSError: return None
+    return Vitals(time.monotonic(), states, int(read[1]), faults, 1024*int(swap[1]) if swap else 0)
 
 # %% ../../nbs/machine/stall.ipynb #7a22317b
 def diagnose(
@@ -56,11 +71,11 @@ def diagnose(
     seen = (f'threads {"".join(sorted(set(before.states + after.states)))}, {read/1e6:.0f} MB/s read from disk, {faults:.0f} major '
         f'faults/s, {after.swapped/1e9:.1f} GB in swap')
     if after.swapped > before.swapped + 1e8 or after.swapped > 1e9 and faults > 10:
-        return (f'memory is short and the system swaps ({seen}): use a smaller batch or resolution, offload=none, or a machine with more '
-            'memory')
+        return (f'memory is short and the system swaps ({seen}): train with a quantization or a smaller '
+            'preset, batch or resolution, or on a machine with more memory')
     if faults > 10:
-        return (f'weights are read from disk again while they are used ({seen}): main memory is smaller than the model; use offload=none '
-            'or group, never sequential, and a local disk')
+        return (f'weights are read from disk again while they are used ({seen}): main memory is smaller than the model; train '
+            'with a quantization or a smaller preset, and from a local disk')
     if read > 1e6:
         return f'it reads from disk ({seen}): a first load goes on by itself; otherwise put the model on a faster disk with cache_dir'
     if 'D' in before.states and 'D' in after.states:
@@ -116,7 +131,9 @@ def watch(self:StallWatch):
         told = began
         before = vitals(besides=me)
         if before is None or self.over.wait(self.least/4): continue
-        why = diagnose(before, vitals(besides=me))
+        after = vitals(besides=me)
+        if after is None: continue
+        why = diagnose(before, after)
         self.say(f'this step takes {time.monotonic() - began:.0f} s, the median is {statistics.median(self.times):.2g} s: {why}')
 
 # %% ../../nbs/machine/stall.ipynb #1bd7a530
