@@ -6,14 +6,14 @@
 __all__ = ['Finding', 'Report', 'as_finding', 'check', 'require_pass']
 
 # %% ../../nbs/machine/report.ipynb #4fbce34c
-import json, logging, textwrap
+import json, textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from importlib import util
 from pathlib import Path
 import yaml
-from ..errors import BadInput
+from ..errors import BadInput, in_one_line, plain_logger
 from ..config import fill_defaults, SampleConfig, TrainConfig
 from ..settings_file import public_values
 from ..runs import check_run
@@ -28,8 +28,6 @@ from .memory import plan_training, preset_for_card, read_speed, this_machine
 from .waiting import product_speed, waiting_in_words
 from .places import CLOSED_MENDS, disk_needs, NETWORK, Place, place_of, places_with_room
 from .places import remaining_saves, REST_OF_RUN, to_fetch
-import json, textwrap
-from ..errors import BadInput, in_one_line, plain_logger
 
 # %% ../../nbs/machine/report.ipynb #68d94468
 logger = plain_logger(__name__)
