@@ -451,7 +451,7 @@ default of tlora_flux and stands in for FLUX.1-dev in tests, tutorials and measu
 Call it with `height=128, width=128, max_sequence_length=32`; {steps} steps; `true_cfg_scale={cfg}` with `negative_prompt=""`:
 the pipeline's own defaults (1024 px, 512 tokens) are far outside what it was trained for.
 
-- Data: scenes 0 to {scenes:,} of `tlora_flux.micro.world.sample_scene`, drawn by this project's renderer. No photo, no third-party image. Held out by construction: {held_out}.
+- Data: the first {scenes:,} scenes of `tlora_flux.micro.world.sample_scene`, drawn by this project's renderer. No photo, no third-party image. Held out by construction: {held_out}.
 - Training: `python -m tlora_flux.micro.making`, {vae_steps:,} autoencoder steps, {decoder_steps:,} of its decoder alone and {train_steps:,} transformer steps of 64 pictures.
 - Prompts whose facts training never combined ({prompts} prompts, one seed): {figures}. Read by oracles whose own accuracy on renders is {before}, and after a round trip through the autoencoder {after}.
 - Autoencoder: {psnr:.1f} dB on renders it was not trained on.
@@ -508,6 +508,14 @@ def evaluate(
     print(json.dumps(text, indent=1))
     return text | dict(prompts=prompts, psnr=round_trip(pipe.vae))
 
+# %% ../../nbs/micro/making.ipynb #e6d6496a
+def copy_reader(
+    made:Path, # the oracle's weights
+    beside:Path, # where they belong; may be the same file
+):
+    "Lay the oracle beside the pipeline, where it does not lie there already."
+    if made.resolve() != beside.resolve(): copyfile(made, beside)
+
 # %% ../../nbs/micro/making.ipynb #f02fa958
 def train_micro(
     folder:str = 'outputs/micro', # state, log and sheets of the run
@@ -535,8 +543,9 @@ def train_micro(
     recipe = dict(scenes=scenes, vae_steps=vae_steps, decoder_steps=decoder_steps, train_steps=steps)
     held_out = ', '.join(HELD_OUT_MATERIALS + HELD_OUT_OBJECTS)
     facts = evaluate(pipe, folder) | recipe | dict(steps=20, cfg=2., held_out=held_out)
-    ship(pipe, Path(ship_to or folder/'pipeline'), **facts)
-    copyfile(folder/'reader.safetensors', Path(ship_to or folder/'pipeline').parent/'reader.safetensors')
+    shipped = Path(ship_to or folder/'pipeline')
+    ship(pipe, shipped, **facts)
+    copy_reader(folder/'reader.safetensors', shipped.parent/'reader.safetensors')
 
 # %% ../../nbs/micro/making.ipynb #a0a65cea
 #| eval: false

@@ -344,7 +344,8 @@ def pattern_weight(
     name:str, # in `PATTERNS`
     s:Surface, # what to paint; its chance gives slant, scale and share
 ) -> np.ndarray: # (n,) how much of the second colour
-    "One of five patterns; slant and scale are left to chance."
+    "One of five patterns; slant and scale are left to chance. Raises `KeyError` for another name."
+    if name not in PATTERNS: raise KeyError(name)
     slant, scale = 2*np.pi*s.r[1], .12 + .16*s.r[2]
     turned = s.at(s.u*np.cos(slant) + s.v*np.sin(slant), s.v*np.cos(slant) - s.u*np.sin(slant))
     i, j, a, b = turned.cells(scale)
@@ -358,7 +359,7 @@ def pattern_weight(
 def patterned(
     name:str, # such as "red and white banded"
 ) -> Material:
-    "A material from its words. Raises `KeyError` for another colour, `ValueError` for another number of words."
+    "A material from its words. Raises `KeyError` for another colour or pattern, `ValueError` for another number of words."
     first, _, second, pattern = name.split()
     colors = np.array([COLORS[first], COLORS[second]])
     def paint(s):
