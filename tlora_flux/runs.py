@@ -172,8 +172,11 @@ def run_folder(
 def trained_config(
     run:Path, # run folder
 ) -> TrainConfig|None: # None where there is no config.yaml: a file that came alone
-    "What the run was trained with."
-    return load_config(run/'config.yaml', TrainConfig) if (run/'config.yaml').is_file() else None
+    "What the run was trained with. Raises `BadInput` for a file that was cut off, or changed by hand, with a way out."
+    if not (run/'config.yaml').is_file(): return None
+    try: return load_config(run/'config.yaml', TrainConfig)
+    except BadInput as e:
+        raise BadInput(f'{e}; or remove the file, and what the adapter file itself says is used') from None
 
 # %% ../nbs/runs.ipynb #e6fe1d3f
 def resume_hint(

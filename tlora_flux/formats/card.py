@@ -8,6 +8,7 @@ __all__ = ['LICENCES', 'settle_export', 'describe_export', 'export_adapter']
 # %% ../../nbs/formats/card.ipynb #05d84900
 import io, json, os, re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from .. import __version__
 from ..errors import BadInput
 from ..config import ExportConfig
-from ..disk import atomic_write, disk_write_errors
+from ..disk import atomic_write, disk_write_errors, held_alone
 from ..runs import run_folder, trained_config
 from ..base.families import FAMILIES, Family
 from ..base.load import BaseRef
@@ -107,6 +108,26 @@ def lost_in_comfyui(
     return (f'; ComfyUI up to 0.8.0 leaves out {len(paths) - len(known)} of these {len(paths)} layers and says so in its log alone: '
         'for it use --to comfyui')
 
+# %% ../../nbs/formats/card.ipynb #e1a00002
+def refuse_used(
+    folder:Path, # of an export to be
+    name:str, # of the run
+) -> None:
+    "Raises `BadInput` for a folder that holds anything else than what an export of this run left when it was cut off."
+    if not folder.exists(): return
+    names = {o.name for o in folder.iterdir()} if folder.is_dir() else {folder.name}
+    ours = re.compile(rf'\.lock|lora\.pt|hparams\.yml|(sheet|photo)\.jpg|{re.escape(name)}-.*|\..*\.part')
+    cut_off = '.lock' in names and all(map(ours.fullmatch, names))
+    if names and not cut_off:
+        raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
+
+# %% ../../nbs/formats/card.ipynb #e1a00006
+def clear_but(
+    lock:Path, # of a folder in which nothing else than half an export lies
+) -> None:
+    "Remove all files beside it."
+    for left in {*lock.parent.iterdir()} - {lock}: left.unlink()
+
 # %% ../../nbs/formats/card.ipynb #2852d6bd
 def settle_export(
     cfg:ExportConfig, # the request
@@ -116,8 +137,7 @@ def settle_export(
     about = adapter.about
     name = export_name(adapter.file)
     folder = Path(cfg.output_dir or f'outputs/export_{name}_{cfg.to}')
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f'output_dir={folder} is there already; choose a new folder, or remove it')
+    refuse_used(folder, name)
     named = cfg.pretrained_model_name_or_path or about.get('base')
     whole = dict(adapter=adapter, to=cfg.to, unscheduled=cfg.unscheduled, folder=folder,
         base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path),
@@ -385,11 +405,15 @@ def export_adapter(
     if e.to == 'reference': reference_files(e.adapter) # refused before there is a folder
     else: names_for(e)(e.adapter, Band(0, 1, 1.))
     with disk_write_errors(e.folder):
+        refuse_used(e.folder, export_name(e.adapter.file))
         e.folder.mkdir(parents=True, exist_ok=True)
-        if e.bands: write_bands(e)
-        else: write_whole(e)
-        if e.bands and e.to == 'comfyui': write_workflows(e)
-        for file, jpeg in (('sheet.jpg', e.sheet), ('photo.jpg', e.photo)):
-            if jpeg: atomic_write(e.folder/file, lambda part: part.write_bytes(jpeg))
-        atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
+        with held_alone(e.folder, 'tlora export') as lock:
+            clear_but(lock)
+            if e.bands: write_bands(e)
+            else: write_whole(e)
+            if e.bands and e.to == 'comfyui': write_workflows(e)
+            for file, jpeg in (('sheet.jpg', e.sheet), ('photo.jpg', e.photo)):
+                if jpeg: atomic_write(e.folder/file, lambda part: part.write_bytes(jpeg))
+            atomic_write(e.folder/'README.md', lambda part: part.write_text(card_text(e)))
+            with suppress(OSError): lock.unlink() # Windows removes it by itself
     return e.folder

@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import BadInput
 from ..config import JudgeConfig, SampleConfig, TrainConfig
 from ..settings_file import load_config
-from ..disk import atomic_write, remove_path
+from ..disk import atomic_write, disk_write_errors, remove_path
 from ..runs import list_checkpoints, read_header, read_log, trained_config, WEIGHTS
 from ..base.families import FAMILIES
 from ..base.device import memory_given_back
@@ -236,7 +236,8 @@ def judge_board(
     board:Board, # with pictures
     cfg:JudgeConfig, # the request
 ) -> Judgement: # saved
-    "Score, choose, keep. Raises `BadInput` for a scorer that was named and cannot be had."
+    """Score, choose, keep. Raises `BadInput` for a scorer that was named and cannot be had, and a folder that cannot be
+    written."""
     run = board.run
     trained = run and trained_config(run)
     found = [*adapters_of(run).values()]
@@ -250,7 +251,7 @@ def judge_board(
     present = {step for step in adapters_of(run) if step is not None} if run else None
     if run: table.notes += compare_steps(board, table, present)
     done = Judgement(run, board.folder, table, recommend(table, present=present))
-    save_judgement(done)
+    with disk_write_errors(run or board.folder): save_judgement(done)
     return done
 
 # %% ../../nbs/judging/verdict.ipynb #9e177fb0

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from shlex import quote
 from ..errors import BadInput, require_utf8
+from ..disk import disk_write_errors
 from ..reading import maybe, read_json_file, rows_of, table, text, whole
 from ..settings_file import is_newer
 from ..config import SampleConfig, TrainConfig
@@ -228,7 +229,7 @@ def plan_first(
         raise BadInput(f'{run} has no grid yet, and its concept has no prompts.txt; draw one with `tlora sample {run} --prompts FILE`')
     grid = plan_grid(SampleConfig(run=str(run), prompts=str(prompts)))
     grid = replace(grid, folder=run.resolve().parent/grid.folder.name)
-    write_plan(grid)
+    with disk_write_errors(grid.folder): write_plan(grid)
     return grid.folder
 
 # %% ../../nbs/pictures/board.ipynb #944aa586

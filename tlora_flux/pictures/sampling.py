@@ -532,7 +532,9 @@ def drawing_errors(
             logger.warning(f'stopped; the same command goes on from here: {grid.folder}')
         raise
     except OSError as e:
-        raise BadInput(f'{e.filename or grid.folder}: {e.strerror or e}; {write_mend(e)}; then the same command goes on from what is '
+        # a copy names what is copied first, and it is the grid that has no room for it
+        place = grid.folder if e.filename2 else e.filename or grid.folder
+        raise BadInput(f'{place}: {e.strerror or e}; {write_mend(e)}; then the same command goes on from what is '
             'drawn') from None
     except RuntimeError as e:
         if not is_lost_peer(e, state.num_processes): raise
@@ -550,6 +552,17 @@ def copy_cells(
         with suppress(BadInput): keep_thumbnail(grid.folder/name, to_rgb(open_image(picture)))
     if pictures:
         logger.info(f'{len(pictures)} of {len(grid.cells)} pictures are in other grids of the run, and are copied')
+
+# %% ../../nbs/pictures/sampling.ipynb #e1b00004
+def refuse_loss(
+    grid:Grid, # drawn
+    asked:list[Cell], # that were to be drawn
+) -> None:
+    "Raises `BadInput` where somebody removed pictures while others were drawn."
+    gone = [cell.file for cell in asked if not (grid.folder/cell.file).is_file()]
+    if gone:
+        raise BadInput(f'{grid.folder}: {len(gone)} pictures, {gone[0]} among them, were removed while others were drawn; the same '
+            'command draws them again')
 
 # %% ../../nbs/pictures/sampling.ipynb #6d0d0b72
 @contextmanager
@@ -584,6 +597,7 @@ def draw_grid(
     with drawing_errors(grid, state):
         origin, copied = broadcast_object_list([origin_of(grid), equal_cells(grid)] if todo and state.is_main_process
             else [None, {}])
+    asked = sum(todo, [])
     todo = [b for b in todo if not all(c.file in copied or is_drawn(c, grid.folder, origin) for c in b)]
     mine = todo[state.process_index::state.num_processes]
     embeds, pipe = (encode_texts(replace(grid, cells=sum(mine, [])), device), ready_pipeline(grid, device,
@@ -601,6 +615,7 @@ def draw_grid(
                     write_plan(grid) # removed while it was drawn
                 atomic_write(grid.folder/'sheet.jpg',
                     lambda part: contact_sheet(grid.folder).save(part, 'JPEG', quality=90))
+    if state.is_main_process: refuse_loss(grid, asked)
 
 # %% ../../nbs/pictures/sampling.ipynb #ca2bd244
 def check_grid(
