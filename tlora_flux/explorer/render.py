@@ -176,7 +176,8 @@ class Renderer:
 def tick(self:Renderer):
     "After each step of a picture: says how far it is, and raises `Cancelled` where somebody wants it to end."
     if self.stopping: raise Cancelled
-    if not self.step: self.begun = time.monotonic() # loading, and a first step that warms up, do not count
+    if not self.step:
+        self.begun = time.monotonic() # loading, and a first step that warms up, do not count
     left = (time.monotonic() - self.begun)/self.step*(self.steps - self.step - 1) if self.step else None
     self.step += 1
     self.said = f'{self.done} of {self.total} cells' + (f', {duration_in_words(left)} left' if left else '')
