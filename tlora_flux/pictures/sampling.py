@@ -26,7 +26,7 @@ from ..config import SampleConfig, TrainConfig
 from ..settings_file import load_config
 from ..disk import atomic_write, held_alone, sweep_litter, write_mend
 from ..screen import lasting_screen
-from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config
+from ..runs import find_weights, FOREIGN, read_header, run_folder, trained_config, WEIGHTS
 from ..method.adapter import exact_sigma, scheduler_sigma, set_strength_
 from ..base.families import Family, family_of, refuse_unused
 from ..base.access import caches_at
@@ -634,10 +634,13 @@ def check_grid(
 def refuse_other_run(
     grid:Grid, # the plan
 ) -> None:
-    "Raises `BadInput` where the folder holds the grid of another run, or a person's own sheet."
+    "Raises `BadInput` where the folder holds the grid of another run, a person's own sheet, a run or a concept."
     if not os.path.lexists(grid.folder/'grid.json'):
-        if (grid.folder/'sheet.jpg').exists():
+        held = [name for name in ('sheet.jpg', 'config.yaml', WEIGHTS, 'images') if (grid.folder/name).exists()]
+        if held == ['sheet.jpg']:
             raise BadInput(f'output_dir={grid.folder} holds a sheet.jpg that no grid wrote; give another folder')
+        if held:
+            raise BadInput(f'output_dir={grid.folder} holds {held[-1]}, so it is a run or a concept; give {grid.folder/"grid"}')
         return
     try: other = read_json_file(grid.folder/'grid.json', GRID, '')['run']
     except BadInput: return # cut off: it is written anew
