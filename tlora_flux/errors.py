@@ -14,7 +14,8 @@ from pathlib import Path
 TOKEN = re.compile(r"""(?<![A-Za-z0-9])(?:hf_(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*[a-z])[A-Za-z0-9]{30,40} | api_org_[A-Za-z0-9]{30,40} | gh[pousr]_[A-Za-z0-9]{36,} | github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{50,}
     | glpat-[A-Za-z0-9_-]{20} | sk-(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{40,} | sk-[A-Za-z0-9]{32,} | AKIA[0-9A-Z]{16} | xox[abprs]-[A-Za-z0-9-]{20,})(?![A-Za-z0-9])""", re.X) # of Hugging Face, GitHub, GitLab, OpenAI, Anthropic, AWS, Slack
 # `name:password` or a token alone in an address; a port is none. The limit keeps ten megabytes of addresses quick
-PASSWORD = re.compile(r'(?<=://)(?:[^/\s:@\[]*:(?!\d{1,5}(?:[/?#\s]|$))|[^/\s:@\[]+(?=@))\S{0,1000}@')
+# of ssh everybody's name is git; C:/ is a drive
+PASSWORD = re.compile(r'(?<=://)(?!git@|[A-Za-z]:[\\/])(?:[^/\s:@\[]*:(?!\d{1,5}(?:[/?\s,;)]|$))|[^/\s:@\[]+(?=@))\S{0,1000}@')
 
 # %% ../nbs/errors.ipynb #6ec02d85
 def in_one_line(

@@ -270,7 +270,7 @@ function render({model, el}) {
     const key = keyOf(event), on = event.target, rowOf = get('prompt')
     if (!key) return
     event.stopPropagation()
-    if (on.matches('input, select') || (on.matches('button') && 'Enter Tab'.includes(key)) || key === ' ') return
+    if (on.matches('input, select') || (on.matches('button') && ['Enter', 'Tab'].includes(key)) || key === ' ') return
     const keysOf = {Home: () => choose(rowOf, order[0]), End: () => choose(rowOf, order.at(-1)), b: () => toggle('base'), p: () => get('photo') && toggle('photo'),
       w: () => wipeWith(other === '' ? '0' : ''), f: () => large.dialog.open ? large.dialog.close() : enlarge(),
       s: () => mark('star'), x: () => mark('reject'), Enter: () => head().strength !== null && act('keep')}

@@ -128,6 +128,15 @@ def clear_but(
     "Remove all files beside it."
     for left in {*lock.parent.iterdir()} - {lock}: left.unlink()
 
+# %% ../../nbs/formats/card.ipynb #7e714b70
+def family_by_header(
+    about:dict, # of an adapter
+) -> Family: # FLUX.1-dev where the header says nothing
+    "The family that it names, or the first whose transformer it was trained on."
+    if about.get('family') in FAMILIES: return FAMILIES[about['family']]
+    kin = [o for o in FAMILIES.values() if o.transformer_class == about.get('transformer')]
+    return kin[0] if kin else FAMILIES['flux.1-dev']
+
 # %% ../../nbs/formats/card.ipynb #2852d6bd
 def settle_export(
     cfg:ExportConfig, # the request
@@ -143,7 +152,7 @@ def settle_export(
         base=without_private_paths(about.get('base') or cfg.pretrained_model_name_or_path),
         **pictures_of(run_folder(adapter.file), cfg.photo))
     if cfg.to == 'reference' or cfg.unscheduled:
-        family = FAMILIES.get(about.get('family'), FAMILIES['flux.1-dev'])
+        family = family_by_header(about)
         check_tool(cfg.to, family)
         return Export(**whole, family=family, name=f'{name}-UNSCHEDULED' if cfg.unscheduled else name)
     if not named:
@@ -388,7 +397,7 @@ def card_text(
 A T-LoRA for FLUX: a LoRA whose rank depends on the noise level, written as plain LoRAs for {e.to}.
 
 - **Trigger**: {in_code(trigger_of(e))}
-- **Base**: {in_code(e.base)} ({e.family.name}). The base is under {LICENCES[e.family.name]}; what that says of adapters and pictures stands where the base is published.
+- **Base**: {in_code(e.base) if e.base else 'unknown'} ({e.family.name}). The base is under {LICENCES[e.family.name]}; what that says of adapters and pictures stands where the base is published.
 - **Schedule**: {s.kind}, {s(1.)} ranks at pure noise to {s.max_rank} at none
 - **Step**: {about.get('step', 'unknown')}; text length {about.get('max_sequence_length', 'unknown')} tokens
 - **Exactness**: {describe_export(e)}{table}{shown}

@@ -63,7 +63,8 @@ def add_words(
     d:Drawing, # what is drawn
 ) -> dict[str, list]: # links: `positive`, and `negative` where each step is drawn twice
     "The prompts, read. FLUX.2 klein has one text encoder and no distilled guidance."
-    clip = (g.add('CLIPLoader', clip_name='qwen_3_4b.safetensors', type='flux2') if d.of_flux2 else
+    qwen = 'qwen_3_8b.safetensors' if '9b' in d.base else 'qwen_3_4b.safetensors' # klein 9B reads with the larger one
+    clip = (g.add('CLIPLoader', clip_name=qwen, type='flux2') if d.of_flux2 else
         g.add('DualCLIPLoader', clip_name1='t5xxl_fp16.safetensors', clip_name2='clip_l.safetensors', type='flux'))
     def words(title, text):
         read = g.add('CLIPTextEncode', title, text=text, clip=clip)

@@ -93,8 +93,10 @@ def logged_speed(
     family, # of its base
 ) -> float: # float operations a second; 0 where no log tells
     "By the last fifty steps of a run."
-    if not (said := [o['seconds'] for o in read_log(run)[-50:]]) or not (trained := trained_config(run)):
-        return 0.
+    if not (said := [o['seconds'] for o in read_log(run)[-50:]]): return 0.
+    try: trained = trained_config(run) # a damaged one is told where it is needed
+    except BadInput: return 0.
+    if trained is None: return 0.
     trained = fill_defaults(trained, family.defaults)
     operations = step_operations(figures, memory_request(trained, family.defaults, BaseRef.of(trained)), family)
     return trained.gradient_accumulation_steps*operations/max(statistics.median(said), 1e-6)
@@ -104,7 +106,7 @@ def run_of(
     cfg:TrainConfig|SampleConfig, # what a person asked for
 ) -> Path|None: # the folder whose log tells; None for a file that came alone
     "A training's own folder, or that of the run which a grid is of."
-    if isinstance(cfg, TrainConfig): return Path(cfg.output_dir)
+    if isinstance(cfg, TrainConfig): return None if cfg.overwrite else Path(cfg.output_dir)
     try: return run_folder(find_weights(cfg.run))
     except BadInput: return None # of a run that is being trained, or is refused elsewhere
 

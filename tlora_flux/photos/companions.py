@@ -76,8 +76,7 @@ def sort_folder(
         raise BadInput(f'{path} is a folder, and photos are not looked for in folders; move its photos up into {above}, or take it out')
 
 # %% ../../nbs/photos/companions.ipynb #d192ca89
-MASK = re.compile(r'(?i)(?P<name>.+?)(?:\.(?:png|jpe?g|webp))?(?:-masklabel|[-_. ]?\(?(?:mask|matte)\)?|[-_. ]alpha)'
-    r'|mask[-_. ](?P<other>.+)')
+MASK = re.compile(r'(?i)(?P<name>.+?)(?:-masklabel|(?:[-_. ]\(?|\()(?:mask|matte)\)?|[-_. ]alpha)|mask[-_. ](?P<other>.+)')
 CONTROL = re.compile(r'(?i)(?P<name>.+)(?:-condlabel|[-_. '
     r'](?:cond|control|canny|depth|depthmap|edges?|lineart|normals?|openpose|scribble|seg|segmentation))')
 
@@ -85,7 +84,7 @@ CONTROL = re.compile(r'(?i)(?P<name>.+)(?:-condlabel|[-_. '
 def masked_name(
     name:str, # of a picture, without suffix
 ) -> str: # of the photo whose mask it is by its name; empty where it is none
-    "`mug` for `mug-masklabel`, `mug_mask`, `mug.png.mask`, `mug (mask)` and `mask_mug`."
+    "`mug` for `mug-masklabel`, `mug_mask`, `mug (mask)` and `mask_mug`; `facemask` may be a photo."
     found = MASK.fullmatch(name)
     return (found['name'] or found['other']) if found else ''
 
@@ -98,14 +97,25 @@ def is_grey(
     image.thumbnail((256, 256))
     return bool(np.ptp(np.asarray(image).astype(int), axis=-1).max() <= 16)
 
+# %% ../../nbs/photos/companions.ipynb #ec7753fe
+def owner_of(
+    name:str, # from `masked_name`
+    photos:dict[str, Path], # name without suffix -> file
+) -> str: # a name among them; empty where there is none
+    "The photo that a mask's name means: as it is, less a suffix within it, or in other capitals."
+    for said in (name, re.sub(r'(?i)\.(?:png|jpe?g|webp)$', '', name)):
+        if said in photos: return said
+        alike = [o for o in photos if o.casefold() == said.casefold()] if said else []
+        if alike: return alike[0]
+    return ''
+
 # %% ../../nbs/photos/companions.ipynb #53068c3c
 def take_companions_(
     shelf:Shelf, # with all pictures among the photos
 ) -> None:
     "Masks that lie beside their photo leave the photos. Raises `BadInput` for one in colours, and for control pictures."
-    spelled = {name.casefold(): name for name in shelf.photos} # Mug_Mask.png is of mug.png
     for name, path in [*shelf.photos.items()]:
-        owner = spelled.get(masked_name(name).casefold())
+        owner = owner_of(masked_name(name), shelf.photos)
         photo = shelf.photos.get(owner)
         if photo and not is_grey(path):
             raise BadInput(f'{path} is named as the mask of {photo.name}, but has colours; move it to '
@@ -161,7 +171,8 @@ def refuse_text(
 ) -> None:
     "Raises `BadInput` for what is no image, such as words under a suffix that nobody knows."
     with disk_read_errors(path), open(path, 'rb') as file: head = file.read(200)
-    if head.decode('utf-8', 'ignore').strip().isprintable() and not PICTURE.match(head):
+    words = ' '.join(head.decode('utf-8', 'ignore').split())
+    if words and words.isprintable() and not PICTURE.match(head):
         raise BadInput(f'{path} is text; name it {path.stem}.txt if it is a caption, or take it out of the folder')
     open_image(path)
 

@@ -22,7 +22,7 @@ from ..config import holds_word, TrainConfig, word_pattern
 from ..disk import disk_read_errors, read_bytes, read_text
 from .opening import is_transparent, open_photo, open_photo_file, open_stored
 from .words import as_seen, FALSE_FLAG, fill_places, split_lines
-from .companions import masked_name, Shelf, sort_files, words_in_json
+from .companions import masked_name, owner_of, Shelf, sort_files, words_in_json
 
 # %% ../../nbs/photos/concept.ipynb #91b5e76d
 def concept_dir(
@@ -197,7 +197,8 @@ def find_masks(
     full = {as_seen(o.name): name for name, o in shelf.photos.items()}
     inside = sort_files(folder/'masks') if (folder/'masks').is_dir() else Shelf()
     for stem, path in [*inside.photos.items(), *((o.stem, o) for o in inside.masks.values())]:
-        name = next((o for o in (stem, full.get(stem), masked_name(stem)) if o in shelf.photos), None)
+        meant = stem, full.get(stem), owner_of(masked_name(stem), shelf.photos)
+        name = next((o for o in meant if o in shelf.photos), None)
         if name is None: raise BadInput(f'{path} has no photo of that name; rename or remove it')
         if name in found:
             raise BadInput(f'{shelf.photos[name]} has two masks, {found[name].name} and {path.name}; remove one')

@@ -178,7 +178,8 @@ def table_rows(
     if not is_head and kind not in ('.csv', '.tsv'): return None
     if not set(names) & set(TEXT):
         raise BadInput(f'{path} line 1: no column is called prompt; write the names of the columns there, such as prompt,seed')
-    if len({*names}) < len(names):
+    named = [o for o in names if o] # a spreadsheet may leave empty columns at the end
+    if len({*named}) < len(named):
         raise BadInput(f'{path} line 1: two columns have one name; give each its own')
     table = csv.DictReader(io.StringIO(text.strip().partition('\n')[2]), names, delimiter=mark)
     def on_one_line(v):
@@ -206,7 +207,7 @@ def structured_rows(
 
 # %% ../../nbs/photos/prompts.ipynb #6296bdd2
 BULLET = re.compile(r'(?:[-*+•‣◦▪]|\d{1,3}[.)]|>)\s+(?:\[[ xX]\]\s+)?')
-QUOTED = re.compile(r'["\u201c\u201e]([^"\u201c\u201d\u201e]+)["\u201c\u201d]') # a line that is all in quotes, as in a table
+QUOTED = re.compile(r'["\u201c\u201e]([^"\u201c\u201d\u201e]+)["\u201c\u201d](\s+--[a-z] .*)?') # as in a table, perhaps with flags behind
 NO_PROSE = [
     (r'(?!.*\{\})\W*$', 'holds no words'), (r'.*\S\t+\S', 'has a tab in it, as a table without a head'),
     (r'(?i)[a-z]+://\S+$', 'is an address'),
@@ -230,7 +231,7 @@ def text_rows(
             if re.match(pattern, line):
                 raise BadInput(f'{path} line {number}: {line[:40]!r} {what}, and would be drawn as a prompt; write one prompt a line, or '
                     'JSON, CSV or a YAML list')
-        if quoted := QUOTED.fullmatch(line): line = quoted[1]
+        if quoted := QUOTED.fullmatch(line): line = quoted[1] + (quoted[2] or '')
         rows.append((f'{path} line {number}', line))
     return rows
 

@@ -35,7 +35,8 @@ FOREIGN = [ # what has a meaning elsewhere, and what to do here
     (r'(?<![\w%])%(?:\(\w+\))?[sd]\b|%\w+%|\$\{?[A-Za-z_]\w*\}?|(?<!\w)__\w+__(?!\w)', HERE),
     (r'\([^()]{0,200}[^\W\d_][^()]{0,99}:\s*(?:\d?\.\d+|[0-2])\s*\)|\(\([^()]*\)\)|\\[()]',
     'FLUX knows no weights of words; write the words without them'),
-    (r'\bBREAK\b|(?<=[a-z}] )AND(?= [a-z{])|&(?:[a-z]+|#\d+);|\*\*|```', PLAIN),
+    (r'(?<=[a-z}] )AND(?= [a-z{])', 'FLUX joins no prompts by it; write and in small letters, or two lines'),
+    (r'\bBREAK\b|&(?:[a-z]+|#\d+);|\*\*|```', PLAIN),
 ]
 
 # %% ../../nbs/photos/words.ipynb #61d0812b
