@@ -344,7 +344,8 @@ def describe_plan(
         f'base      {training.pretrained_model_name_or_path} ({family.name}), under {LICENCES[family.name]}',
         f'run       {Path(training.output_dir)}: at most {settled.max_train_steps} steps, with a checkpoint every '
         f'{settled.checkpointing_steps}, drawn and judged every {settled.judge_every}',
-        f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row',
+        *([f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row']
+            if settled.stop_when_overfit else []),
         f'time      {describe_time(settled, family)}',
         *(f'          + {step}' for step in steps)])
 
@@ -376,6 +377,39 @@ def refuse_other_words(
             raise BadInput(f'{config} says {name}={getattr(training, name)}, and you say {getattr(asked, name)}; change it there, or give '
                 'the concept another --name')
 
+# %% ../nbs/one_photo.ipynb #c09f17da
+def run_script(
+    cfg:MakeConfig, # what was asked
+    config:Path, # of the concept
+    training:TrainConfig, # what it says, with `places`
+    places:dict[str, str], # of `places_said`
+) -> None:
+    "Say what is going to happen, check it, ask, and do it. Raises `BadInput` as `check` and the commands do."
+    trials = plan_trials(cfg, training)
+    steps = list_steps(cfg, config, training, places)
+    first = [trial_step(config, trial, places) for trial in trials.values()]
+    print(describe_plan(training, [*first, *steps]), flush=True)
+    report = check(replace(training, resume=True))
+    print(report, flush=True)
+    require_pass(report)
+    ask_once(cfg)
+    for step in first: run_step(step)
+    if trials: keep_rate_(config, trials)
+    for step in steps: run_step(step)
+
+
+# %% ../nbs/one_photo.ipynb #73a65b27
+def refuse_unjudged(
+    training:TrainConfig, # what the concept's config says
+    config:Path, # that config
+    every:int, # steps between judgements, as a new concept gets them
+) -> None:
+    "Raises `BadInput` for a config without judgements: they choose the checkpoint that is exported."
+    if training.judge_every is None:
+        raise BadInput(f'{config} does not judge its pictures; add validation_prompts: {config.parent/"prompts.txt"} and judge_every: '
+            f'{every} to it, or run {shlex.join(["tlora", "train", str(config)])}')
+
+
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
     target:Path, # folder of the export
@@ -404,21 +438,11 @@ def make(
     refuse_other_words(cfg, asked, training, config)
     places = places_said(cfg, training)
     training = replace(training, **places)
-    trials = plan_trials(cfg, training)
-    steps = list_steps(cfg, config, training, places)
-    first = [trial_step(config, trial, places) for trial in trials.values()]
     target = Path(training.output_dir)/f'for_{cfg.to}'
-    if is_finished(target, config, training):
-        print(f'{Path(training.output_dir)} is finished\n{last_words(target, training)}')
-        return target
-    print(describe_plan(training, [*first, *steps]), flush=True)
-    report = check(replace(training, resume=True))
-    print(report, flush=True)
-    require_pass(report)
-    ask_once(cfg)
-    for step in first: run_step(step)
-    if trials: keep_rate_(config, trials)
-    for step in steps: run_step(step)
+    if is_finished(target, config, training): print(f'{Path(training.output_dir)} is finished')
+    else:
+        refuse_unjudged(training, config, asked.judge_every)
+        run_script(cfg, config, training, places)
     print(last_words(target, training))
     return target
 
