@@ -253,6 +253,24 @@ def trial_step(
         '--max-train-steps', str(trial.max_train_steps), *flags_of(**places), *resumed],
         lambda: train(replace(trial, resume=bool(resumed))))
 
+# %% ../nbs/one_photo.ipynb #801a47e6
+def write_rate_(
+    config:Path, # of the concept, without a rate or with null
+    rate:float, # that it gets
+) -> None:
+    "Settle the rate, and leave the rest as it is. Raises `BadInput` where the file is written otherwise, which stays then."
+    lines = config.read_text(encoding='utf-8').rstrip('\n').split('\n')
+    kept = [line for line in lines if not re.match(r'learning_rate\s*:', line)]
+    wanted = replace(load_config(config, TrainConfig), learning_rate=rate)
+    def write(part):
+        part.write_text('\n'.join([*kept, f'learning_rate: {rate!r}\n']), encoding='utf-8')
+        try: same = load_config(part, TrainConfig) == wanted
+        except BadInput: same = False
+        if not same:
+            raise BadInput(f'{config} takes no learning_rate, as it is written; write learning_rate: {rate!r} there')
+    atomic_write(config, write)
+
+
 # %% ../nbs/one_photo.ipynb #48ca26f7
 def keep_rate_(
     config:Path, # of the concept; it gets the rate
@@ -265,10 +283,9 @@ def keep_rate_(
     if unknown:
         raise BadInput(f'what the pictures of {unknown[0]} are worth is not known; settle learning_rate in {config}')
     best = max(rows, key=lambda rate: rows[rate].gain.value)
-    said = ', '.join(f'{100*row.gain.value:.0f} points at {rate:g}' for rate, row in rows.items())
-    print(f'learning_rate: {best:g} is kept, and written into {config}: over the base the trials gained {said}')
-    text = config.read_text(encoding='utf-8') + f'learning_rate: {best:g}\n'
-    atomic_write(config, lambda part: part.write_text(text, encoding='utf-8'))
+    said = ', '.join(f'{100*row.gain.value:.0f} points at {rate!r}' for rate, row in rows.items())
+    print(f'learning_rate: {best!r} is kept, and written into {config}: over the base the trials gained {said}')
+    write_rate_(config, best)
 
 # %% ../nbs/one_photo.ipynb #f8424a21
 def export_again(
