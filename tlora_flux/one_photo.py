@@ -143,6 +143,15 @@ def copy_companions(
             there.parent.mkdir(exist_ok=True)
             atomic_write(there, lambda part: part.write_bytes(here.read_bytes()))
 
+# %% ../nbs/one_photo.ipynb #ba1edcbb
+def sample_words(
+    training:TrainConfig, # of the run
+) -> list[str]: # as they are typed
+    "The command that draws the concept's prompts with a run."
+    prompts = Path(training.instance_data_dir)/'prompts.txt'
+    return ['tlora', 'sample', str(Path(training.output_dir)), '--prompts', str(prompts)]
+
+
 # %% ../nbs/one_photo.ipynb #08c34de2
 def write_concept(
     training:TrainConfig, # of `plan_training`
@@ -158,7 +167,8 @@ def write_concept(
     for name, file in sources.items(): copy_companions(file, folder, name)
     family = BaseRef.of(training).find().family
     prompts = family.first_tries.get(training.subject, {}).get('prompts', SUBJECTS[training.subject].prompts)
-    lines = ['# One prompt a line; {} becomes trigger and class. Change them as you like, and run tlora sample again.', *prompts]
+    again = shlex.join(sample_words(training))
+    lines = [f'# One prompt a line; {{}} becomes trigger and class. Change them as you like; {again} draws them.', *prompts]
     if not (folder/'prompts.txt').exists():
         atomic_write(folder/'prompts.txt', lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
     if not (folder/'config.yaml').exists():
@@ -470,8 +480,8 @@ def last_words(
 ) -> str: # three lines
     "Where to go from here."
     run = Path(training.output_dir)
-    page, sample = (shlex.join(['tlora', o, str(run)]) for o in ('page', 'sample'))
+    page, sample = map(shlex.join, (['tlora', 'page', str(run)], [*sample_words(training), '--checkpoint']))
     return '\n'.join([
         f'use it:           {target}/README.md says how, in the words of the tool',
         f'in Python:        load_tlora_(pipe, {str(run/"recommended")!r})',
-        f'change your mind: {page}; {sample} --checkpoint N; explore({str(run)!r})'])
+        f'change your mind: {page}; {sample} N; explore({str(run)!r})'])
