@@ -18,7 +18,7 @@ from .subjects import SUBJECTS
 from .config import ExportConfig, JudgeConfig, MakeConfig, TrainConfig
 from .settings_file import load_config, public_values, save_config
 from .disk import atomic_write, remove_path
-from .runs import WEIGHTS
+from .runs import list_checkpoints, read_header, WEIGHTS
 from .base.families import Family
 from .base.device import default_device, DTYPES
 from .base.load import BaseRef
@@ -443,12 +443,18 @@ def is_finished(
     config:Path, # of the concept
     training:TrainConfig, # what it says
 ) -> bool:
-    """Whether the card, which is written last, is newer than all that it came from: config and adapter, and photos,
-    captions, masks and prompts of the concept."""
+    """Whether the card, which is written last, is of the recommended step, and newer than all that it came from: config
+    and adapter, and photos, captions, masks and prompts of the concept."""
     card = target/'README.md'
-    # a folder is as new as the last file that was put in or taken out
-    sources = [config, Path(training.output_dir)/WEIGHTS, *Path(training.instance_data_dir).rglob('*')]
-    return card.exists() and all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
+    run, folder = map(Path, (training.output_dir, training.instance_data_dir))
+    best = run/'recommended'/WEIGHTS
+    step = read_header(best).get('step') if best.exists() else None
+    if not card.exists() or step is not None and f'**Step**: {step};' not in card.read_text(encoding='utf-8'):
+        return False
+    adapter = dict(list_checkpoints(run)).get(step, run/WEIGHTS) # its copy is made anew by each judgement
+    # a folder is as new as the last file that was put in or taken out; a plan draws the preview anew
+    sources = [config, adapter, *(o for o in folder.rglob('*') if o != folder/'preview.jpg')]
+    return all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
 
 # %% ../nbs/one_photo.ipynb #ed023d54
 def make(
