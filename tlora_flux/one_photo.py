@@ -437,6 +437,20 @@ def refuse_unjudged(
             f'{every} to it, or run {shlex.join(["tlora", "train", str(config)])}')
 
 
+# %% ../nbs/one_photo.ipynb #1d73edd6
+def refuse_other_rates(
+    cfg:MakeConfig, # `trial_rates`
+    training:TrainConfig, # what the concept's config says
+    config:Path, # that config
+) -> None:
+    "Raises `BadInput` for one rate that is not the config's, and for several where it has settled on another."
+    kept = training.learning_rate
+    rates = cfg.trial_rates or [kept]
+    if kept not in rates and (len(rates) == 1 or kept is not None):
+        raise BadInput(f'{config} says learning_rate={kept}, and you say {" ".join(map(repr, rates))}; change it there, or give the '
+            'concept another --name')
+
+
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
     target:Path, # folder of the export
@@ -469,6 +483,7 @@ def make(
     config = write_concept(asked, copies, sources)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
     refuse_other_words(cfg, asked, training, config)
+    refuse_other_rates(cfg, training, config)
     places = places_said(cfg, training)
     training = replace(training, **places)
     target = Path(training.output_dir)/f'for_{cfg.to}'
