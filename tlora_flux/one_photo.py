@@ -124,7 +124,7 @@ def plan_training(
         cache_dir=cfg.cache_dir, preset=cfg.preset, max_train_steps=cfg.max_train_steps)
     if cfg.trial_rates and len(cfg.trial_rates) == 1: said['learning_rate'] = cfg.trial_rates[0]
     judged = dict(validation_prompts=str(folder/'prompts.txt'), judge_every=family.defaults['checkpointing_steps'],
-        stop_when_overfit=True, overfit_patience=2, download_scorers=True)
+        stop_when_overfit=True, download_scorers=True)
     options = judged | first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
@@ -150,7 +150,6 @@ def sample_words(
     "The command that draws the concept's prompts with a run."
     prompts = Path(training.instance_data_dir)/'prompts.txt'
     return ['tlora', 'sample', str(Path(training.output_dir)), '--prompts', str(prompts)]
-
 
 # %% ../nbs/one_photo.ipynb #08c34de2
 def write_concept(
@@ -192,6 +191,18 @@ def flags_of(
     pairs = [(f'--{name.replace("_", "-")}', value) for name, value in said.items() if value is not None]
     return [word for pair in pairs for word in pair]
 
+# %% ../nbs/one_photo.ipynb #7348445d
+def judge_step(
+    run:str, # its folder
+    cache_dir:str|None, # where downloads lie
+) -> Step: # it gives back the `Judgement`
+    "The command of a judgement."
+    def judge_aloud():
+        done = judge(JudgeConfig(run=run, cache_dir=cache_dir))
+        print(done)
+        return done
+    return Step(['judge', run, *flags_of(cache_dir=cache_dir)], judge_aloud)
+
 # %% ../nbs/one_photo.ipynb #7425933d
 def places_said(
     cfg:MakeConfig, # what was asked
@@ -206,10 +217,10 @@ def places_said(
 # %% ../nbs/one_photo.ipynb #9ac324e1
 def run_step(
     step:Step, # of the script
-) -> None:
+): # what the command gives back
     "Print it, and do it."
     print(f'+ {step}', flush=True)
-    step.work()
+    return step.work()
 
 # %% ../nbs/one_photo.ipynb #c2433e5a
 def list_steps(
@@ -228,10 +239,9 @@ def list_steps(
     here = base if Path(base).expanduser().exists() else None # of such a base an adapter keeps the last name alone
     far = dict(cache_dir=cfg.cache_dir, pretrained_model_name_or_path=here)
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), **far)
-    judged = JudgeConfig(run=str(run), cache_dir=cfg.cache_dir)
     return [
         Step(['train', str(config), *flags_of(**places), *resumed], train_main),
-        Step(['judge', str(run), *flags_of(cache_dir=cfg.cache_dir)], lambda: print(judge(judged))),
+        judge_step(str(run), cfg.cache_dir),
         Step(['page', str(run)], lambda: save_page(run)),
         Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target), *flags_of(**far)],
             lambda: export_again(export))]
@@ -249,7 +259,7 @@ def plan_trials(
     steps = max(1, min(training.judge_every, training.max_train_steps or training.judge_every)//2)
     short = replace(training, max_train_steps=steps)
     run = Path(training.output_dir)
-    return {rate: replace(short, learning_rate=rate, output_dir=f'{run}_at_{rate:g}') for rate in rates}
+    return {rate: replace(short, learning_rate=rate, output_dir=f'{run}_at_{rate!r}') for rate in rates}
 
 # %% ../nbs/one_photo.ipynb #29f77061
 def trial_step(
@@ -259,7 +269,7 @@ def trial_step(
 ) -> Step:
     "The command of a trial."
     resumed = ['--resume'] if Path(trial.output_dir).exists() else []
-    return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', f'{trial.learning_rate:g}',
+    return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', repr(trial.learning_rate),
         '--max-train-steps', str(trial.max_train_steps), *flags_of(**places), *resumed],
         lambda: train(replace(trial, resume=bool(resumed))))
 
@@ -280,14 +290,13 @@ def write_rate_(
             raise BadInput(f'{config} takes no learning_rate, as it is written; write learning_rate: {rate!r} there')
     atomic_write(config, write)
 
-
 # %% ../nbs/one_photo.ipynb #48ca26f7
 def keep_rate_(
     config:Path, # of the concept; it gets the rate
     trials:dict[float, TrainConfig], # of `plan_trials`, run
 ) -> None:
     "Keep the rate whose pictures are worth more. Raises `BadInput` where nobody knows what they are worth."
-    rows = {rate: judge(JudgeConfig(run=trial.output_dir, cache_dir=trial.cache_dir)).advice.rows[-1]
+    rows = {rate: run_step(judge_step(trial.output_dir, trial.cache_dir)).advice.rows[-1]
         for rate, trial in trials.items()}
     unknown = [trials[rate].output_dir for rate, row in rows.items() if row.gain is None]
     if unknown:
@@ -357,7 +366,8 @@ def describe_time(
 # %% ../nbs/one_photo.ipynb #d2d022f1
 def describe_plan(
     training:TrainConfig, # what it became
-    steps:list[Step], # the script
+    tried:list[Step], # the trials of rates; none where the rate is settled
+    steps:list[Step], # the rest of the script
 ) -> str: # one screen
     "What is about to happen. Writes the sheet that it names."
     folder = Path(training.instance_data_dir)
@@ -374,6 +384,8 @@ def describe_plan(
         *([f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row']
             if settled.stop_when_overfit else []),
         f'time      {describe_time(settled, family)}',
+        *(f'          + {step}' for step in tried),
+        *([f'          write the better learning_rate into {folder/"config.yaml"}'] if tried else []),
         *(f'          + {step}' for step in steps)])
 
 # %% ../nbs/one_photo.ipynb #932968d7
@@ -415,15 +427,15 @@ def run_script(
     trials = plan_trials(cfg, training)
     steps = list_steps(cfg, config, training, places)
     first = [trial_step(config, trial, places) for trial in trials.values()]
-    print(describe_plan(training, [*first, *steps]), flush=True)
+    judged = [judge_step(trial.output_dir, trial.cache_dir) for trial in trials.values()]
+    print(describe_plan(training, [*first, *judged], steps), flush=True)
     report = check(replace(training, resume=True))
     print(report, flush=True)
-    require_pass(report)
+    require_pass(report, training.ignore_check)
     ask_once(cfg)
     for step in first: run_step(step)
     if trials: keep_rate_(config, trials)
     for step in steps: run_step(step)
-
 
 # %% ../nbs/one_photo.ipynb #73a65b27
 def refuse_unjudged(
@@ -435,7 +447,6 @@ def refuse_unjudged(
     if training.judge_every is None:
         raise BadInput(f'{config} does not judge its pictures; add validation_prompts: {config.parent/"prompts.txt"} and judge_every: '
             f'{every} to it, or run {shlex.join(["tlora", "train", str(config)])}')
-
 
 # %% ../nbs/one_photo.ipynb #1d73edd6
 def refuse_other_rates(
@@ -449,7 +460,6 @@ def refuse_other_rates(
     if kept not in rates and (len(rates) == 1 or kept is not None):
         raise BadInput(f'{config} says learning_rate={kept}, and you say {" ".join(map(repr, rates))}; change it there, or give the '
             'concept another --name')
-
 
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
