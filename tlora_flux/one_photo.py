@@ -6,12 +6,11 @@
 __all__ = ['make']
 
 # %% ../nbs/one_photo.ipynb #c91a0a3c
-import re, shlex, sys, time
+import re, shlex, sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-import torch
 from PIL import Image
 from .errors import BadInput
 from .subjects import SUBJECTS
@@ -19,17 +18,12 @@ from .config import ExportConfig, JudgeConfig, MakeConfig, TrainConfig
 from .settings_file import load_config, public_values, save_config
 from .disk import atomic_write, remove_path
 from .runs import list_checkpoints, read_header, WEIGHTS
-from .base.families import Family
-from .base.device import default_device, DTYPES
 from .base.load import BaseRef
 from .photos.companions import masked_name
 from .photos.concept import list_images
 from .photos.crops import list_examples, preview_sheet
 from .photos.opening import open_image
-from .photos.prompts import read_prompts
-from .machine.memory import figures_of_base
 from .machine.report import require_pass
-from .pictures.views import duration_in_words
 from .pictures.page import save_page
 from .judging.verdict import judge
 from .training.loop import check, settle_config, train
@@ -319,50 +313,6 @@ def export_again(
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 
-# %% ../nbs/one_photo.ipynb #5aafd7a0
-def count_passes(
-    settled:TrainConfig, # with `judge_every`
-    family:Family, # of the base
-) -> int: # of one picture through the transformer, at most
-    "A training step is three passes, four where blocks are computed anew; a picture is one for each denoising step, two with true CFG."
-    rows = len(read_prompts(settled.validation_prompts, settled.class_name))*settled.num_validation_images
-    columns = 1 + -(-settled.max_train_steps//settled.judge_every)
-    a_picture = family.defaults['num_inference_steps']*(1 + (family.defaults['true_cfg_scale'] > 1))
-    samples = settled.max_train_steps*settled.train_batch_size*settled.gradient_accumulation_steps
-    return samples*(3 + settled.gradient_checkpointing) + rows*columns*a_picture
-
-# %% ../nbs/one_photo.ipynb #7ab5f6bb
-def multiplications_a_second(
-    tokens:int, # rows of the product
-    width:int, # of the transformer
-    settled:TrainConfig, # `mixed_precision`
-) -> float:
-    "What a matrix product of the transformer's size reaches on this device now."
-    device = default_device()
-    dtype = DTYPES[settled.mixed_precision]
-    count = tokens if device.type == 'cuda' else min(tokens, 128) # a CPU takes seconds for all
-    rows, weight = (torch.ones(n, width, device=device, dtype=dtype) for n in (count, 4*width))
-    begun = time.perf_counter()
-    seconds = []
-    while len(seconds) < 2 or time.perf_counter() - begun < .3:
-        started = time.perf_counter()
-        (rows@weight.T)[0, 0].item() # a GPU has finished then
-        seconds.append(time.perf_counter() - started)
-    return count*width*4*width/min(seconds) # of a machine that has nothing else to do
-
-# %% ../nbs/one_photo.ipynb #07267a8c
-def describe_time(
-    settled:TrainConfig, # the run
-    family:Family, # of the base
-) -> str:
-    "How long training and drawing take; loading and downloads come on top."
-    passes = count_passes(settled, family)
-    figures = figures_of_base(BaseRef.of(settled).find())
-    tokens = (settled.resolution//16)**2 + settled.max_sequence_length
-    seconds = 2*passes*figures.transformer*tokens/multiplications_a_second(tokens, figures.hidden, settled)
-    return (f'{duration_in_words(seconds)} (computed: {passes} passes through the transformer, at half the speed that a matrix product '
-        'has here), and what loading takes')
-
 # %% ../nbs/one_photo.ipynb #d2d022f1
 def describe_plan(
     training:TrainConfig, # what it became
@@ -383,7 +333,6 @@ def describe_plan(
         f'{settled.checkpointing_steps}, drawn and judged every {settled.judge_every}',
         *([f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row']
             if settled.stop_when_overfit else []),
-        f'time      {describe_time(settled, family)}',
         *(f'          + {step}' for step in tried),
         *([f'          write the better learning_rate into {folder/"config.yaml"}'] if tried else []),
         *(f'          + {step}' for step in steps)])
