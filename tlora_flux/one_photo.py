@@ -393,9 +393,11 @@ def refuse_unjudged(
     every:int, # steps between judgements, as a new concept gets them
 ) -> None:
     "Raises `BadInput` for a config without judgements: they choose the checkpoint that is exported."
-    if training.judge_every is None:
-        raise BadInput(f'{config} does not judge its pictures; add validation_prompts: {config.parent/"prompts.txt"} and judge_every: '
-            f'{every} to it, or run {shlex.join(["tlora", "train", str(config)])}')
+    if training.judge_every is not None: return
+    wanted = dict(validation_prompts=config.parent/'prompts.txt', judge_every=every)
+    lacking = [f'{name}: {value}' for name, value in wanted.items() if getattr(training, name) is None]
+    raise BadInput(f'{config} does not judge its pictures; add {" and ".join(lacking)} to it, or run '
+        + shlex.join(['tlora', 'train', str(config)]))
 
 # %% ../nbs/one_photo.ipynb #1d73edd6
 def refuse_other_rates(
