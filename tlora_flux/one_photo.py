@@ -6,30 +6,24 @@
 __all__ = ['make']
 
 # %% ../nbs/one_photo.ipynb #c91a0a3c
-import re, shlex, sys, time
+import re, shlex, sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-import torch
 from PIL import Image
 from .errors import BadInput
 from .subjects import SUBJECTS
 from .config import ExportConfig, JudgeConfig, MakeConfig, TrainConfig
 from .settings_file import load_config, public_values, save_config
 from .disk import atomic_write, remove_path
-from .runs import WEIGHTS
-from .base.families import Family
-from .base.device import default_device, DTYPES
+from .runs import list_checkpoints, read_header, WEIGHTS
 from .base.load import BaseRef
 from .photos.companions import masked_name
 from .photos.concept import list_images
 from .photos.crops import list_examples, preview_sheet
 from .photos.opening import open_image
-from .photos.prompts import read_prompts
-from .machine.memory import figures_of_base
 from .machine.report import require_pass
-from .pictures.views import duration_in_words
 from .pictures.page import save_page
 from .judging.verdict import judge
 from .training.loop import check, settle_config, train
@@ -124,7 +118,7 @@ def plan_training(
         cache_dir=cfg.cache_dir, preset=cfg.preset, max_train_steps=cfg.max_train_steps)
     if cfg.trial_rates and len(cfg.trial_rates) == 1: said['learning_rate'] = cfg.trial_rates[0]
     judged = dict(validation_prompts=str(folder/'prompts.txt'), judge_every=family.defaults['checkpointing_steps'],
-        stop_when_overfit=True, overfit_patience=2, download_scorers=True)
+        stop_when_overfit=True, download_scorers=True)
     options = judged | first.get('options', {}) | {k: v for k, v in said.items() if v is not None}
     return TrainConfig(instance_data_dir=str(folder), output_dir=f'outputs/{name}', subject=cfg.subject,
         pretrained_model_name_or_path=cfg.pretrained_model_name_or_path, **options)
@@ -143,6 +137,14 @@ def copy_companions(
             there.parent.mkdir(exist_ok=True)
             atomic_write(there, lambda part: part.write_bytes(here.read_bytes()))
 
+# %% ../nbs/one_photo.ipynb #ba1edcbb
+def sample_words(
+    training:TrainConfig, # of the run
+) -> list[str]: # as they are typed
+    "The command that draws the concept's prompts with a run."
+    prompts = Path(training.instance_data_dir)/'prompts.txt'
+    return ['tlora', 'sample', str(Path(training.output_dir)), '--prompts', str(prompts)]
+
 # %% ../nbs/one_photo.ipynb #08c34de2
 def write_concept(
     training:TrainConfig, # of `plan_training`
@@ -158,7 +160,8 @@ def write_concept(
     for name, file in sources.items(): copy_companions(file, folder, name)
     family = BaseRef.of(training).find().family
     prompts = family.first_tries.get(training.subject, {}).get('prompts', SUBJECTS[training.subject].prompts)
-    lines = ['# One prompt a line; {} becomes trigger and class. Change them as you like, and run tlora sample again.', *prompts]
+    again = shlex.join(sample_words(training))
+    lines = [f'# One prompt a line; {{}} becomes trigger and class. Change them as you like; {again} draws them.', *prompts]
     if not (folder/'prompts.txt').exists():
         atomic_write(folder/'prompts.txt', lambda part: part.write_text('\n'.join(lines) + '\n', encoding='utf-8'))
     if not (folder/'config.yaml').exists():
@@ -182,6 +185,18 @@ def flags_of(
     pairs = [(f'--{name.replace("_", "-")}', value) for name, value in said.items() if value is not None]
     return [word for pair in pairs for word in pair]
 
+# %% ../nbs/one_photo.ipynb #7348445d
+def judge_step(
+    run:str, # its folder
+    cache_dir:str|None, # where downloads lie
+) -> Step: # it gives back the `Judgement`
+    "The command of a judgement."
+    def judge_aloud():
+        done = judge(JudgeConfig(run=run, cache_dir=cache_dir))
+        print(done)
+        return done
+    return Step(['judge', run, *flags_of(cache_dir=cache_dir)], judge_aloud)
+
 # %% ../nbs/one_photo.ipynb #7425933d
 def places_said(
     cfg:MakeConfig, # what was asked
@@ -196,10 +211,10 @@ def places_said(
 # %% ../nbs/one_photo.ipynb #9ac324e1
 def run_step(
     step:Step, # of the script
-) -> None:
+): # what the command gives back
     "Print it, and do it."
     print(f'+ {step}', flush=True)
-    step.work()
+    return step.work()
 
 # %% ../nbs/one_photo.ipynb #c2433e5a
 def list_steps(
@@ -218,10 +233,9 @@ def list_steps(
     here = base if Path(base).expanduser().exists() else None # of such a base an adapter keeps the last name alone
     far = dict(cache_dir=cfg.cache_dir, pretrained_model_name_or_path=here)
     export = ExportConfig(run=str(best), to=cfg.to, output_dir=str(target), **far)
-    judged = JudgeConfig(run=str(run), cache_dir=cfg.cache_dir)
     return [
         Step(['train', str(config), *flags_of(**places), *resumed], train_main),
-        Step(['judge', str(run), *flags_of(cache_dir=cfg.cache_dir)], lambda: print(judge(judged))),
+        judge_step(str(run), cfg.cache_dir),
         Step(['page', str(run)], lambda: save_page(run)),
         Step(['export', str(best), '--to', cfg.to, '--output-dir', str(target), *flags_of(**far)],
             lambda: export_again(export))]
@@ -239,7 +253,7 @@ def plan_trials(
     steps = max(1, min(training.judge_every, training.max_train_steps or training.judge_every)//2)
     short = replace(training, max_train_steps=steps)
     run = Path(training.output_dir)
-    return {rate: replace(short, learning_rate=rate, output_dir=f'{run}_at_{rate:g}') for rate in rates}
+    return {rate: replace(short, learning_rate=rate, output_dir=f'{run}_at_{rate!r}') for rate in rates}
 
 # %% ../nbs/one_photo.ipynb #29f77061
 def trial_step(
@@ -249,9 +263,26 @@ def trial_step(
 ) -> Step:
     "The command of a trial."
     resumed = ['--resume'] if Path(trial.output_dir).exists() else []
-    return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', f'{trial.learning_rate:g}',
+    return Step(['train', str(config), '--output-dir', trial.output_dir, '--learning-rate', repr(trial.learning_rate),
         '--max-train-steps', str(trial.max_train_steps), *flags_of(**places), *resumed],
         lambda: train(replace(trial, resume=bool(resumed))))
+
+# %% ../nbs/one_photo.ipynb #801a47e6
+def write_rate_(
+    config:Path, # of the concept, without a rate or with null
+    rate:float, # that it gets
+) -> None:
+    "Settle the rate, and leave the rest as it is. Raises `BadInput` where the file is written otherwise, which stays then."
+    lines = config.read_text(encoding='utf-8').rstrip('\n').split('\n')
+    kept = [line for line in lines if not re.match(r'learning_rate\s*:', line)]
+    wanted = replace(load_config(config, TrainConfig), learning_rate=rate)
+    def write(part):
+        part.write_text('\n'.join([*kept, f'learning_rate: {rate!r}\n']), encoding='utf-8')
+        try: same = load_config(part, TrainConfig) == wanted
+        except BadInput: same = False
+        if not same:
+            raise BadInput(f'{config} takes no learning_rate, as it is written; write learning_rate: {rate!r} there')
+    atomic_write(config, write)
 
 # %% ../nbs/one_photo.ipynb #48ca26f7
 def keep_rate_(
@@ -259,16 +290,15 @@ def keep_rate_(
     trials:dict[float, TrainConfig], # of `plan_trials`, run
 ) -> None:
     "Keep the rate whose pictures are worth more. Raises `BadInput` where nobody knows what they are worth."
-    rows = {rate: judge(JudgeConfig(run=trial.output_dir, cache_dir=trial.cache_dir)).advice.rows[-1]
+    rows = {rate: run_step(judge_step(trial.output_dir, trial.cache_dir)).advice.rows[-1]
         for rate, trial in trials.items()}
     unknown = [trials[rate].output_dir for rate, row in rows.items() if row.gain is None]
     if unknown:
         raise BadInput(f'what the pictures of {unknown[0]} are worth is not known; settle learning_rate in {config}')
     best = max(rows, key=lambda rate: rows[rate].gain.value)
-    said = ', '.join(f'{100*row.gain.value:.0f} points at {rate:g}' for rate, row in rows.items())
-    print(f'learning_rate: {best:g} is kept, and written into {config}: over the base the trials gained {said}')
-    text = config.read_text(encoding='utf-8') + f'learning_rate: {best:g}\n'
-    atomic_write(config, lambda part: part.write_text(text, encoding='utf-8'))
+    said = ', '.join(f'{100*row.gain.value:.0f} points at {rate!r}' for rate, row in rows.items())
+    print(f'learning_rate: {best!r} is kept, and written into {config}: over the base the trials gained {said}')
+    write_rate_(config, best)
 
 # %% ../nbs/one_photo.ipynb #f8424a21
 def export_again(
@@ -283,54 +313,11 @@ def export_again(
     remove_path(Path(cfg.output_dir))
     return export_adapter(cfg)
 
-# %% ../nbs/one_photo.ipynb #5aafd7a0
-def count_passes(
-    settled:TrainConfig, # with `judge_every`
-    family:Family, # of the base
-) -> int: # of one picture through the transformer, at most
-    "A training step is three passes, four where blocks are computed anew; a picture is one for each denoising step, two with true CFG."
-    rows = len(read_prompts(settled.validation_prompts, settled.class_name))*settled.num_validation_images
-    columns = 1 + -(-settled.max_train_steps//settled.judge_every)
-    a_picture = family.defaults['num_inference_steps']*(1 + (family.defaults['true_cfg_scale'] > 1))
-    samples = settled.max_train_steps*settled.train_batch_size*settled.gradient_accumulation_steps
-    return samples*(3 + settled.gradient_checkpointing) + rows*columns*a_picture
-
-# %% ../nbs/one_photo.ipynb #7ab5f6bb
-def multiplications_a_second(
-    tokens:int, # rows of the product
-    width:int, # of the transformer
-    settled:TrainConfig, # `mixed_precision`
-) -> float:
-    "What a matrix product of the transformer's size reaches on this device now."
-    device = default_device()
-    dtype = DTYPES[settled.mixed_precision]
-    count = tokens if device.type == 'cuda' else min(tokens, 128) # a CPU takes seconds for all
-    rows, weight = (torch.ones(n, width, device=device, dtype=dtype) for n in (count, 4*width))
-    begun = time.perf_counter()
-    seconds = []
-    while len(seconds) < 2 or time.perf_counter() - begun < .3:
-        started = time.perf_counter()
-        (rows@weight.T)[0, 0].item() # a GPU has finished then
-        seconds.append(time.perf_counter() - started)
-    return count*width*4*width/min(seconds) # of a machine that has nothing else to do
-
-# %% ../nbs/one_photo.ipynb #07267a8c
-def describe_time(
-    settled:TrainConfig, # the run
-    family:Family, # of the base
-) -> str:
-    "How long training and drawing take; loading and downloads come on top."
-    passes = count_passes(settled, family)
-    figures = figures_of_base(BaseRef.of(settled).find())
-    tokens = (settled.resolution//16)**2 + settled.max_sequence_length
-    seconds = 2*passes*figures.transformer*tokens/multiplications_a_second(tokens, figures.hidden, settled)
-    return (f'{duration_in_words(seconds)} (computed: {passes} passes through the transformer, at half the speed that a matrix product '
-        'has here), and what loading takes')
-
 # %% ../nbs/one_photo.ipynb #d2d022f1
 def describe_plan(
     training:TrainConfig, # what it became
-    steps:list[Step], # the script
+    tried:list[Step], # the trials of rates; none where the rate is settled
+    steps:list[Step], # the rest of the script
 ) -> str: # one screen
     "What is about to happen. Writes the sheet that it names."
     folder = Path(training.instance_data_dir)
@@ -344,8 +331,10 @@ def describe_plan(
         f'base      {training.pretrained_model_name_or_path} ({family.name}), under {LICENCES[family.name]}',
         f'run       {Path(training.output_dir)}: at most {settled.max_train_steps} steps, with a checkpoint every '
         f'{settled.checkpointing_steps}, drawn and judged every {settled.judge_every}',
-        f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row',
-        f'time      {describe_time(settled, family)}',
+        *([f'          it ends where obedience to prompts falls {settled.overfit_patience} times in a row']
+            if settled.stop_when_overfit else []),
+        *(f'          + {step}' for step in tried),
+        *([f'          write the better learning_rate into {folder/"config.yaml"}'] if tried else []),
         *(f'          + {step}' for step in steps)])
 
 # %% ../nbs/one_photo.ipynb #932968d7
@@ -376,18 +365,71 @@ def refuse_other_words(
             raise BadInput(f'{config} says {name}={getattr(training, name)}, and you say {getattr(asked, name)}; change it there, or give '
                 'the concept another --name')
 
+# %% ../nbs/one_photo.ipynb #c09f17da
+def run_script(
+    cfg:MakeConfig, # what was asked
+    config:Path, # of the concept
+    training:TrainConfig, # what it says, with `places`
+    places:dict[str, str], # of `places_said`
+) -> None:
+    "Say what is going to happen, check it, ask, and do it. Raises `BadInput` as `check` and the commands do."
+    trials = plan_trials(cfg, training)
+    steps = list_steps(cfg, config, training, places)
+    first = [trial_step(config, trial, places) for trial in trials.values()]
+    judged = [judge_step(trial.output_dir, trial.cache_dir) for trial in trials.values()]
+    print(describe_plan(training, [*first, *judged], steps), flush=True)
+    report = check(replace(training, resume=True))
+    print(report, flush=True)
+    require_pass(report, training.ignore_check)
+    ask_once(cfg)
+    for step in first: run_step(step)
+    if trials: keep_rate_(config, trials)
+    for step in steps: run_step(step)
+
+# %% ../nbs/one_photo.ipynb #73a65b27
+def refuse_unjudged(
+    training:TrainConfig, # what the concept's config says
+    config:Path, # that config
+    every:int, # steps between judgements, as a new concept gets them
+) -> None:
+    "Raises `BadInput` for a config without judgements: they choose the checkpoint that is exported."
+    if training.judge_every is not None: return
+    wanted = dict(validation_prompts=config.parent/'prompts.txt', judge_every=every)
+    lacking = [f'{name}: {value}' for name, value in wanted.items() if getattr(training, name) is None]
+    raise BadInput(f'{config} does not judge its pictures; add {" and ".join(lacking)} to it, or run '
+        + shlex.join(['tlora', 'train', str(config)]))
+
+# %% ../nbs/one_photo.ipynb #1d73edd6
+def refuse_other_rates(
+    cfg:MakeConfig, # `trial_rates`
+    training:TrainConfig, # what the concept's config says
+    config:Path, # that config
+) -> None:
+    "Raises `BadInput` for one rate that is not the config's, and for several where it has settled on another."
+    kept = training.learning_rate
+    rates = cfg.trial_rates or [kept]
+    if kept not in rates and (len(rates) == 1 or kept is not None):
+        raise BadInput(f'{config} says learning_rate={kept}, and you say {" ".join(map(repr, rates))}; change it there, or give the '
+            'concept another --name')
+
 # %% ../nbs/one_photo.ipynb #34cf2986
 def is_finished(
     target:Path, # folder of the export
     config:Path, # of the concept
     training:TrainConfig, # what it says
 ) -> bool:
-    """Whether the card, which is written last, is newer than all that it came from: config and adapter, and photos,
-    captions, masks and prompts of the concept."""
+    """Whether the card, which is written last, is of the recommended step, and newer than all that it came from: config
+    and adapter, and photos, captions, masks and prompts of the concept."""
     card = target/'README.md'
-    # a folder is as new as the last file that was put in or taken out
-    sources = [config, Path(training.output_dir)/WEIGHTS, *Path(training.instance_data_dir).rglob('*')]
-    return card.exists() and all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
+    run, folder = map(Path, (training.output_dir, training.instance_data_dir))
+    best = run/'recommended'/WEIGHTS
+    step = read_header(best).get('step') if best.exists() else None
+    if not card.exists() or step is not None and f'**Step**: {step};' not in card.read_text(encoding='utf-8'):
+        return False
+    adapter = dict(list_checkpoints(run)).get(step, run/WEIGHTS) # its copy is made anew by each judgement
+    # a folder is as new as the last file that was put in or taken out; a plan draws the preview anew
+    sources = [config, adapter, *(o for o in folder.rglob('*') if o != folder/'preview.jpg')]
+    return all(o.exists() and o.stat().st_mtime <= card.stat().st_mtime for o in sources)
 
 # %% ../nbs/one_photo.ipynb #ed023d54
 def make(
@@ -402,23 +444,14 @@ def make(
     config = write_concept(asked, copies, sources)
     training = load_config(config, TrainConfig) # with what a person has changed in it since
     refuse_other_words(cfg, asked, training, config)
+    refuse_other_rates(cfg, training, config)
     places = places_said(cfg, training)
     training = replace(training, **places)
-    trials = plan_trials(cfg, training)
-    steps = list_steps(cfg, config, training, places)
-    first = [trial_step(config, trial, places) for trial in trials.values()]
     target = Path(training.output_dir)/f'for_{cfg.to}'
-    if is_finished(target, config, training):
-        print(f'{Path(training.output_dir)} is finished\n{last_words(target, training)}')
-        return target
-    print(describe_plan(training, [*first, *steps]), flush=True)
-    report = check(replace(training, resume=True))
-    print(report, flush=True)
-    require_pass(report)
-    ask_once(cfg)
-    for step in first: run_step(step)
-    if trials: keep_rate_(config, trials)
-    for step in steps: run_step(step)
+    if is_finished(target, config, training): print(f'{Path(training.output_dir)} is finished')
+    else:
+        refuse_unjudged(training, config, asked.judge_every)
+        run_script(cfg, config, training, places)
     print(last_words(target, training))
     return target
 
@@ -429,8 +462,8 @@ def last_words(
 ) -> str: # three lines
     "Where to go from here."
     run = Path(training.output_dir)
-    page, sample = (shlex.join(['tlora', o, str(run)]) for o in ('page', 'sample'))
+    page, sample = map(shlex.join, (['tlora', 'page', str(run)], [*sample_words(training), '--checkpoint']))
     return '\n'.join([
         f'use it:           {target}/README.md says how, in the words of the tool',
         f'in Python:        load_tlora_(pipe, {str(run/"recommended")!r})',
-        f'change your mind: {page}; {sample} --checkpoint N; explore({str(run)!r})'])
+        f'change your mind: {page}; {sample} N; explore({str(run)!r})'])
