@@ -97,10 +97,9 @@ def crowded(statement, lines):
         to, value = statement.targets[0], statement.value
         if isinstance(value, ast.Lambda) and isinstance(to, ast.Name): return 'names a lambda'
         if not isinstance(to, ast.Tuple) or not isinstance(value, ast.Tuple): return None
-        swaps = {ast.unparse(o) for o in to.elts} & {ast.unparse(o) for o in value.elts}
         reads = {o.id for o in ast.walk(value) if isinstance(o, ast.Name)} & {o.id for o in ast.walk(to) if isinstance(o, ast.Name)}
         kinds = {kind_of_value(o) for o in value.elts}
-        if len(kinds) > 1 and not (swaps or reads): return 'packs values that have nothing to do with each other'
+        if len(kinds) > 1 and not reads: return 'packs values that have nothing to do with each other'
     for field in ('body', 'orelse', 'finalbody'):
         inner = getattr(statement, field, None)
         if not isinstance(inner, list) or not inner or not isinstance(inner[0], ast.stmt): continue

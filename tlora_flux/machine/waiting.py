@@ -135,10 +135,11 @@ def waiting_in_words(
     "How long training, a picture and its judging take, and where that is known from."
     usual = fill_defaults(cfg, family.defaults)
     steps, scale = (getattr(usual, name, family.defaults[name]) for name in ('num_inference_steps', 'true_cfg_scale'))
-    logged = logged_speed(run_of(cfg), figures, family)
+    run = run_of(cfg)
+    logged = logged_speed(run, figures, family)
     rate = logged or REACHED['gpu' if gpu else 'cpu']*speed
     picture = picture_operations(figures, want, family, steps, scale)/rate
-    source = f'by the log of {run_of(cfg).name}' if logged else computed_in_words(want, speed, gpu)
+    source = f'by the log of {run.name}' if logged else computed_in_words(want, speed, gpu)
     if not want.trains:
         return f'{want.saves} pictures of {in_time(picture)} take {in_time(want.saves*picture)} ({source})'
     step = usual.gradient_accumulation_steps*step_operations(figures, want, family)/rate
